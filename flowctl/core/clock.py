@@ -1,0 +1,39 @@
+"""The only reader of time and of chance. Everything else is given an instant, or a Clock."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What flowctl asks of time and chance."""
+
+    def now(self) -> int:
+        """Return the wall clock as UTC milliseconds."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards, for timeouts within one process."""
+
+    def fraction(self) -> float:
+        """Return a random number from 0 up to 1."""
+
+
+class SystemClock:
+    """The machine's clocks and dice."""
+
+    def now(self) -> int:
+        """Return the wall clock as UTC milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards, for timeouts within one process."""
+        return time.monotonic()
+
+    def fraction(self) -> float:
+        """Return a random number from 0 up to 1."""
+        return random.random()
+
+
+SYSTEM_CLOCK = SystemClock()

@@ -1,0 +1,72 @@
+"""Where things are, and the few settings of `config.toml`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from flowctl.core.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings, with their defaults."""
+
+    payload_limit: int = 10 << 20  # bytes of one input or output
+    pass_environment: tuple[str, ...] = ()  # names of variables, or prefixes ending in *, that executors get too
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Return the path of the configuration file, whether there is one or not."""
+    return _folder(environ, "XDG_CONFIG_HOME", ".config") / "flowctl" / "config.toml"
+
+
+def default_database(environ: Mapping[str, str]) -> Path:
+    """Return the path of the database that is used when none is named."""
+    return _folder(environ, "XDG_STATE_HOME", ".local/state") / "flowctl" / "flowctl.db"
+
+
+def load_config(environ: Mapping[str, str]) -> Config:
+    """Return the settings of the configuration file; without one, the defaults. Raises UsageError for a bad one."""
+    path = config_path(environ)
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    names = [field.name for field in fields(Config)]
+    for name in settings:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            raise UsageError(f"{path}: there is no setting {name}", f"did you mean {(near or names)[0]}?")
+    return Config(
+        payload_limit=_positive(path, settings.get("payload_limit", Config().payload_limit)),
+        pass_environment=_names(path, settings.get("pass_environment", [])),
+    )
+
+
+def _positive(path: Path, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UsageError(f"{path}: payload_limit is a number of bytes, and {value!r} is not")
+    return value
+
+
+def _names(path: Path, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise UsageError(f"{path}: pass_environment is a list of names, and {value!r} is not")
+    return tuple(value)
+
+
+def _folder(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
+    named = environ.get(variable, "")
+    if os.path.isabs(named):  # the XDG specification: a relative path is ignored
+        return Path(named)
+    home = environ.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(home):
+        raise UsageError("there is no home folder", "name the database with --db PATH")
+    return Path(home) / below_home

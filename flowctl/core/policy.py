@@ -1,0 +1,70 @@
+"""Decisions about attempts: whether there is another one, and when."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+CRASH_LIMIT = 10  # engine deaths in a row, without a new checkpoint, after which a run is parked
+
+
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    """The options of a step as they travel on the wire. Defaults are those of `flowctl.step`."""
+
+    retries: int = 0
+    backoff_ms: int = 1_000
+    max_backoff_ms: int = 300_000
+    jitter: float = 0.1
+    timeout_ms: int | None = None
+    total_timeout_ms: int | None = None
+    on_crash: str = "rerun"
+    pure: bool = False
+
+
+DEFAULT_OPTIONS = StepOptions()
+
+
+def backoff(options: StepOptions, failures: int, fraction: float) -> int:
+    """Return the milliseconds to wait after the given number of failures (1, 2, …).
+
+    The delay doubles with each failure up to `max_backoff_ms`, then moves by up to `jitter` of itself in either
+    direction, as `fraction` (0 to 1) says. The exponent is bounded, so a long history cannot overflow into no delay.
+    """
+    doubled = options.backoff_ms << min(failures - 1, 40)
+    delay = min(doubled, options.max_backoff_ms)
+    return max(0, round(delay * (1 + options.jitter * (2 * fraction - 1))))
+
+
+def next_delay(options: StepOptions, failures: int, fraction: float, retry_after_ms: int | None) -> int | None:
+    """Return the delay before the next attempt after so many failures, or None when there is none left.
+
+    A delay that the step asked for (`RetryAfter`) is kept, up to `max_backoff_ms`.
+    """
+    if failures > options.retries:
+        return None
+    if retry_after_ms is not None:
+        return min(max(0, retry_after_ms), options.max_backoff_ms)
+    return backoff(options, failures, fraction)
+
+
+RUN_BACKOFF = StepOptions()  # between the attempts of a run: 1 s doubling to 5 min
+
+
+def error_text(kind: str, message: str) -> str:
+    """Return the JSON text of an error that flowctl itself found, which has no traceback."""
+    return json.dumps({"type": kind, "message": message, "traceback": ""}, ensure_ascii=False)
+
+
+def summary(error: str) -> str:
+    """Return `Type: message` of an error's JSON text, on one line and at most 200 characters."""
+    record: dict[str, Any] = json.loads(error)
+    message = " ".join(str(record.get("message", "")).split())
+    text = f"{record.get('type', 'Error')}: {message}" if message else str(record.get("type", "Error"))
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def unknown_outcome(key: str, what: str) -> str:
+    """Return why a run is blocked by a step that may or may not have finished."""
+    return f'nobody knows whether step "{key}" finished: {what}, and on_crash="block" forbids a second try'
