@@ -1,0 +1,280 @@
+-- The whole data model of flowctl: what a fresh file gets. It equals the sum of the
+-- migrations in flowctl/store/migrations (a test proves it), so change both or neither.
+--
+-- Instants end in _at and are UTC milliseconds since 1970. Durations end in _ms.
+-- Payloads (input, output, error) are JSON text. A payload too large for its row is stored once in
+-- `payloads`, and the row holds {"$payload": "<hash>"} instead: the codec writes no other object with that key.
+-- Columns named *_crc hold the CRC-32 of the stored text, so that a flipped bit is named by `flowctl db check`.
+
+PRAGMA application_id = 0x666c6f77;  -- "flow"
+
+-- Facts about this file: file_id (random, part of every idempotency key), created_at, epoch_base.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Large payloads, addressed by the SHA-256 of their text.
+CREATE TABLE payloads (
+    hash TEXT PRIMARY KEY CHECK (length(hash) = 64),
+    text TEXT NOT NULL
+) STRICT;
+
+-- Source files, addressed by the SHA-256 of their text.
+CREATE TABLE sources (
+    hash TEXT PRIMARY KEY CHECK (length(hash) = 64),
+    text TEXT NOT NULL
+) STRICT;
+
+-- A snapshot of the code a run started with: the workflow file and the local modules it imported.
+CREATE TABLE snapshots (
+    code       TEXT PRIMARY KEY CHECK (length(code) = 64),
+    path       TEXT NOT NULL,               -- absolute path of the workflow file; '' for a shell command
+    files      TEXT NOT NULL CHECK (json_valid(files)),  -- {absolute path: hash in sources}
+    created_at INTEGER NOT NULL
+) STRICT;
+
+-- The registry: names that runs, and later schedules, can be started by.
+CREATE TABLE workflows (
+    id         INTEGER PRIMARY KEY,
+    namespace  TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    path       TEXT NOT NULL,               -- absolute path of the file that defines it
+    function   TEXT NOT NULL,
+    parameters TEXT NOT NULL CHECK (json_valid(parameters)),  -- the parameter schema
+    options    TEXT NOT NULL CHECK (json_valid(options)),
+    doc        TEXT NOT NULL,
+    python     TEXT,                        -- the interpreter that --python chose; NULL: choose when a run starts
+    code       TEXT NOT NULL REFERENCES snapshots (code),
+    added_at   INTEGER NOT NULL,
+    UNIQUE (namespace, name)
+) STRICT;
+
+-- Processes that decide. An engine is alive while it holds the flock on its lock file and its boot_id is this boot's.
+CREATE TABLE engines (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    token      TEXT NOT NULL UNIQUE,        -- names the lock file, and marks the environment of its executors
+    kind       TEXT NOT NULL CHECK (kind IN ('foreground', 'daemon')),
+    pid        INTEGER NOT NULL,
+    boot_id    TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    stopped_at INTEGER
+) STRICT;
+
+CREATE INDEX engines_running ON engines (id) WHERE stopped_at IS NULL;
+
+CREATE TABLE runs (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,  -- the run number, never reused
+    namespace    TEXT NOT NULL,
+    workflow     TEXT NOT NULL,
+    path         TEXT NOT NULL,             -- file to load the newest code from; '' for a shell command
+    function     TEXT NOT NULL,
+    code         TEXT NOT NULL REFERENCES snapshots (code),
+    replay       TEXT NOT NULL DEFAULT 'pinned' CHECK (replay IN ('pinned', 'newest', 'accept')),
+    options      TEXT NOT NULL CHECK (json_valid(options)),  -- what the workflow and the command line asked: timeout_ms, attempts, …
+    python       TEXT,
+    directory    TEXT NOT NULL,             -- working directory of user code
+    env_file     TEXT,
+    queue        TEXT NOT NULL,
+    priority     INTEGER NOT NULL,
+    key          TEXT,                      -- idempotency key
+    tags         TEXT NOT NULL CHECK (json_type(tags) = 'object'),
+    input        TEXT NOT NULL,
+    input_crc    INTEGER NOT NULL,
+    input_hash   BLOB NOT NULL,             -- of the canonical JSON: equal inputs have equal hashes
+    output       TEXT,
+    output_crc   INTEGER,
+    error        TEXT,                      -- {"type", "message", "traceback"}
+    error_crc    INTEGER,
+    failed_steps TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(failed_steps)),  -- keys that a retry runs again
+    state        TEXT NOT NULL,
+    reason       TEXT,                      -- why it is in that state, for a person
+    request      TEXT CHECK (request IN ('cancel', 'pause')),  -- asked from outside, not yet done
+    attempt      INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1),
+    crashes      INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),  -- engine deaths survived since it last advanced
+    epoch        INTEGER NOT NULL DEFAULT 0,
+    engine_id    INTEGER REFERENCES engines (id),
+    root_id      INTEGER,                   -- the run at the top of its family; NULL: itself
+    parent_id    INTEGER REFERENCES runs (id),
+    parent_step  TEXT,
+    rerun_of     INTEGER REFERENCES runs (id),
+    wake_at      INTEGER,                   -- not before this instant
+    created_at   INTEGER NOT NULL,
+    started_at   INTEGER,
+    finished_at  INTEGER,
+    changed_at   INTEGER NOT NULL,          -- of the last change of state
+    detached_at  INTEGER,                   -- set when a retry of the parent starts this child anew: then it answers no step
+
+    CHECK (state IN ('queued', 'running', 'sleeping', 'waiting', 'paused', 'blocked', 'succeeded', 'failed', 'cancelled')),
+    CHECK ((state = 'running') = (engine_id IS NOT NULL)),
+    CHECK ((state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
+    CHECK ((state = 'succeeded') = (output IS NOT NULL)),
+    CHECK ((state = 'failed') = (error IS NOT NULL)),
+    CHECK (state NOT IN ('running', 'succeeded') OR started_at IS NOT NULL),
+    CHECK (state <> 'sleeping' OR wake_at IS NOT NULL),
+    CHECK (wake_at IS NULL OR state IN ('queued', 'sleeping', 'waiting')),
+    CHECK (state <> 'blocked' OR reason IS NOT NULL),
+    CHECK ((parent_id IS NULL) = (parent_step IS NULL)),
+    CHECK (finished_at IS NULL OR started_at IS NULL OR started_at <= finished_at)
+) STRICT;
+
+CREATE UNIQUE INDEX runs_key ON runs (namespace, key) WHERE key IS NOT NULL;
+CREATE UNIQUE INDEX runs_child ON runs (parent_id, parent_step) WHERE parent_id IS NOT NULL AND detached_at IS NULL;
+CREATE INDEX runs_parent ON runs (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX runs_root ON runs (root_id, state) WHERE root_id IS NOT NULL;
+CREATE INDEX runs_due ON runs (priority DESC, id) WHERE state = 'queued' AND wake_at IS NULL;  -- ready now, in claiming order
+CREATE INDEX runs_wake ON runs (wake_at) WHERE wake_at IS NOT NULL;                            -- queued for later, or asleep
+CREATE INDEX runs_engine ON runs (engine_id) WHERE engine_id IS NOT NULL;
+CREATE INDEX runs_namespace ON runs (namespace, id);
+CREATE INDEX runs_state ON runs (namespace, state, id);
+CREATE INDEX runs_workflow ON runs (namespace, workflow, id);
+
+CREATE TABLE steps (
+    id            INTEGER PRIMARY KEY,
+    run_id        INTEGER NOT NULL REFERENCES runs (id),
+    seq           INTEGER NOT NULL CHECK (seq >= 1),  -- place in the program's order, from 1
+    key           TEXT NOT NULL,
+    name          TEXT NOT NULL,
+    kind          TEXT NOT NULL CHECK (kind IN ('step', 'shell', 'sleep', 'signal', 'child', 'value')),
+    state         TEXT NOT NULL CHECK (state IN ('running', 'succeeded', 'failed', 'cancelled', 'interrupted')),
+    attempt       INTEGER NOT NULL CHECK (attempt >= 1),  -- the latest; earlier ones are in `attempts`
+    first_attempt INTEGER NOT NULL,         -- 1, or where a retry of the run began to count anew
+    crashes       INTEGER NOT NULL DEFAULT 0,  -- interrupted attempts: not counted against retries
+    input         TEXT NOT NULL,
+    input_crc     INTEGER NOT NULL,
+    input_hash    BLOB NOT NULL,
+    source_hash   BLOB,                     -- of the step function it ran with; NULL where there is none
+    output        TEXT,
+    output_crc    INTEGER,
+    error         TEXT,
+    error_crc     INTEGER,
+    wake_at       INTEGER,                  -- end of a sleep, or start of the next attempt
+    begun_at      INTEGER NOT NULL,         -- first attempt
+    started_at    INTEGER NOT NULL,         -- latest attempt
+    finished_at   INTEGER,
+    on_crash      TEXT NOT NULL CHECK (on_crash IN ('rerun', 'block')),  -- when nobody knows whether a body finished
+    superseded_at INTEGER,                  -- set when a retry replaces this row; the row itself stays as it was
+
+    CHECK ((state IN ('running', 'interrupted')) = (finished_at IS NULL)),
+    CHECK ((state = 'succeeded') = (output IS NOT NULL)),
+    CHECK ((state = 'failed') = (error IS NOT NULL)),
+    CHECK (finished_at IS NULL OR begun_at <= finished_at)
+) STRICT;
+
+-- Recorded exactly once: at most one current outcome per step of a run.
+CREATE UNIQUE INDEX steps_key ON steps (run_id, key) WHERE superseded_at IS NULL;
+CREATE UNIQUE INDEX steps_seq ON steps (run_id, seq) WHERE superseded_at IS NULL;
+CREATE INDEX steps_superseded ON steps (run_id, key) WHERE superseded_at IS NOT NULL;
+
+-- Every attempt that did not succeed. The attempt that succeeded, or that is under way, is the step's own row.
+CREATE TABLE attempts (
+    run_id      INTEGER NOT NULL REFERENCES runs (id),
+    key         TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('failed', 'cancelled', 'interrupted')),
+    error       TEXT CHECK ((state = 'failed') = (error IS NOT NULL)),
+    error_crc   INTEGER,
+    started_at  INTEGER NOT NULL,
+    finished_at INTEGER NOT NULL CHECK (finished_at >= started_at),
+    PRIMARY KEY (run_id, key, attempt)
+) STRICT, WITHOUT ROWID;
+
+-- What user code printed and logged, a captured chunk a row.
+CREATE TABLE logs (
+    id      INTEGER PRIMARY KEY,
+    run_id  INTEGER NOT NULL REFERENCES runs (id),
+    step    TEXT,                           -- key; NULL: outside any step
+    attempt INTEGER,
+    at      INTEGER NOT NULL,
+    stream  TEXT NOT NULL CHECK (stream IN ('stdout', 'stderr', 'log')),
+    level   TEXT,                           -- of a logging record
+    text    TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX logs_run ON logs (run_id, id);
+
+-- The audit log: one line for each change of a run's state, written by the triggers below and by nothing else.
+CREATE TABLE events (
+    id      INTEGER PRIMARY KEY,
+    run_id  INTEGER NOT NULL REFERENCES runs (id),
+    at      INTEGER NOT NULL,
+    state   TEXT NOT NULL,
+    epoch   INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    reason  TEXT
+) STRICT;
+
+CREATE INDEX events_run ON events (run_id, id);
+
+CREATE TRIGGER runs_created AFTER INSERT ON runs BEGIN
+    INSERT INTO events (run_id, at, state, epoch, attempt, reason)
+    VALUES (NEW.id, NEW.created_at, NEW.state, NEW.epoch, NEW.attempt, NEW.reason);
+END;
+
+CREATE TRIGGER runs_changed AFTER UPDATE OF state, epoch ON runs
+WHEN OLD.state IS NOT NEW.state OR OLD.epoch IS NOT NEW.epoch BEGIN
+    INSERT INTO events (run_id, at, state, epoch, attempt, reason)
+    VALUES (NEW.id, NEW.changed_at, NEW.state, NEW.epoch, NEW.attempt, NEW.reason);
+END;
+
+CREATE TRIGGER runs_finished BEFORE UPDATE OF state, input, output, error, finished_at ON runs
+WHEN OLD.state IN ('succeeded', 'cancelled', 'failed')
+ AND NOT (OLD.state IN ('failed', 'cancelled') AND NEW.state = 'queued' AND NEW.attempt = OLD.attempt + 1) BEGIN
+    SELECT RAISE(ABORT, 'a finished run does not change');
+END;
+
+CREATE TRIGGER runs_input BEFORE UPDATE OF id, namespace, input, input_crc, input_hash, created_at ON runs BEGIN
+    SELECT RAISE(ABORT, 'the input of a run does not change');
+END;
+
+CREATE TRIGGER runs_kept BEFORE DELETE ON runs BEGIN
+    SELECT RAISE(ABORT, 'a run is not deleted');
+END;
+
+CREATE TRIGGER steps_recorded BEFORE UPDATE ON steps
+WHEN OLD.finished_at IS NOT NULL OR OLD.superseded_at IS NOT NULL BEGIN
+    SELECT RAISE(ABORT, 'a recorded outcome does not change')
+    WHERE OLD.superseded_at IS NOT NULL OR NEW.superseded_at IS NULL
+       OR (OLD.state, OLD.attempt, OLD.input, OLD.output, OLD.error, OLD.finished_at, OLD.run_id, OLD.key, OLD.seq)
+          IS NOT (NEW.state, NEW.attempt, NEW.input, NEW.output, NEW.error, NEW.finished_at, NEW.run_id, NEW.key, NEW.seq);
+END;
+
+CREATE TRIGGER steps_input BEFORE UPDATE OF run_id, seq, key, name, kind, input, input_crc, input_hash, begun_at ON steps BEGIN
+    SELECT RAISE(ABORT, 'the input of a step does not change');
+END;
+
+CREATE TRIGGER steps_kept BEFORE DELETE ON steps BEGIN
+    SELECT RAISE(ABORT, 'a step is not deleted');
+END;
+
+CREATE TRIGGER attempts_recorded BEFORE UPDATE ON attempts BEGIN
+    SELECT RAISE(ABORT, 'a recorded attempt does not change');
+END;
+
+CREATE TRIGGER attempts_kept BEFORE DELETE ON attempts BEGIN
+    SELECT RAISE(ABORT, 'an attempt is not deleted');
+END;
+
+CREATE TRIGGER events_recorded BEFORE UPDATE ON events BEGIN
+    SELECT RAISE(ABORT, 'the audit log does not change');
+END;
+
+CREATE TRIGGER events_kept BEFORE DELETE ON events BEGIN
+    SELECT RAISE(ABORT, 'the audit log does not change');
+END;
+
+CREATE TRIGGER payloads_recorded BEFORE UPDATE ON payloads BEGIN
+    SELECT RAISE(ABORT, 'a recorded payload does not change');
+END;
+
+CREATE TRIGGER payloads_kept BEFORE DELETE ON payloads BEGIN
+    SELECT RAISE(ABORT, 'a payload is not deleted');
+END;
+
+CREATE TRIGGER sources_recorded BEFORE UPDATE ON sources BEGIN
+    SELECT RAISE(ABORT, 'recorded source does not change');
+END;
+
+CREATE TRIGGER snapshots_recorded BEFORE UPDATE ON snapshots BEGIN
+    SELECT RAISE(ABORT, 'a snapshot does not change');
+END;

@@ -1,0 +1,289 @@
+"""Runs: creation, claims, every change of state, and the questions about them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flowctl.core.errors import ClaimLost, Conflict, NotFound
+from flowctl.core.model import Claim, NewRun, Replay, Request, Run, RunFilter, RunState
+from flowctl.core.policy import error_text
+from flowctl.store.connection import Connection, Row
+from flowctl.store.payloads import Payloads, pack
+from flowctl.store.queries import load
+from flowctl.store.steps import Steps
+
+SQL = load("runs")
+_LAST_ID = 2**63 - 1
+
+
+class Runs:
+    """The runs of one file. Writes belong inside `store.transaction()`."""
+
+    def __init__(self, connection: Connection, payloads: Payloads, steps: Steps) -> None:
+        self._connection = connection
+        self._payloads = payloads
+        self._steps = steps
+
+    # -- creation and questions
+
+    def create(self, new: NewRun, now: int) -> tuple[int, bool]:
+        """Return the number of the new run and True, or of the run that has its idempotency key already and False.
+
+        Raises Conflict when that run has another workflow or other input.
+        """
+        if new.key is not None:
+            found = self._connection.row(SQL["of_key"], {"namespace": new.namespace, "key": new.key})
+            if found is not None:
+                return _same(new, found), False
+        stored, crc = pack(new.input)
+        fields = {name: getattr(new, name) for name in NewRun.__slots__}
+        fields |= {
+            "options": _json(new.options),
+            "tags": _json(new.tags),
+            "input": stored,
+            "input_crc": crc,
+            "now": now,
+        }
+        (created,) = self._connection.write(SQL["create"], fields)
+        self._payloads.spill(stored, new.input)
+        return created[0], True
+
+    def get(self, run_id: int, namespace: str | None = None) -> Run:
+        """Return a run. Raises NotFound."""
+        row = self._connection.row(SQL["get"], {"run": run_id, "namespace": namespace})
+        if row is None:
+            where = f" in the namespace {namespace}" if namespace is not None else ""
+            raise NotFound(f"there is no run {run_id}{where}", "See the runs with: flowctl ls")
+        return self._run(row)
+
+    def find(self, filter: RunFilter) -> list[Run]:
+        """Return the runs that a filter means, the newest first, at most `limit` with a number below `before`."""
+        states: tuple[RunState | None, ...] = (
+            ("failed",) if filter.dead else tuple(dict.fromkeys(filter.states)) or (None,)
+        )
+        rows: list[Row] = []
+        for state in states:  # one walk along an index each: an IN over states would sort all that match
+            rows += self._connection.rows(*_found(filter, state))
+        rows.sort(key=lambda row: int(row[0]), reverse=True)
+        return [self._run(row) for row in rows[: filter.limit]]
+
+    def last(self, namespace: str, workflow: str | None = None, states: tuple[RunState, ...] = ()) -> Run:
+        """Return the newest run: `@last`, `@failed`, `NAME@last`. Raises NotFound."""
+        found = self.find(RunFilter(namespace=namespace, workflow=workflow, states=states, limit=1))
+        if not found:
+            kind = " ".join(("a", *states[:1], "run")) if states else "a run"
+            of = f" of {workflow}" if workflow else ""
+            raise NotFound(f"there is no {kind.removeprefix('a ')}{of} yet", "See the runs with: flowctl ls")
+        return found[0]
+
+    def children(self, run_id: int) -> list[Run]:
+        """Return the runs that a run started, the oldest first."""
+        return self._runs(SQL["children"], {"run": run_id})
+
+    def family(self, root_id: int) -> list[Run]:
+        """Return a run at the top and all runs below it, the oldest first."""
+        return self._runs(SQL["family"], {"run": root_id})
+
+    def child_of(self, parent_id: int, parent_step: str) -> Run | None:
+        """Return the child run that answers a step of its parent."""
+        row = self._connection.row(SQL["child_of"], {"run": parent_id, "step": parent_step})
+        return None if row is None else self._run(row)
+
+    def counts(self, namespace: str) -> dict[str, int]:
+        """Return how many runs are in each state."""
+        return dict(self._connection.rows(SQL["counts"], {"namespace": namespace}))
+
+    # -- claims
+
+    def claim(self, run_id: int, engine_id: int, now: int) -> Run | None:
+        """Take a run that is due, and raise its epoch. Returns None when it cannot be claimed."""
+        rows = self._connection.write(SQL["claim"], {"run": run_id, "engine": engine_id, "now": now})
+        return self._run(rows[0]) if rows else None
+
+    def claimable(self, now: int, *, root_id: int | None = None, limit: int) -> list[int]:
+        """Return the runs that are due, by priority and then age, of one family if `root_id` is given."""
+        parameters: dict[str, Any] = {"now": now, "limit": limit}
+        if root_id is None:
+            rows = self._connection.rows(SQL["claimable"], parameters)
+        else:
+            rows = self._connection.rows(SQL["claimable_family"], parameters | {"root": root_id})
+        return [row[0] for row in rows]
+
+    def next_wake(self, now: int, *, root_id: int | None = None) -> int | None:
+        """Return the next instant after now at which a run becomes due, or None."""
+        if root_id is None:
+            found = self._connection.value(SQL["next_wake"], {"now": now})
+        else:
+            found = self._connection.value(SQL["next_wake_family"], {"now": now, "root": root_id})
+        return None if found is None else int(found)
+
+    def release(
+        self, claim: Claim, now: int, state: RunState, *, reason: str | None = None, wake_at: int | None = None
+    ) -> None:
+        """Let go of a run that goes on later. A request stays with it, unless it is paused or blocked now."""
+        self._guarded("release", claim, {"now": now, "state": state, "reason": reason, "wake_at": wake_at})
+
+    def finish(
+        self,
+        claim: Claim,
+        now: int,
+        state: RunState,
+        *,
+        output: str | None = None,
+        error: str | None = None,
+        failed_steps: tuple[str, ...] | list[str] = (),
+        reason: str | None = None,
+    ) -> None:
+        """Record the final state of a run."""
+        stored_output, output_crc = (None, None) if output is None else pack(output)
+        stored_error, error_crc = (None, None) if error is None else pack(error)
+        fields = {"now": now, "state": state, "reason": reason, "failed_steps": json.dumps(list(failed_steps))}
+        fields |= {"output": stored_output, "output_crc": output_crc, "error": stored_error, "error_crc": error_crc}
+        self._guarded("finish", claim, fields)
+        self._spill(stored_output, output)
+        self._spill(stored_error, error)
+
+    def adopt_code(self, claim: Claim, code: str, now: int) -> None:  # noqa: ARG002 - every write takes now
+        """Let a run go on with other code, which a retry loaded."""
+        self._guarded("adopt_code", claim, {"code": code})
+
+    def orphans(self, engine_ids: list[int] | tuple[int, ...]) -> list[Run]:
+        """Return the runs that these engines hold."""
+        return self._runs(SQL["orphans"], {"engines": json.dumps(list(engine_ids))})
+
+    def orphan(self, run_id: int, epoch: int, now: int, state: RunState, reason: str | None) -> bool:
+        """Take a run from an engine that is dead: `queued`, or `blocked` or `failed` when it is not to start again.
+
+        Counts a crash, and marks the bodies that ran as interrupted. Returns False when its epoch has moved on.
+        """
+        claim = Claim(run_id, epoch)
+        self._steps.interrupt_bodies(claim, now)
+        if state == "failed":
+            self._steps.cancel_open(claim, now)
+        stored, crc = pack(error_text("CrashLoop", reason or "")) if state == "failed" else (None, None)
+        fields = {"run": run_id, "epoch": epoch, "now": now, "state": state, "reason": reason}
+        return bool(self._connection.change(SQL["orphan"], fields | {"error": stored, "error_crc": crc}))
+
+    # -- from outside
+
+    def wake(self, run_id: int, now: int) -> bool:
+        """Make a waiting or sleeping run due, because what it waits for may have come."""
+        return bool(self._connection.change(SQL["wake"], {"run": run_id, "now": now}))
+
+    def cancel_idle(self, run_id: int, now: int, reason: str | None) -> bool:
+        """Cancel a run that no engine holds, and its open steps. Returns False for a running or final run."""
+        if not self._connection.change(SQL["cancel_idle"], {"run": run_id, "now": now, "reason": reason}):
+            return False
+        self._steps.cancel_idle(run_id, now)
+        return True
+
+    def pause_idle(self, run_id: int, now: int, reason: str | None) -> bool:
+        """Pause a run that no engine holds. Returns False for a running, paused, blocked or final run."""
+        return bool(self._connection.change(SQL["pause_idle"], {"run": run_id, "now": now, "reason": reason}))
+
+    def resume(self, run_id: int, now: int) -> bool:
+        """Let a paused run go on."""
+        return bool(self._connection.change(SQL["resume"], {"run": run_id, "now": now}))
+
+    def request(self, run_id: int, request: Request, now: int) -> bool:  # noqa: ARG002 - every write takes now
+        """Ask the engine that holds a run to cancel or pause it. Returns False when none holds it."""
+        return bool(self._connection.change(SQL["request"], {"run": run_id, "request": request}))
+
+    def requests(self, engine_id: int) -> list[tuple[int, Request]]:
+        """Return what is asked of the runs that an engine holds."""
+        return [(row[0], row[1]) for row in self._connection.rows(SQL["requests"], {"engine": engine_id})]
+
+    def retry(
+        self,
+        run_id: int,
+        now: int,
+        *,
+        replay: Replay,
+        code: str | None = None,
+        from_step: str | None = None,
+        wake_at: int | None = None,
+    ) -> None:
+        """Queue a failed, cancelled or blocked run again, not to start before `wake_at`.
+
+        Its failed and unfinished steps run anew, and from `from_step` on every step; finished child runs of those
+        no longer answer them. Raises Conflict for a run in another state, NotFound for an unknown step.
+        """
+        run = self.get(run_id)
+        if run.state not in ("failed", "cancelled", "blocked"):
+            raise Conflict(
+                f"run {run_id} is {run.state}: only a failed, cancelled or blocked run is retried",
+                f"See it with: flowctl show {run_id}",
+            )
+        from_seq = None if from_step is None else self._seq_of(run_id, from_step)
+        if from_seq is not None:
+            self._connection.write(SQL["detach"], {"run": run_id, "from_seq": from_seq, "now": now})
+        self._steps.supersede(run_id, run.failed_steps, from_seq, now)
+        self._connection.write(
+            SQL["retry"], {"run": run_id, "now": now, "replay": replay, "code": code, "wake_at": wake_at}
+        )
+
+    # -- parts
+
+    def _seq_of(self, run_id: int, key: str) -> int:
+        step = self._steps.get(run_id, key)
+        if step is None:
+            raise NotFound(f"run {run_id} has no step {key}", f"See its steps with: flowctl show {run_id}")
+        return step.seq
+
+    def _guarded(self, name: str, claim: Claim, fields: dict[str, Any]) -> None:
+        changed = self._connection.change(SQL[name], fields | {"run": claim.run_id, "epoch": claim.epoch})
+        if not changed:
+            raise ClaimLost(f"run {claim.run_id} is no longer held at epoch {claim.epoch}")
+
+    def _spill(self, stored: str | None, text: str | None) -> None:
+        if stored is not None and text is not None:
+            self._payloads.spill(stored, text)
+
+    def _runs(self, sql: str, parameters: dict[str, Any]) -> list[Run]:
+        return [self._run(row) for row in self._connection.rows(sql, parameters)]
+
+    def _run(self, row: Row) -> Run:
+        fields = list(row)
+        fields[7] = json.loads(row[7])  # options
+        fields[14] = json.loads(row[14])  # tags
+        fields[15] = self._payloads.unpack(row[15])  # input
+        fields[17] = self._payloads.unpack_optional(row[17])  # output
+        fields[18] = self._payloads.unpack_optional(row[18])  # error
+        fields[19] = json.loads(row[19])  # failed_steps
+        return Run(*fields)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _same(new: NewRun, found: Row) -> int:
+    run_id, workflow, input_hash = found
+    if (workflow, input_hash) == (new.workflow, new.input_hash):
+        return int(run_id)
+    what = "other input" if workflow == new.workflow else f"another workflow, {workflow}"
+    raise Conflict(f"the key {new.key} belongs to run {run_id}, which has {what}", "Use another key for another run.")
+
+
+def _like(text: str) -> str:
+    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _found(filter: RunFilter, state: RunState | None) -> tuple[str, dict[str, Any]]:
+    """Return the block that walks the best index for a filter, and its parameters."""
+    search = filter.search
+    parameters: dict[str, Any] = {
+        "state": state,
+        "workflow": filter.workflow,
+        "since": filter.since,
+        "tags": _json(filter.tags) if filter.tags else None,
+        "search": None if search is None else _like(search),
+        "search_json": None if search is None else _like(json.dumps(search, ensure_ascii=False)[1:-1]),
+        "before": _LAST_ID if filter.before is None else filter.before,
+        "limit": filter.limit,
+    }
+    if filter.namespace is None:
+        return SQL["find"], parameters
+    name = "find_workflow" if filter.workflow else "find_state" if state else "find_namespace"
+    return SQL[name], parameters | {"namespace": filter.namespace}

@@ -1,0 +1,166 @@
+-- part: columns
+id, namespace, workflow, path, function, code, replay, options, python, directory, env_file, queue, priority, key, tags,
+    input, input_hash, output, error, failed_steps, state, reason, request, attempt, crashes, epoch, engine_id, root_id,
+    parent_id, parent_step, rerun_of, wake_at, created_at, started_at, finished_at, changed_at
+
+-- part: claimed
+id = :run AND epoch = :epoch AND state = 'running'
+
+-- part: input_text
+CASE WHEN input LIKE '{"$payload":"%' THEN (SELECT text FROM payloads WHERE hash = substr(input, 14, 64)) ELSE input END
+
+-- part: output_text
+CASE WHEN output LIKE '{"$payload":"%' THEN (SELECT text FROM payloads WHERE hash = substr(output, 14, 64)) ELSE output END
+
+-- part: matching
+id < +:before
+    AND (:state IS NULL OR state = :state)
+    AND (:workflow IS NULL OR workflow = :workflow)
+    AND (:since IS NULL OR created_at >= :since)
+    AND (:tags IS NULL OR NOT EXISTS (
+        SELECT 1 FROM json_each(:tags) AS asked
+        WHERE asked.value IS NOT (SELECT own.value FROM json_each(runs.tags) AS own WHERE own.key = asked.key)))
+    AND (:search IS NULL OR workflow LIKE :search ESCAPE '\'
+        OR {input_text} LIKE :search_json ESCAPE '\'
+        OR {output_text} LIKE :search_json ESCAPE '\'
+        OR error LIKE :search_json ESCAPE '\')
+ORDER BY id DESC LIMIT +:limit
+
+-- name: create
+INSERT INTO runs (
+    namespace, workflow, path, function, code, options, python, directory, env_file, queue, priority, key, tags,
+    input, input_crc, input_hash, state, epoch, root_id, parent_id, parent_step, rerun_of, wake_at, created_at, changed_at
+) VALUES (
+    :namespace, :workflow, :path, :function, :code, :options, :python, :directory, :env_file, :queue, :priority, :key, :tags,
+    :input, :input_crc, :input_hash, 'queued', 0, :root_id, :parent_id, :parent_step, :rerun_of, :wake_at, :now, :now
+) RETURNING id
+
+-- name: of_key
+SELECT id, workflow, input_hash FROM runs WHERE namespace = +:namespace AND key = :key
+
+-- name: get
+SELECT {columns} FROM runs WHERE id = :run AND (:namespace IS NULL OR namespace = :namespace)
+
+-- name: find
+SELECT {columns} FROM runs WHERE {matching}
+
+-- name: find_namespace
+SELECT {columns} FROM runs INDEXED BY runs_namespace WHERE namespace = +:namespace AND {matching}
+
+-- name: find_state
+SELECT {columns} FROM runs INDEXED BY runs_state WHERE namespace = +:namespace AND state = +:state AND {matching}
+
+-- name: find_workflow
+SELECT {columns} FROM runs INDEXED BY runs_workflow WHERE namespace = +:namespace AND workflow = +:workflow AND {matching}
+
+-- name: children
+SELECT {columns} FROM runs WHERE parent_id = +:run ORDER BY id
+
+-- name: family
+SELECT {columns} FROM runs WHERE id = +:run OR root_id = +:run ORDER BY id
+
+-- name: child_of
+SELECT {columns} FROM runs WHERE parent_id = :run AND parent_step = :step AND detached_at IS NULL
+
+-- name: claim
+-- The epoch starts above epoch_base, which a restored backup raises: no claim of the time before it is valid again.
+UPDATE runs SET
+    state = 'running', engine_id = :engine, started_at = coalesce(started_at, :now), wake_at = NULL, reason = NULL,
+    epoch = max(epoch, (SELECT CAST(value AS INTEGER) FROM meta WHERE meta.key = 'epoch_base')) + 1, changed_at = :now
+WHERE id = :run AND (
+    state = 'waiting'
+    OR (state = 'queued' AND (wake_at IS NULL OR wake_at <= :now))
+    OR (state = 'sleeping' AND wake_at <= :now))
+RETURNING {columns}
+
+-- name: claimable
+-- plan: scans runs_due, which holds only what is ready, in this order and up to the limit.
+SELECT id FROM (
+    SELECT * FROM (
+        SELECT id, priority FROM runs WHERE state = 'queued' AND wake_at IS NULL ORDER BY priority DESC, id LIMIT +:limit)
+    UNION ALL
+    SELECT id, priority FROM runs WHERE wake_at <= +:now AND state IN ('queued', 'sleeping', 'waiting'))
+ORDER BY priority DESC, id LIMIT +:limit
+
+-- name: claimable_family
+SELECT id FROM (
+    SELECT id, priority, state, wake_at FROM runs WHERE id = +:root
+    UNION ALL
+    SELECT id, priority, state, wake_at FROM runs WHERE root_id = +:root AND state IN ('queued', 'sleeping', 'waiting'))
+WHERE (state = 'queued' AND wake_at IS NULL) OR (state IN ('queued', 'sleeping', 'waiting') AND wake_at <= +:now)
+ORDER BY priority DESC, id LIMIT +:limit
+
+-- name: next_wake
+SELECT min(wake_at) FROM runs WHERE wake_at > :now AND state IN ('queued', 'sleeping', 'waiting')
+
+-- name: next_wake_family
+SELECT min(wake_at) FROM (
+    SELECT state, wake_at FROM runs WHERE id = :root
+    UNION ALL
+    SELECT state, wake_at FROM runs WHERE root_id = :root AND state IN ('queued', 'sleeping', 'waiting'))
+WHERE wake_at > :now AND state IN ('queued', 'sleeping', 'waiting')
+
+-- name: release
+UPDATE runs SET
+    state = :state, reason = :reason, wake_at = :wake_at, engine_id = NULL, changed_at = :now,
+    request = CASE WHEN :state IN ('paused', 'blocked') THEN NULL ELSE request END
+WHERE {claimed}
+
+-- name: finish
+UPDATE runs SET
+    state = :state, reason = :reason, output = :output, output_crc = :output_crc, error = :error, error_crc = :error_crc,
+    failed_steps = :failed_steps, engine_id = NULL, request = NULL, changed_at = :now,
+    finished_at = max(:now, started_at)
+WHERE {claimed}
+
+-- name: adopt_code
+UPDATE runs SET code = :code WHERE {claimed}
+
+-- name: wake
+UPDATE runs SET state = 'queued', wake_at = NULL, reason = NULL, changed_at = :now
+WHERE id = :run AND state IN ('waiting', 'sleeping')
+
+-- name: cancel_idle
+UPDATE runs SET
+    state = 'cancelled', reason = :reason, wake_at = NULL, request = NULL, changed_at = :now,
+    finished_at = max(:now, coalesce(started_at, :now))
+WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting', 'paused', 'blocked')
+
+-- name: pause_idle
+UPDATE runs SET state = 'paused', reason = :reason, wake_at = NULL, request = NULL, changed_at = :now
+WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting')
+
+-- name: resume
+UPDATE runs SET state = 'queued', reason = NULL, wake_at = NULL, changed_at = :now WHERE id = :run AND state = 'paused'
+
+-- name: request
+-- A wish to cancel is not weakened into one to pause.
+UPDATE runs SET request = CASE WHEN request = 'cancel' THEN request ELSE :request END WHERE id = :run AND state = 'running'
+
+-- name: requests
+SELECT id, request FROM runs WHERE engine_id = +:engine AND state = 'running' AND request IS NOT NULL ORDER BY id
+
+-- name: detach
+UPDATE runs SET detached_at = :now
+WHERE parent_id = :run AND detached_at IS NULL AND state IN ('succeeded', 'failed', 'cancelled') AND parent_step IN (
+    SELECT key FROM steps WHERE run_id = :run AND seq >= :from_seq AND superseded_at IS NULL)
+
+-- name: retry
+UPDATE runs SET
+    state = 'queued', attempt = attempt + 1, replay = :replay, code = coalesce(:code, code), reason = NULL, request = NULL,
+    output = NULL, output_crc = NULL, error = NULL, error_crc = NULL, failed_steps = '[]', crashes = 0, wake_at = :wake_at,
+    finished_at = NULL, changed_at = :now
+WHERE id = :run AND state IN ('failed', 'cancelled', 'blocked')
+
+-- name: orphans
+SELECT {columns} FROM runs
+WHERE engine_id IN (SELECT value FROM json_each(:engines)) AND state = 'running' ORDER BY id
+
+-- name: orphan
+UPDATE runs SET
+    state = :state, reason = :reason, engine_id = NULL, crashes = crashes + 1, error = :error, error_crc = :error_crc,
+    changed_at = :now, finished_at = CASE WHEN :state = 'failed' THEN max(:now, started_at) END
+WHERE {claimed}
+
+-- name: counts
+SELECT state, count(*) FROM runs WHERE namespace = +:namespace GROUP BY state

@@ -1,0 +1,162 @@
+"""The store: one SQLite file, and the groups of questions and writes about each noun."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Self
+
+from flowctl.core.errors import Moved, NotFound
+from flowctl.store import files, migrate
+from flowctl.store.connection import BUSY_TIMEOUT_MS, Connection
+from flowctl.store.engines import Engines
+from flowctl.store.events import Events
+from flowctl.store.logs import Logs
+from flowctl.store.payloads import Payloads
+from flowctl.store.queries import load
+from flowctl.store.runs import Runs
+from flowctl.store.snapshots import Snapshots
+from flowctl.store.steps import Steps
+from flowctl.store.workflows import Workflows
+
+if TYPE_CHECKING:
+    from flowctl.store.verify import Finding
+
+SQL = load("store")
+
+
+class Store:
+    """An open database. One thread uses it; another thread or process opens its own. Never fork with one open."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.path = connection.path
+        self.payloads = Payloads(connection)
+        self.steps = Steps(connection, self.payloads)
+        self.runs = Runs(connection, self.payloads, self.steps)
+        self.snapshots = Snapshots(connection)
+        self.workflows = Workflows(connection)
+        self.engines = Engines(connection)
+        self.events = Events(connection)
+        self.logs = Logs(connection)
+        self.file_id = str(connection.value(SQL["file_id"]))
+        self._seen = self._data_version()
+        self._inode = files.inode(self.path)
+        self._wal_inode = files.inode(self.path + "-wal")
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        busy_timeout: int = BUSY_TIMEOUT_MS,
+    ) -> Self:
+        """Open a database; create it if asked and missing; bring an older one up to date, after a backup.
+
+        `busy_timeout` is in milliseconds. With `read_only` nothing is created, migrated or written. Raises NotFound,
+        NotPermitted, Damaged, NewerFile, Busy, DiskTrouble, and UsageError for an older file that is only to be read.
+        """
+        name = files.canonical(path)
+        if not os.path.lexists(name):
+            if read_only or not create:
+                raise NotFound(f"there is no database {name}", "Create one with: flowctl init")
+            migrate.create(name, busy_timeout)
+        files.check_folder(os.path.dirname(name))
+        files.check_file(name)
+        if not read_only:
+            files.make_private(name)
+        return cls(_connect(name, read_only, busy_timeout))
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Write: everything inside is committed together, or not at all."""
+        return self.connection.transaction()
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Read one consistent snapshot. Keep it short: an open one lets the WAL grow."""
+        return self.connection.reading()
+
+    def changed(self) -> bool:
+        """Tell whether another connection has committed since the last call."""
+        before, self._seen = self._seen, self._data_version()
+        return before != self._seen
+
+    def check_moved(self) -> None:
+        """Raise Moved when the file or its WAL is no longer the one that was opened: writes would vanish silently."""
+        wal = files.inode(self.path + "-wal")
+        if self._wal_inode is None:
+            self._wal_inode = wal
+        if files.inode(self.path) != self._inode or wal != self._wal_inode:
+            raise Moved(
+                f"the database {self.path}, or its log, was moved or deleted while it was open",
+                "Put it back, or restore a backup, then start again.",
+            )
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the database to a new private file while it is in use. Raises Conflict when the file exists."""
+        migrate.back_up(self.connection, files.canonical(path))
+
+    def status(self) -> dict[str, Any]:
+        """Return facts about the file: path, file_id, size and wal_size in bytes, user_version, and counts of rows."""
+        with self.reading():
+            counts = {noun: self.connection.value(SQL[f"count_{noun}"]) for noun in ("runs", "steps", "events", "logs")}
+            states: dict[str, int] = dict(self.connection.rows(SQL["states"]))
+            version = migrate.version_of(self.connection)
+        return {
+            "path": self.path,
+            "file_id": self.file_id,
+            "size": files.size(self.path),
+            "wal_size": files.size(self.path + "-wal"),
+            "user_version": version,
+            "counts": counts,
+            "states": states,
+        }
+
+    def check(self, full: bool = False) -> list[Finding]:
+        """Return what is wrong with the file, nothing if all is well. `full` reads every page and index as well."""
+        from flowctl.store import verify
+
+        return verify.check(self.connection, full)
+
+    def verify(self) -> list[str]:
+        """Return the name of every row whose payload is not what was stored, such as `run 42 step fetch output`."""
+        from flowctl.store import verify
+
+        return [finding.subject for finding in verify.payloads(self.connection)]
+
+    def _data_version(self) -> int:
+        return int(self.connection.value("PRAGMA data_version"))
+
+
+def _connect(name: str, read_only: bool, busy_timeout: int) -> Connection:
+    """Open and identify a file. A file that is refused is left as it was found, with its WAL."""
+    had_wal = files.size(name + "-wal") > 0
+    connection = Connection(name, read_only=read_only, busy_timeout=busy_timeout)
+    try:
+        try:
+            version = migrate.identify(connection)
+        except BaseException:
+            if had_wal:
+                connection.leave_wal()
+            raise
+        if read_only:
+            migrate.refuse_older(name, version)
+            return connection
+        if connection.value("PRAGMA journal_mode") != "wal":  # as a copy made by another tool may have it
+            connection.rows("PRAGMA journal_mode = WAL")
+        migrate.migrate(connection, version)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

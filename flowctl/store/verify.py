@@ -1,0 +1,212 @@
+"""Checks of a whole file, for `flowctl db check` and after every test of a fault."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from flowctl.core.errors import Damaged, DiskTrouble
+from flowctl.store import files, migrate
+from flowctl.store.connection import Connection, Row
+from flowctl.store.payloads import reference, sha256
+from flowctl.store.queries import load
+
+SQL = load("verify")
+
+_INVARIANTS = (
+    "missing_sources",
+    "one_outcome",
+    "one_place",
+    "no_holes",
+    "final_is_final",
+    "attempts_in_a_row",
+    "failure_recorded",
+    "held_by_a_running_engine",
+    "families",
+    "waiting_for_something",
+    "audit_log",
+    "audit_begins",
+)
+_PAYLOADS = ("input", "output", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong: which check found it, where, and what it is."""
+
+    check: str
+    subject: str
+    message: str
+
+
+Check = Callable[[Connection], Iterator[Finding]]
+
+
+def check(connection: Connection, full: bool) -> list[Finding]:
+    """Run every check on one snapshot of the file."""
+    checks: dict[str, Check] = {
+        "pages": _integrity if full else _quick,
+        "foreign_keys": _foreign_keys,
+        "application_id": _application_id,
+        "user_version": _user_version,
+        "schema": _schema,
+        "journal_mode": _journal_mode,
+        "permissions": _permissions,
+        "payloads": payloads,
+        "sources": _sources,
+    }
+    checks |= {name: _invariant(name) for name in _INVARIANTS}
+    findings: list[Finding] = []
+    with connection.reading():
+        for name, run in checks.items():
+            findings += _survived(name, run, connection)
+    return findings
+
+
+def _survived(name: str, run: Check, connection: Connection) -> list[Finding]:
+    """Return what a check finds, and the damage that stopped it, if any."""
+    findings: list[Finding] = []
+    try:
+        for finding in run(connection):
+            findings.append(finding)
+    except (Damaged, DiskTrouble) as error:
+        findings.append(Finding(name, connection.path, error.message))
+    return findings
+
+
+# -- structure
+
+
+def _quick(connection: Connection) -> Iterator[Finding]:
+    return _pages(connection, "PRAGMA quick_check")
+
+
+def _integrity(connection: Connection) -> Iterator[Finding]:
+    return _pages(connection, "PRAGMA integrity_check")
+
+
+def _pages(connection: Connection, pragma: str) -> Iterator[Finding]:
+    for (line,) in connection.rows(pragma):
+        if line != "ok":
+            yield Finding("pages", connection.path, line)
+
+
+def _foreign_keys(connection: Connection) -> Iterator[Finding]:
+    for table, rowid, parent, _ in connection.rows("PRAGMA foreign_key_check"):
+        yield Finding("foreign_keys", f"{table} row {rowid}", f"refers to a row of {parent} that is not there")
+
+
+def _application_id(connection: Connection) -> Iterator[Finding]:
+    found = connection.value("PRAGMA application_id")
+    if found != migrate.APPLICATION_ID:
+        yield Finding("application_id", connection.path, f"is {found:#x}, not flowctl's {migrate.APPLICATION_ID:#x}")
+
+
+def _user_version(connection: Connection) -> Iterator[Finding]:
+    found = migrate.version_of(connection)
+    if found != migrate.latest():
+        yield Finding("user_version", connection.path, f"is {found}, this flowctl writes {migrate.latest()}")
+
+
+def _schema(connection: Connection) -> Iterator[Finding]:
+    for kind, name in migrate.strangers(migrate.objects(connection)):
+        yield Finding("schema", f"{kind} {name}", "is missing, altered or not flowctl's")
+
+
+def _journal_mode(connection: Connection) -> Iterator[Finding]:
+    found = connection.value("PRAGMA journal_mode")
+    if found != "wal":
+        yield Finding("journal_mode", connection.path, f"is {found}, not wal")
+
+
+def _permissions(connection: Connection) -> Iterator[Finding]:
+    for path in (connection.path, *(connection.path + side for side in files.SIDE_FILES)):
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            continue
+        if found.st_mode & 0o077:
+            yield Finding("permissions", path, f"has mode {stat.S_IMODE(found.st_mode):04o}: others may use it")
+        if found.st_uid != os.geteuid():
+            yield Finding("permissions", path, f"belongs to user {found.st_uid}")
+        if found.st_nlink > 1 or not stat.S_ISREG(found.st_mode):
+            yield Finding("permissions", path, "is not a file with one name")
+
+
+# -- payloads: bytes are compared, because a flipped bit may leave text that is not UTF-8
+
+
+def payloads(connection: Connection) -> Iterator[Finding]:
+    """Yield every payload that is not what was stored; its subject names run and step."""
+    sums = _Sums(connection)
+    for row in _pages_of(connection, "run_payloads"):
+        yield from sums.findings(f"run {row[0]}", row[2:])
+    for row in _pages_of(connection, "step_payloads"):
+        yield from sums.findings(f"run {row[1]} step {row[2]}", row[4:])
+    for run_id, key, attempt, error, crc in _attempts(connection):
+        yield from sums.findings(f"run {run_id} step {key} attempt {attempt}", (None, None, None, None, error, crc))
+
+
+def _pages_of(connection: Connection, name: str) -> Iterator[Row]:
+    after = 0
+    while rows := connection.rows(SQL[name], {"after": after}):
+        yield from rows
+        after = rows[-1][0]
+
+
+def _attempts(connection: Connection) -> Iterator[Row]:
+    place: Row = (0, "", 0)
+    while rows := connection.rows(SQL["attempt_payloads"], dict(zip(("run", "key", "attempt"), place, strict=True))):
+        yield from rows
+        place = rows[-1][:3]
+
+
+class _Sums:
+    """Compares payloads with their checksums, each large one once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[str, str | None] = {}
+
+    def findings(self, subject: str, columns: Row) -> Iterator[Finding]:
+        """Yield what is wrong with the input, output and error of one row, given as text, checksum, text, …"""
+        for name, data, crc in zip(_PAYLOADS, columns[::2], columns[1::2], strict=True):
+            if wrong := self._wrong(data, crc):
+                yield Finding("payloads", f"{subject} {name}", wrong)
+
+    def _wrong(self, data: bytes | None, crc: int | None) -> str | None:
+        if data is None:
+            return None if crc is None else "is gone, its checksum is not"
+        if zlib.crc32(data) != crc:
+            return "is not what was stored: its checksum differs"
+        digest = reference(data.decode(errors="replace"))
+        return None if digest is None else self._large(digest)
+
+    def _large(self, digest: str) -> str | None:
+        if digest not in self._known:
+            data: bytes | None = self._connection.value(SQL["payload"], {"hash": digest})
+            wrong = None if data is not None and sha256(data) == digest else "is not what was stored: its hash differs"
+            self._known[digest] = "is missing" if data is None else wrong
+        return self._known[digest]
+
+
+def _sources(connection: Connection) -> Iterator[Finding]:
+    for (digest,) in connection.rows(SQL["source_hashes"]):
+        data: bytes = connection.value(SQL["source"], {"hash": digest})
+        if sha256(data) != digest:
+            yield Finding("sources", f"source {digest[:12]}", "is not what was stored: its hash differs")
+
+
+# -- the state of runs and steps
+
+
+def _invariant(name: str) -> Check:
+    def run(connection: Connection) -> Iterator[Finding]:
+        for run_id, key, message in connection.rows(SQL[name]):
+            subject = connection.path if run_id is None else f"run {run_id}" + ("" if key is None else f" step {key}")
+            yield Finding(name, subject, message)
+
+    return run

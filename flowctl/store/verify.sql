@@ -1,0 +1,104 @@
+-- Every block reads whole tables: it answers `flowctl db check`. State invariants return a run, a step key or NULL, and
+-- what is wrong.
+
+-- name: run_payloads
+SELECT id, NULL, CAST(input AS BLOB), input_crc, CAST(output AS BLOB), output_crc, CAST(error AS BLOB), error_crc
+FROM runs WHERE id > :after ORDER BY id LIMIT 500
+
+-- name: step_payloads
+SELECT id, run_id, key, attempt, CAST(input AS BLOB), input_crc, CAST(output AS BLOB), output_crc,
+    CAST(error AS BLOB), error_crc
+FROM steps WHERE id > :after ORDER BY id LIMIT 500
+
+-- name: attempt_payloads
+SELECT run_id, key, attempt, CAST(error AS BLOB), error_crc FROM attempts
+WHERE (run_id, key, attempt) > (:run, :key, :attempt) ORDER BY run_id, key, attempt LIMIT 500
+
+-- name: payload
+SELECT CAST(text AS BLOB) FROM payloads WHERE hash = :hash
+
+-- name: source_hashes
+SELECT hash FROM sources ORDER BY hash
+
+-- name: source
+SELECT CAST(text AS BLOB) FROM sources WHERE hash = :hash
+
+-- name: missing_sources
+-- plan: reads all snapshots.
+SELECT NULL, NULL, 'the snapshot ' || substr(code, 1, 12) || ' lacks the source of ' || files.key
+FROM snapshots, json_each(snapshots.files) AS files
+WHERE NOT EXISTS (SELECT 1 FROM sources WHERE hash = files.value)
+
+-- name: one_outcome
+-- plan: walks an index of all steps.
+SELECT run_id, key, 'more than one current row has this key' FROM steps WHERE superseded_at IS NULL
+GROUP BY run_id, key HAVING count(*) > 1
+
+-- name: one_place
+-- plan: walks an index of all steps.
+SELECT run_id, max(key), 'more than one current row has place ' || seq FROM steps WHERE superseded_at IS NULL
+GROUP BY run_id, seq HAVING count(*) > 1
+
+-- name: no_holes
+-- plan: walks all steps.
+SELECT run_id, NULL, 'its steps have ' || max(seq) || ' places, but ' || count(DISTINCT seq) || ' of them are recorded'
+FROM steps WHERE run_id IN (SELECT id FROM runs WHERE state = 'succeeded')
+GROUP BY run_id HAVING count(DISTINCT seq) <> max(seq)
+
+-- name: final_is_final
+-- plan: walks all steps.
+SELECT run_id, steps.key, 'is running, but its run is ' || runs.state FROM steps JOIN runs ON runs.id = run_id
+WHERE steps.state = 'running' AND superseded_at IS NULL AND runs.state IN ('succeeded', 'failed', 'cancelled')
+
+-- name: attempts_in_a_row
+-- plan: walks all steps.
+-- Every number below the latest is a recorded attempt or a replaced row's.
+SELECT run_id, key, 'attempt ' || attempt || ' follows ' || earlier || ' recorded attempts' FROM (
+    SELECT run_id, key, attempt, (
+        SELECT count(*) FROM (
+            SELECT attempt FROM attempts WHERE run_id = s.run_id AND key = s.key AND attempt < s.attempt
+            UNION
+            SELECT attempt FROM steps AS old
+            WHERE old.run_id = s.run_id AND old.key = s.key AND old.superseded_at IS NOT NULL AND old.attempt < s.attempt
+        )) AS earlier
+    FROM steps AS s WHERE superseded_at IS NULL AND attempt > 1)
+WHERE earlier <> attempt - 1
+
+-- name: failure_recorded
+-- plan: walks all steps.
+SELECT run_id, key, 'has failed, but attempt ' || attempt || ' is not recorded' FROM steps
+WHERE state = 'failed' AND NOT EXISTS (
+    SELECT 1 FROM attempts AS a WHERE a.run_id = steps.run_id AND a.key = steps.key AND a.attempt = steps.attempt)
+
+-- name: held_by_a_running_engine
+SELECT runs.id, NULL, 'is running, but its engine ' || engines.id || ' has stopped' FROM engines
+JOIN runs ON runs.engine_id = engines.id WHERE engines.stopped_at IS NOT NULL
+
+-- name: families
+-- plan: walks all runs.
+SELECT runs.id, NULL, 'its parent is not an older run of its family' FROM runs
+LEFT JOIN runs AS parent ON parent.id = runs.parent_id
+WHERE runs.parent_id IS NOT NULL
+    AND (parent.id IS NULL OR parent.id >= runs.id OR runs.root_id IS NOT coalesce(parent.root_id, parent.id))
+
+-- name: waiting_for_something
+-- plan: walks all runs.
+SELECT runs.id, steps.key, 'waits for a child run that is final or not there' FROM runs
+JOIN steps ON steps.run_id = runs.id AND steps.kind = 'child' AND steps.state = 'running' AND steps.superseded_at IS NULL
+WHERE runs.state = 'waiting' AND NOT EXISTS (
+    SELECT 1 FROM steps AS other WHERE other.run_id = runs.id AND other.state = 'running' AND other.superseded_at IS NULL
+        AND (other.kind <> 'child' OR EXISTS (
+            SELECT 1 FROM runs AS child WHERE child.parent_id = runs.id AND child.parent_step = other.key
+                AND child.detached_at IS NULL AND child.state NOT IN ('succeeded', 'failed', 'cancelled'))))
+
+-- name: audit_log
+-- plan: walks all runs.
+SELECT runs.id, NULL, 'is ' || runs.state || ' at epoch ' || runs.epoch || ', but its last event says '
+    || coalesce(last.state || ' at epoch ' || last.epoch, 'nothing')
+FROM runs LEFT JOIN events AS last ON last.id = (SELECT max(id) FROM events WHERE run_id = runs.id)
+WHERE last.state IS NOT runs.state OR last.epoch IS NOT runs.epoch
+
+-- name: audit_begins
+-- plan: walks all runs.
+SELECT runs.id, NULL, 'its first event is not that it was queued' FROM runs
+WHERE (SELECT state FROM events WHERE run_id = runs.id ORDER BY id LIMIT 1) IS NOT 'queued'
