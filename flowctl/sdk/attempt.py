@@ -1,0 +1,75 @@
+"""One try of a body: call it with its output captured, and turn whatever it does into an output or an error."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from flowctl.sdk import capture, masking
+from flowctl.sdk.context import StepInfo, step_scope
+from flowctl.sdk.errors import GiveUp, Interruption, RetryAfter, Unstorable, error_record
+from flowctl.sdk.shell import GIVE_UP_CODE
+
+if TYPE_CHECKING:
+    from flowctl.sdk.definition import BoundCall
+
+
+class Ended(NamedTuple):
+    """How a body ended: `output` is JSON text, or `error` is, and then whether trying again makes sense."""
+
+    output: Optional[str]
+    error: Optional[str] = None
+    retry: bool = True
+    retry_after_ms: Optional[int] = None
+
+
+class TooLarge(Exception):
+    """A value is larger than a step's input or output may be."""
+
+
+def try_body(bound: BoundCall[Any], info: StepInfo, sink: capture.Sink, limit: int) -> Ended:
+    """Run the body once; its output may have so many bytes. Raised is only an interruption of the whole run."""
+    capture.use(sink)
+    try:
+        with step_scope(info):
+            value = bound.run()
+        return Ended(recorded_text(bound.encode_output(value), "output", limit))
+    except Interruption:
+        raise
+    except BaseException as error:  # noqa: BLE001 — whatever the body raises is its failure, sys.exit included
+        return _failed(error, bound)
+    finally:
+        sink.close()
+
+
+def recorded_text(text: str, what: str, limit: int) -> str:
+    """Return JSON text as it may be recorded: without secrets, and not longer than the limit in bytes."""
+    if masking.active():
+        text = masking.mask_json(text)
+    if len(text) > limit // 4 and len(text.encode()) > limit:
+        size = len(text.encode()) / (1 << 20)
+        raise TooLarge(f"its {what} is {size:.1f} MB as JSON, more than the {limit / (1 << 20):g} MB that are recorded")
+    return text
+
+
+def error_text(error: BaseException) -> str:
+    """Return the JSON text of an exception's record, without secrets."""
+    record = error_record(error)
+    if isinstance(error, SystemExit):
+        record["message"] = f"exited with sys.exit({error.code!r}) instead of returning"
+    elif isinstance(error, KeyboardInterrupt):
+        record["message"] = record["message"] or "raised KeyboardInterrupt instead of returning"
+    return json.dumps({name: masking.mask(text) for name, text in record.items()}, ensure_ascii=False)
+
+
+def _failed(error: BaseException, bound: BoundCall[Any]) -> Ended:
+    delay = error.delay_ms if isinstance(error, RetryAfter) else None
+    return Ended(None, error_text(error), _worth_retrying(error, bound), delay)
+
+
+def _worth_retrying(error: BaseException, bound: BoundCall[Any]) -> bool:
+    if isinstance(error, (GiveUp, Unstorable, TooLarge)):  # the last two would only repeat the side effects
+        return False
+    if isinstance(error, SystemExit) and error.code == GIVE_UP_CODE:
+        return False
+    return bound.retries_on(error)

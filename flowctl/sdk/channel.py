@@ -1,0 +1,202 @@
+"""The executor's end of the wire: messages go out together where they can, and one thread reads.
+
+`post` leaves a message for the next frame; `send` sends everything that waits and its own messages in one frame. What
+nobody sends within about ten milliseconds is sent by the flusher thread, which sleeps without polling when nothing
+is going on, so that the sequential path never hands over to it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections import deque
+from threading import Condition, Lock, Thread
+from typing import Any, Callable, Optional
+
+from flowctl.sdk.lifeline import engine_is_gone
+from flowctl.sdk.wire import FrameReader, Message, WireError, encode_frame
+
+TICK_S = 0.01
+QUIET_TICKS = 5  # then the flusher stops ticking until something is posted
+OUTBOX_MESSAGES = 100
+OUTBOX_BYTES = 64 * 1024
+ANSWER_POLL_S = 0.02
+_RECEIVE = 1 << 18
+
+
+class Channel:
+    """Messages to and from the engine."""
+
+    def __init__(self, connection: socket.socket, token: str) -> None:
+        self._socket = connection
+        self._token = token
+        self._reader = FrameReader(token)
+        self._inbox: deque[Message] = deque()
+        self._secrets: dict[str, Any] = {}
+        self._outbox: list[Message] = []
+        self._outbox_bytes = 0
+        self._box = Lock()
+        self._reading = Lock()
+        self._sending = Lock()
+        self._pid = os.getpid()
+        self.frames = 0  # sent so far: the flusher sees by it whether anybody else is sending
+        self.stir: Callable[[], None] = _nothing
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether posted messages have not been sent yet."""
+        return bool(self._outbox)
+
+    def post(self, *messages: Message) -> None:
+        """Leave messages for the next frame."""
+        with self._box:
+            self._outbox += messages
+            for message in messages:
+                self._outbox_bytes += 100 if message.payload is None else 100 + len(message.payload)
+            full = len(self._outbox) >= OUTBOX_MESSAGES or self._outbox_bytes >= OUTBOX_BYTES
+        if full:
+            self.send()
+        else:
+            self.stir()
+
+    def send(self, *messages: Message) -> None:
+        """Send what waits and these messages in one frame."""
+        with self._sending:
+            with self._box:
+                waiting, self._outbox, self._outbox_bytes = self._outbox, [], 0
+            waiting += messages
+            if not waiting:
+                return
+            if os.getpid() != self._pid:  # a fork of user code came back here: the channel is not its own
+                os._exit(1)
+            try:
+                self._socket.sendall(encode_frame(self._token, waiting))
+            except OSError:
+                engine_is_gone()
+            self.frames += 1
+
+    def receive(self) -> Message:
+        """Wait for the next message."""
+        with self._reading:
+            while not self._inbox:
+                self._take(_wait(self._socket))
+            return self._inbox.popleft()
+
+    def receive_or_woken(self, wake_fd: int) -> Optional[Message]:
+        """Wait for the next message, or return None once somebody wrote to the other end of `wake_fd`."""
+        with self._reading:
+            while not self._inbox:
+                ready = _select([self._socket.fileno(), wake_fd], None)
+                if self._socket.fileno() in ready:
+                    self._take(_wait(self._socket))
+                elif wake_fd in ready:
+                    os.read(wake_fd, 4096)
+                    return None
+            return self._inbox.popleft()
+
+    def receive_now(self) -> Optional[Message]:
+        """Return a message that is already there, or None."""
+        with self._reading:
+            while not self._inbox:
+                if not _select([self._socket.fileno()], 0):
+                    return None
+                self._take(_wait(self._socket))
+            return self._inbox.popleft()
+
+    def ask_secret(self, name: str) -> Optional[str]:
+        """Ask the engine for a secret, from any thread, and return its value or None."""
+        self.send(Message("secret", {"name": name}))
+        while name not in self._secrets:
+            # Whoever reads finds the answer: the workflow's thread if it waits for something, else this one.
+            if self._reading.acquire(timeout=ANSWER_POLL_S):
+                try:
+                    if name not in self._secrets and _select([self._socket.fileno()], ANSWER_POLL_S):
+                        self._take(_wait(self._socket))
+                finally:
+                    self._reading.release()
+        value = self._secrets.pop(name)
+        return None if value is None else str(value)
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            engine_is_gone()
+        try:
+            messages = self._reader.feed(data)
+        except WireError:
+            engine_is_gone()
+        for message in messages:
+            if message.kind == "secret":
+                self._secrets[message.fields["name"]] = message.fields["value"]
+            else:
+                self._inbox.append(message)
+
+    def close_in_child(self) -> None:
+        """Let go of the channel in a forked child, so that the engine sees the executor's end at once."""
+        os.close(self._socket.detach())
+
+
+# The two places where the reading thread waits. A cancellation may be raised in them, and nowhere else in this file.
+
+
+def _wait(connection: socket.socket) -> bytes:
+    return connection.recv(_RECEIVE)
+
+
+def _select(fds: list[int], timeout: Optional[float]) -> list[int]:
+    if max(fds) >= 1024:  # beyond what select(2) can name
+        poll = select.poll()
+        for fd in fds:
+            poll.register(fd, select.POLLIN)
+        return [fd for fd, _ in poll.poll(None if timeout is None else int(timeout * 1000))]
+    return select.select(fds, [], [], timeout)[0]
+
+
+def _nothing() -> None:
+    pass
+
+
+class Flusher:
+    """The thread that sends what nobody else sends."""
+
+    def __init__(self, channel: Channel, collect: Callable[[], None]) -> None:
+        self._channel = channel
+        self._collect = collect  # posts captured text that has waited
+        self._asleep = False
+        self._stirred = False
+        self._condition = Condition()
+        self.retry: Optional[Callable[[], None]] = None  # called once at the next tick
+        channel.stir = self.stir
+        self.thread = Thread(target=self._run, name="flowctl-flusher", daemon=True)
+        self.thread.start()
+
+    def stir(self) -> None:
+        """Make sure that the flusher looks within a tick."""
+        self._stirred = True
+        if self._asleep:
+            with self._condition:
+                self._condition.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._asleep = True
+                while not self._stirred:
+                    self._condition.wait()
+                self._asleep = False
+            self._tick_until_quiet()
+
+    def _tick_until_quiet(self) -> None:
+        quiet = 0
+        while quiet < QUIET_TICKS:
+            self._stirred = False
+            frames = self._channel.frames
+            time.sleep(TICK_S)
+            retry, self.retry = self.retry, None
+            if retry is not None:
+                retry()
+            self._collect()
+            if self._channel.waiting and self._channel.frames == frames:
+                self._channel.send()
+            quiet = 0 if self._stirred else quiet + 1

@@ -1,0 +1,213 @@
+"""Options of steps and workflows: what they may be, their defaults, and their form on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable, NamedTuple, Optional
+
+from flowctl.sdk.durations import short_text, to_ms
+from flowctl.sdk.errors import DefinitionError, GiveUp, Unstorable
+from flowctl.sdk.jsontext import shown
+
+NAME_LIMIT = 200
+COUNT_LIMIT = 1_000_000
+
+
+class StepOptions(NamedTuple):
+    """How a step is tried. The defaults are those of the wire: what equals them is not sent."""
+
+    name: Optional[str] = None
+    retries: int = 0
+    backoff_ms: int = 1_000
+    max_backoff_ms: int = 300_000
+    jitter: float = 0.1
+    timeout_ms: Optional[int] = None
+    total_timeout_ms: Optional[int] = None
+    retry_on: tuple[type[BaseException], ...] = ()
+    give_up_on: tuple[type[BaseException], ...] = ()
+    on_crash: str = "rerun"
+    pure: bool = False
+    sensitive: frozenset[str] = frozenset()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the engine has to know, without defaults."""
+        return _without_defaults(self, _STEP_WIRE)
+
+    def may_retry(self, error: BaseException) -> bool:
+        """Say whether another attempt may follow this failure, if any is left."""
+        if isinstance(error, (GiveUp, Unstorable, *self.give_up_on)):
+            return False
+        return not self.retry_on or isinstance(error, self.retry_on)
+
+
+class WorkflowOptions(NamedTuple):
+    """How runs of a workflow are made. `on_failure` is its wire form."""
+
+    name: Optional[str] = None
+    timeout_ms: Optional[int] = None
+    attempts: int = 1
+    queue: str = "default"
+    priority: int = 0
+    tags: Mapping[str, str] = {}  # never written to
+    on_failure: Optional[Mapping[str, str]] = None
+    isolation: str = "shared"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the engine has to know, without defaults."""
+        return _without_defaults(self, _WORKFLOW_WIRE)
+
+
+_STEP_WIRE = ("retries", "backoff_ms", "max_backoff_ms", "jitter", "timeout_ms", "total_timeout_ms", "on_crash", "pure")
+_WORKFLOW_WIRE = ("timeout_ms", "attempts", "queue", "priority", "tags", "on_failure", "isolation")
+
+
+def step_options(subject: str, given: Mapping[str, Any]) -> StepOptions:
+    """Return checked options of a step; `subject` names it in a DefinitionError, such as "@step fetch"."""
+    checked = _checked(subject, given, _STEP_CHECKS)
+    backoff = checked.get("backoff_ms", StepOptions().backoff_ms)
+    if "max_backoff_ms" not in checked:
+        checked["max_backoff_ms"] = max(backoff, StepOptions().max_backoff_ms)
+    elif backoff > checked["max_backoff_ms"]:
+        longest = short_text(checked["max_backoff_ms"])
+        raise DefinitionError(f"{subject}: backoff ({short_text(backoff)}) is longer than max_backoff ({longest})")
+    return StepOptions(**checked)
+
+
+def workflow_options(subject: str, given: Mapping[str, Any]) -> WorkflowOptions:
+    """Return checked options of a workflow; `on_failure` must have its wire form already."""
+    return WorkflowOptions(**_checked(subject, given, _WORKFLOW_CHECKS))
+
+
+def nearest(wanted: str, known: Iterable[str]) -> str:
+    """Return the known name that looks most like the wanted one, or ''."""
+    from difflib import get_close_matches
+
+    return "".join(get_close_matches(wanted, list(known), n=1))
+
+
+def unknown_name(what: str, wanted: str, known: Iterable[str]) -> str:
+    """Return half a sentence that says a name is unknown and which one may be meant."""
+    names = list(known)
+    near = nearest(wanted, names)
+    rest = f"did you mean {near!r}?" if near else f"known are {', '.join(names)}" if names else "there are none"
+    return f"unknown {what} {wanted!r}; {rest}"
+
+
+def _checked(
+    subject: str, given: Mapping[str, Any], checks: Mapping[str, tuple[str, Callable[[Any], Any]]]
+) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
+    for option, value in given.items():
+        if option not in checks:
+            raise DefinitionError(f"{subject}: {unknown_name('option', option, checks)}")
+        field, check = checks[option]
+        try:
+            checked[field] = check(value)
+        except ValueError as error:
+            raise DefinitionError(f"{subject}: {option}: {error}") from None
+    return checked
+
+
+def _without_defaults(options: Any, fields: Iterable[str]) -> dict[str, Any]:
+    defaults = options._field_defaults
+    values = {field: getattr(options, field) for field in fields}
+    return {field: value for field, value in values.items() if value != defaults[field]}
+
+
+def check_name(value: Any) -> str:
+    """Return a usable name of a step or workflow, or raise ValueError."""
+    if not isinstance(value, str) or not value.strip() or len(value) > NAME_LIMIT:
+        raise ValueError(f"{shown(value)} is not a name: give text of at most {NAME_LIMIT} characters")
+    if not value.isprintable() or value != value.strip() or set(value) & set("#@:/\\") or value.startswith("-"):
+        raise ValueError(f"{shown(value)} is not a name: leave out # @ : / \\, a leading - and what does not print")
+    return value
+
+
+def _whole(least: int, most: int = COUNT_LIMIT) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(f"{shown(value)} is not a whole number from {least} to {most}")
+        return value
+
+    return check
+
+
+def _some_time(value: Any) -> Optional[int]:
+    if value is None:
+        return None
+    amount = to_ms(value)
+    if amount == 0:
+        raise ValueError("it must be longer than nothing; leave it out for no limit")
+    return amount
+
+
+def _fraction(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{shown(value)} is not a fraction from 0 to 1")
+    return float(value)
+
+
+def _exceptions(value: Any) -> tuple[type[BaseException], ...]:
+    kinds = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise ValueError(f"{shown(kind)} is not an exception type")
+    return kinds
+
+
+def _one_of(*known: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in known:
+            raise ValueError(f"{shown(value)} is not one of {', '.join(map(repr, known))}")
+        return str(value)
+
+    return check
+
+
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{shown(value)} is not True or False")
+    return value
+
+
+def _names(value: Any) -> frozenset[str]:
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, (tuple, list, set, frozenset)) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{shown(value)} is not a parameter name or several of them")
+    return frozenset(names)
+
+
+def _tags(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(text, str) for pair in value.items() for text in pair):
+        raise ValueError(f"{shown(value)} is not a dict of text to text")
+    return dict(value)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_STEP_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "name": ("name", check_name),
+    "retries": ("retries", _whole(0)),
+    "backoff": ("backoff_ms", to_ms),
+    "max_backoff": ("max_backoff_ms", to_ms),
+    "jitter": ("jitter", _fraction),
+    "timeout": ("timeout_ms", _some_time),
+    "total_timeout": ("total_timeout_ms", _some_time),
+    "retry_on": ("retry_on", _exceptions),
+    "give_up_on": ("give_up_on", _exceptions),
+    "on_crash": ("on_crash", _one_of("rerun", "block")),
+    "pure": ("pure", _yes_or_no),
+    "sensitive": ("sensitive", _names),
+}
+_WORKFLOW_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "name": ("name", check_name),
+    "timeout": ("timeout_ms", _some_time),
+    "attempts": ("attempts", _whole(1)),
+    "queue": ("queue", check_name),
+    "priority": ("priority", _whole(-COUNT_LIMIT)),
+    "tags": ("tags", _tags),
+    "on_failure": ("on_failure", _as_it_is),
+    "isolation": ("isolation", _one_of("shared", "process")),
+}

@@ -1,0 +1,181 @@
+"""Finding and ending a process tree, however its members tried to leave it.
+
+A member is recognised by any of three signs: the mark in the environment it was started with (which survives setsid
+and double forks), a parent that is a member, or the session of the root. Linux reads /proc; elsewhere `ps` is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from typing import Callable, Iterable, NamedTuple, Optional
+
+EXECUTOR = "FLOWCTL_EXECUTOR"
+COMMAND = "FLOWCTL_COMMAND"
+KILL_WAIT_S = 2.0
+_PAUSE_S = 0.002
+_HAS_PROC = sys.platform.startswith("linux")
+
+
+class Process(NamedTuple):
+    """One process of this machine; `environ` is NUL-separated, and empty where it may not be read."""
+
+    pid: int
+    ppid: int
+    session: int
+    zombie: bool
+    environ: bytes
+
+
+def find_tree(mark: str, root: Optional[int] = None) -> list[int]:
+    """Return the living processes of an executor's tree, the caller excepted; `root` is the executor's own pid.
+
+    `mark` is the value of FLOWCTL_EXECUTOR. Without a root only the mark counts, which is safe long after the root's
+    pid may have been given to somebody else.
+    """
+    return _members(_sign(EXECUTOR, mark), root)
+
+
+def signal_tree(mark: str, root: Optional[int], number: int) -> None:
+    """Send a signal to every process of an executor's tree."""
+    _send(find_tree(mark, root), number)
+
+
+def kill_tree(mark: str, root: Optional[int] = None) -> list[int]:
+    """Kill an executor's tree and return the pids that are still there after two seconds (uninterruptible ones)."""
+    return _kill(_sign(EXECUTOR, mark), root)
+
+
+def kill_command(mark: str, root: Optional[int] = None) -> list[int]:
+    """Kill the tree of a shell command; `mark` is the value of FLOWCTL_COMMAND."""
+    return _kill(_sign(COMMAND, mark), root)
+
+
+def kill_engine(token: str) -> list[int]:
+    """Kill every executor, and all its offspring, of the engine with that token."""
+    return _kill(f"\0{EXECUTOR}={token}.".encode(), None)
+
+
+def children(pid: int) -> list[int]:
+    """Return the living direct children of a process."""
+    return [process.pid for process in _list(with_environ=False) if process.ppid == pid and not process.zombie]
+
+
+def _sign(variable: str, mark: str) -> bytes:
+    return f"\0{variable}={mark}\0".encode()
+
+
+def _members(sign: bytes, root: Optional[int]) -> list[int]:
+    processes = [process for process in _list(with_environ=True) if not process.zombie]
+    found = {process.pid for process in processes if sign in b"\0" + process.environ + b"\0"}
+    if root is not None:
+        found |= {process.pid for process in processes if process.session == root or process.pid == root}
+        found |= _descendants(processes, found | {root})
+    found -= {os.getpid(), 0, 1}
+    return sorted(found)
+
+
+def _descendants(processes: Iterable[Process], roots: set[int]) -> set[int]:
+    offspring: dict[int, list[int]] = {}
+    for process in processes:
+        offspring.setdefault(process.ppid, []).append(process.pid)
+    found: set[int] = set()
+    front = [pid for pid in roots if pid != os.getpid()]
+    while front:
+        front = [pid for parent in front for pid in offspring.get(parent, ()) if pid not in found]
+        found.update(front)
+    return found
+
+
+def _kill(sign: bytes, root: Optional[int]) -> list[int]:
+    # The root is only stopped until the others are dead: as their subreaper it keeps the ones that
+    # lose their parent findable, and a stopped root starts no new ones.
+    if root is not None and root != os.getpid():
+        _send([root], signal.SIGSTOP)
+    left = _kill_until_none(lambda: [pid for pid in _members(sign, root) if pid != root])
+    if root is not None and root != os.getpid():
+        _send([root], signal.SIGKILL)
+        left = _kill_until_none(lambda: _members(sign, root))
+    return left
+
+
+def _kill_until_none(find: Callable[[], list[int]]) -> list[int]:
+    deadline = time.monotonic() + KILL_WAIT_S
+    empty = 0
+    while True:
+        left = find()
+        # One scan can miss a child whose parent ended during it; two in a row cannot miss the same one.
+        empty = 0 if left else empty + 1
+        if empty == 2 or (left and time.monotonic() > deadline):
+            return left
+        if left:
+            _send(left, signal.SIGKILL)
+            time.sleep(_PAUSE_S)
+
+
+def _send(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _list(*, with_environ: bool) -> list[Process]:
+    return _from_proc(with_environ) if _HAS_PROC else _from_ps()
+
+
+def _from_proc(with_environ: bool) -> list[Process]:
+    processes = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            process = _read_proc(name, with_environ)
+            if process is not None:
+                processes.append(process)
+    return processes
+
+
+def _read_proc(name: str, with_environ: bool) -> Optional[Process]:
+    stat = _read(f"/proc/{name}/stat")
+    # The second field is the program's name in brackets, and may itself hold blanks and brackets.
+    fields = stat[stat.rfind(b")") + 2 :].split()
+    if len(fields) < 4:
+        return None
+    environ = _read(f"/proc/{name}/environ") if with_environ else b""
+    return Process(int(name), int(fields[1]), int(fields[3]), fields[0] in (b"Z", b"X"), environ)
+
+
+def _read(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:  # gone meanwhile, or somebody else's
+        return b""
+    chunks: list[bytes] = []
+    try:
+        while True:
+            chunk = os.read(fd, 1 << 16)
+            if not chunk:
+                return b"".join(chunks)
+            chunks.append(chunk)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+PS_COMMAND = ("ps", "-axwwE", "-o", "pid=,ppid=,sess=,stat=,command=")  # BSD: -E appends the environment
+
+
+def _from_ps(command: tuple[str, ...] = PS_COMMAND) -> list[Process]:
+    import subprocess
+
+    listing = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
+    processes = []
+    for line in listing.splitlines():
+        fields = line.split(None, 4)
+        if len(fields) >= 4 and fields[0].isdigit() and fields[1].isdigit():
+            session = int(fields[2]) if fields[2].isdigit() else 0
+            words = fields[4].replace(b" ", b"\0") if len(fields) == 5 else b""
+            processes.append(Process(int(fields[0]), int(fields[1]), session, fields[3][:1] == b"Z", words))
+    return processes

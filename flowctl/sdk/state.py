@@ -1,0 +1,188 @@
+"""What user code may change about its process, put back between two runs of one executor."""
+
+from __future__ import annotations
+
+import _locale
+import contextlib
+import os
+import signal
+import sys
+import threading
+import warnings
+from typing import Any, NamedTuple, Optional
+
+from flowctl.sdk import processes
+
+_JOIN_S = 0.02  # a thread that is about to end is not a thread left behind
+_UNTOUCHABLE = {signal.SIGKILL, signal.SIGSTOP}
+_HOOKS = ("stdin", "stdout", "stderr", "excepthook", "displayhook", "unraisablehook")
+
+
+class State(NamedTuple):
+    """A process as it was before the first run."""
+
+    directory: str
+    umask: int
+    environ: dict[str, str]
+    signals: dict[int, Any]
+    signal_mask: set[signal.Signals]
+    locale: str
+    hooks: dict[str, Any]
+    path: list[str]
+    argv: list[str]
+    recursion_limit: int
+    switch_interval: float
+    filters: list[Any]
+    descriptors: dict[int, int]  # 0, 1 and 2, each with a duplicate of what it was
+    threads: frozenset[int]
+
+
+def take() -> State:
+    """Return the present state of this process. Call it from the main thread while no other user thread runs."""
+    return State(
+        directory=_directory(),
+        umask=_umask(),
+        environ=dict(os.environ),
+        signals={number: signal.getsignal(number) for number in signal.valid_signals() - _UNTOUCHABLE},
+        signal_mask=_mask(),
+        locale=_locale.setlocale(_locale.LC_ALL, None),
+        hooks={name: getattr(sys, name) for name in _HOOKS},
+        path=list(sys.path),
+        argv=list(sys.argv),
+        recursion_limit=sys.getrecursionlimit(),
+        switch_interval=sys.getswitchinterval(),
+        filters=list(warnings.filters),
+        descriptors={fd: _duplicate(fd) for fd in (0, 1, 2)},
+        threads=frozenset(thread.ident or 0 for thread in threading.enumerate()),
+    )
+
+
+def restore(state: State) -> list[str]:
+    """Put everything back; return what could not be, as texts for a person: threads, child processes, …"""
+    _restore_python(state)
+    _restore_signals(state)
+    left = [*_left_threads(state), *_left_children()]
+    left += _restore_descriptors(state)
+    left += _restore_process(state)
+    return left
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # somebody removed it
+        return ""
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
+
+
+def _mask() -> set[signal.Signals]:
+    return {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])}
+
+
+def _duplicate(fd: int) -> int:
+    import fcntl
+
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100)  # out of the way of what user code opens
+    except OSError:
+        return -1
+
+
+def _restore_python(state: State) -> None:
+    for name, value in state.hooks.items():
+        setattr(sys, name, value)
+    sys.path[:] = state.path
+    sys.argv[:] = state.argv
+    sys.setrecursionlimit(state.recursion_limit)
+    sys.setswitchinterval(state.switch_interval)
+    if warnings.filters != state.filters:
+        warnings.filters[:] = state.filters  # type: ignore[index]  # a list; typeshed says Sequence
+        getattr(warnings, "_filters_mutated", lambda: None)()
+    with contextlib.suppress(KeyError):
+        sys.modules["random"].seed()  # a seed that one run set must not make the next one predictable
+    with contextlib.suppress(KeyError):
+        sys.modules["socket"].setdefaulttimeout(None)
+
+
+def _restore_signals(state: State) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number, handler in state.signals.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+    if _mask() != state.signal_mask:
+        signal.pthread_sigmask(signal.SIG_SETMASK, state.signal_mask)
+
+
+def _restore_descriptors(state: State) -> list[str]:
+    for fd, saved in state.descriptors.items():
+        if saved >= 0 and _identity(fd) != _identity(saved):
+            if _identity(saved) is None:
+                return ["closed file descriptors"]
+            os.dup2(saved, fd)
+    return []
+
+
+def _identity(fd: int) -> Optional[tuple[int, int]]:
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _restore_process(state: State) -> list[str]:
+    if dict(os.environ) != state.environ:
+        os.environ.clear()
+        os.environ.update(state.environ)
+    os.umask(state.umask)
+    if _locale.setlocale(_locale.LC_ALL, None) != state.locale:
+        _locale.setlocale(_locale.LC_ALL, state.locale)
+    if state.directory and _directory() != state.directory:
+        try:
+            os.chdir(state.directory)
+        except OSError:
+            return [f"a working directory that is gone: {state.directory}"]
+    return []
+
+
+def _left_threads(state: State) -> list[str]:
+    left = [thread for thread in threading.enumerate() if thread.ident not in state.threads]
+    for thread in left:
+        if thread is not threading.current_thread():
+            thread.join(_JOIN_S)
+    count = sum(thread.is_alive() for thread in left)
+    return [_count(count, "thread", "threads")] if count else []
+
+
+def _left_children() -> list[str]:
+    _reap()
+    count = len(_children())
+    return [_count(count, "child process", "child processes")] if count else []
+
+
+def _reap() -> None:
+    """Take leave of ended children, adopted ones included: zombies would pile up in a long-lived executor."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _children() -> list[int]:
+    try:
+        return [int(pid) for task in os.listdir("/proc/self/task") for pid in _children_of_task(task)]
+    except OSError:  # no /proc, or a kernel that does not list children
+        return processes.children(os.getpid())
+
+
+def _children_of_task(task: str) -> list[str]:
+    with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:
+        return file.read().split()
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"1 {one}" if number == 1 else f"{number} {many}"
