@@ -1,0 +1,103 @@
+"""Steps that run user code: their attempts, and what becomes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from typing import TYPE_CHECKING
+
+from flowctl.core.errors import Conflict
+from flowctl.core.model import Step
+from flowctl.core.policy import next_delay
+from flowctl.engine.operation import Operation, body_deadline
+from flowctl.sdk.wire import Message
+
+if TYPE_CHECKING:
+    from flowctl.engine.session import Session
+
+
+def begin_body(session: Session, step: Step, operation: Operation) -> None:
+    """Start the body of a step that has just been asked for, or wait for the end of its backoff."""
+    if step.wake_at is not None and step.wake_at > session.engine.now:
+        session.operations[step.key] = operation._replace(phase="backoff")
+    elif session.ending is not None:
+        session.operations[step.key] = operation
+    elif step.state == "interrupted" or step.wake_at is not None:
+        start_attempt(session, operation)
+    else:
+        _run_body(session, operation)
+
+
+def start_attempt(session: Session, operation: Operation) -> None:
+    """Begin another attempt of a step whose body ran before."""
+    now = session.engine.now
+    attempt = session.store.steps.start_attempt(session.claim, operation.key, now)
+    _run_body(session, operation._replace(attempt=attempt, started_at=now, wake_at=None))
+
+
+def _run_body(session: Session, operation: Operation) -> None:
+    deadline = body_deadline(operation, session.engine.now, session.engine.monotonic)
+    session.operations[operation.key] = operation._replace(phase="body", deadline=deadline)
+    if not (operation.kind == "value" or (operation.options.pure and operation.failures == 0)):
+        session.outbox.append(Message("go", {"key": operation.key, "attempt": operation.attempt}))
+    session.tell(operation, "running")
+
+
+def on_done(session: Session, message: Message) -> None:
+    """Record how a body ended."""
+    operation = session.operations.get(message.fields["key"])
+    if operation is None or operation.phase != "body" or message.payload is None:
+        return  # of an attempt that timed out meanwhile
+    if message.fields["state"] == "succeeded":
+        succeed(session, operation, message.payload)
+    elif session.phase != "cancelling":
+        _attempt_failed(session, operation, message)
+    if session.phase == "draining":
+        session.settle()
+
+
+def succeed(session: Session, operation: Operation, output: str) -> None:
+    """Record the output of a step."""
+    del session.operations[operation.key]
+    _recorded(session, lambda: session.store.steps.succeed(session.claim, operation.key, output, session.engine.now))
+    session.tell(operation, "succeeded")
+
+
+def fail(session: Session, operation: Operation, error: str) -> None:
+    """Record that a step has failed for good, and tell the executor."""
+    del session.operations[operation.key]
+    _recorded(session, lambda: session.store.steps.fail(session.claim, operation.key, error, session.engine.now))
+    session.outbox.append(Message("outcome", {"key": operation.key, "state": "failed"}, error))
+    session.tell(operation, "failed", error)
+
+
+def _recorded(session: Session, record: Callable[[], None]) -> None:
+    """Record an outcome, or accept the one that stands: a commit whose answer was lost did happen."""
+    with suppress(Conflict):
+        record()
+
+
+def _attempt_failed(session: Session, operation: Operation, message: Message) -> None:
+    assert message.payload is not None
+    retryable = bool(message.fields.get("retry", True))
+    failed_attempt(session, operation, message.payload, retryable, message.fields.get("retry_after_ms"))
+
+
+def failed_attempt(
+    session: Session, operation: Operation, error: str, retryable: bool = True, retry_after_ms: int | None = None
+) -> None:
+    """Record a failed attempt and decide whether another follows."""
+    now, failures = session.engine.now, operation.failures + 1
+    delay = (
+        next_delay(operation.options, failures, session.engine.clock.fraction(), retry_after_ms) if retryable else None
+    )
+    if delay is not None and operation.ends_at is not None and now + delay >= operation.ends_at:
+        delay = None
+    if delay is None:
+        fail(session, operation, error)
+        return
+    session.store.steps.fail_attempt(session.claim, operation.key, error, now + delay, now)
+    waiting = operation._replace(phase="backoff", failures=failures, wake_at=now + delay, deadline=inf)
+    session.operations[operation.key] = waiting
+    session.tell(waiting, "running", error)

@@ -1,0 +1,296 @@
+"""How a session ends: the run finishes, waits, is parked for a person, or starts over in another executor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from flowctl.core.errors import ClaimLost
+from flowctl.core.model import FINAL_STATES, NewRun, RunState
+from flowctl.core.policy import RUN_BACKOFF, backoff, error_text, summary, unknown_outcome
+from flowctl.engine import bodies
+from flowctl.sdk.codec import canonical_hash
+
+if TYPE_CHECKING:
+    from flowctl.engine.session import Session
+    from flowctl.sdk.wire import Message
+
+
+def ended(session: Session, message: Message) -> None:
+    """Record what the executor says of the workflow function's end, and free or replace the executor."""
+    state = message.fields["state"]
+    clean = state in ("succeeded", "suspended") and not message.fields.get("leftovers")
+    if session.run.options.get("isolation") == "process":
+        clean = False
+    if session.phase == "cancelling" and state != "succeeded":
+        state = "cancelled"
+    _ENDED[state](session, message)
+    let_go(session, keep=clean)
+
+
+def _succeeded(session: Session, message: Message) -> None:
+    finish(session, "succeeded", output=message.payload)
+
+
+def _failed(session: Session, message: Message) -> None:
+    assert message.payload is not None
+    fail(session, message.payload, message.fields.get("failed_steps", []))
+
+
+def _cancelled(session: Session, message: Message) -> None:
+    cancelled(session)
+
+
+def _suspended(session: Session, message: Message) -> None:
+    """Release the run to wait without a process, unless what it waits for has come meanwhile."""
+    operations = session.operations.values()
+    wakes = [operation.wake_at for operation in operations if operation.wake_at is not None]
+    children = [session.store.runs.get(operation.child) for operation in operations if operation.child is not None]
+    if session.ending == "pause":
+        release(session, "paused", reason=session.engine.pause_reason)
+    elif any(child.state in FINAL_STATES for child in children):
+        release(session, "queued")
+    else:
+        if session.ends_at is not None:
+            wakes.append(session.ends_at)
+        reason = f"for run {', '.join(str(child.id) for child in children)}" if children else None
+        state: RunState = "waiting" if children else "sleeping"
+        release(session, state, wake_at=min(wakes, default=None), reason=reason)
+
+
+def _mismatch(session: Session, message: Message) -> None:
+    fields = message.fields
+    place = f'step {fields["seq"]} "{fields["key"]}"'
+    match fields["what"]:
+        case "workflow" | "parameters":
+            reason = str(fields["message"])
+        case "source":
+            reason = f"{place} was recorded by other code than it has now"
+        case "input":
+            recorded = session.store.steps.get(session.run.id, fields["expected"])
+            was, asked = _shorten(recorded.input if recorded else None), _shorten(message.payload)
+            reason = f"{place} was recorded with input {was}, code now gives {asked}"
+        case _:
+            reason = f'step {fields["seq"]} was "{fields["expected"]}", code now asks "{fields["key"]}"'
+    block(session, reason)
+
+
+def _shorten(text: str | None) -> str:
+    text = text or "null"
+    return text if len(text) <= 500 else text[:499] + "…"
+
+
+_ENDED: dict[str, Callable[[Session, Message], None]] = {
+    "succeeded": _succeeded,
+    "failed": _failed,
+    "cancelled": _cancelled,
+    "suspended": _suspended,
+    "mismatch": _mismatch,
+}
+
+
+# -- final states ---------------------------------------------------------------------------------------------------
+
+
+def finish(session: Session, state: RunState, **outcome: Any) -> None:
+    """Record the run's final state and tell the run that waits for it."""
+    engine, run = session.engine, session.run
+    try:
+        session.store.runs.finish(session.claim, engine.now, state, **outcome)
+    except ClaimLost:  # or is it that our own commit did happen, and only its answer was lost
+        stands = session.store.runs.get(run.id)
+        if stands.epoch != session.claim.epoch or stands.state != state:
+            raise
+    engine.run_changed(run, state, outcome.get("reason"))
+    if run.parent_id is not None:
+        engine.child_finished(run)
+
+
+def fail(session: Session, error: str, failed_steps: list[str]) -> None:
+    """Fail the run, or begin its next attempt when it has one left; start its `on_failure` workflow when not."""
+    run, now = session.run, session.engine.now
+    session.store.steps.cancel(session.claim, now)
+    retries = json.loads(error).get("type") not in ("RunTimedOut", "GiveUp", "CrashLoop")
+    if retries and run.attempt < run.options.get("attempts", 1):
+        session.store.runs.finish(
+            session.claim, now, "failed", error=error, failed_steps=failed_steps, reason=summary(error)
+        )
+        wake_at = now + backoff(RUN_BACKOFF, run.attempt, session.engine.clock.fraction())
+        session.store.runs.retry(run.id, now, replay="pinned", wake_at=wake_at)
+        session.engine.run_changed(run, "queued", f"attempt {run.attempt} failed: {summary(error)}")
+        session.engine.look_for_runs()
+        return
+    finish(session, "failed", error=error, failed_steps=failed_steps, reason=summary(error))
+    if "on_failure" in run.options:
+        _start_handler(session, error)
+
+
+def _start_handler(session: Session, error: str) -> None:
+    run, handler = session.run, session.run.options["on_failure"]
+    failure = {"run": run.id, "workflow": run.workflow, "error": json.loads(error)}
+    text = json.dumps({handler["parameter"]: failure}, ensure_ascii=False)
+    new = NewRun(
+        workflow=handler["workflow"],
+        path=handler["path"],
+        function=handler["function"],
+        code=run.code,
+        directory=run.directory,
+        input=text,
+        input_hash=canonical_hash(text),
+        namespace=run.namespace,
+        python=run.python,
+        env_file=run.env_file,
+        queue=run.queue,
+        priority=run.priority,
+        root_id=run.root_id or run.id,
+    )
+    session.store.runs.create(new, session.engine.now)
+    session.engine.look_for_runs()
+
+
+def time_out(session: Session) -> None:
+    """Fail a run that has taken longer than its timeout, and kill what it runs."""
+    limit = session.run.options["timeout_ms"] / 1000
+    _cancel_children(session)
+    fail(session, error_text("RunTimedOut", f"the run took longer than {limit:g} s"), [])
+    let_go(session, keep=False)
+
+
+def cancel(session: Session, grace_s: float) -> None:
+    """Ask the run's processes to end; kill them when the grace is over."""
+    if session.phase == "cancelling":
+        return
+    _cancel_children(session)
+    executor = session.executor
+    session.phase, session.ending = "cancelling", "cancel"
+    session.grace = session.engine.monotonic + grace_s
+    if executor is not None:
+        session.engine.after(lambda: session.engine.supervisor.terminate(executor))
+
+
+def _cancel_children(session: Session) -> None:
+    for operation in session.operations.values():
+        if operation.child is not None:
+            session.engine.cancel_run(operation.child)
+
+
+def cancelled(session: Session) -> None:
+    """Record that the run was cancelled."""
+    session.store.steps.cancel(session.claim, session.engine.now)
+    finish(session, "cancelled", reason="cancelled")
+
+
+# -- not final ------------------------------------------------------------------------------------------------------
+
+
+def release(session: Session, state: RunState, *, reason: str | None = None, wake_at: int | None = None) -> None:
+    """Give the claim back."""
+    engine = session.engine
+    if state in ("queued", "sleeping", "waiting") and session.store.runs.get(session.run.id).request == "pause":
+        state, reason, wake_at = "paused", engine.pause_reason, None  # asked while the run was letting go
+    session.store.runs.release(session.claim, engine.now, state, reason=reason, wake_at=wake_at)
+    engine.run_changed(session.run, state, reason)
+    engine.look_for_runs()
+
+
+def block(session: Session, reason: str) -> None:
+    """Park the run for a person, with the reason."""
+    session.store.steps.interrupt(session.claim, session.engine.now)
+    release(session, "blocked", reason=reason)
+    let_go(session, keep=False)
+
+
+def interrupt(session: Session) -> None:
+    """Kill the executor with what still runs in it, then start over, pause, or ask a person about unknown outcomes."""
+    unknown = _unknown_outcome(session)
+    if unknown is not None:
+        block(session, unknown)
+        return
+    session.store.steps.interrupt(session.claim, session.engine.now)
+    if session.ending == "pause":
+        release(session, "paused", reason=session.engine.pause_reason)
+        let_go(session, keep=False)
+    else:
+        restart(session)
+
+
+def _unknown_outcome(session: Session) -> str | None:
+    for operation in session.operations.values():
+        if operation.phase == "body" and operation.options.on_crash == "block":
+            return unknown_outcome(operation.key, "it was killed")
+    return None
+
+
+def restart(session: Session) -> None:
+    """Go on in a fresh executor, under the same claim."""
+    session.operations.clear()
+    session.ending = None
+    session.grace = session.idle_since = inf
+    executor, session.executor = session.executor, None
+    session.phase = "loading"
+    session.engine.after(lambda: session.engine.replace(session, executor))
+
+
+def overdue(session: Session) -> None:
+    """End a phase that has taken too long."""
+    if session.phase == "loading":
+        block(session, session.refusal)
+    elif session.phase == "cancelling":
+        cancelled(session)
+        let_go(session, keep=False)
+    else:
+        _forced_suspension(session)
+
+
+def _forced_suspension(session: Session) -> None:
+    """Kill an executor that does not unwind. Nothing ran in it, so nothing is lost."""
+    error = error_text(
+        "SuspensionSwallowed", "the workflow did not unwind when it was suspended: a loop or a wait ignores it"
+    )
+    if session.ending == "pause":
+        release(session, "paused", reason=session.engine.pause_reason)
+    else:
+        fail(session, error, [])
+    let_go(session, keep=False)
+
+
+def let_go(session: Session, *, keep: bool) -> None:
+    """Part from the executor, and end the session."""
+    session.phase = "over"
+    executor, session.executor = session.executor, None
+    session.outbox.clear()
+    session.engine.after(lambda: session.engine.close_session(session, executor, keep))
+
+
+# -- the executor died ----------------------------------------------------------------------------------------------
+
+
+def gone(session: Session, reason: str) -> None:
+    """Decide what the unexpected death of the executor means for the run."""
+    if session.phase == "cancelling":
+        cancelled(session)
+        let_go(session, keep=False)
+    elif session.phase == "loading":
+        block(session, f"its code cannot be imported: the executor {reason}")
+    elif session.phase in ("draining", "suspending"):
+        session.ending = session.ending or "restart"
+        interrupt(session)
+    else:
+        _died(session, reason)
+
+
+def _died(session: Session, reason: str) -> None:
+    running = [operation for operation in session.operations.values() if operation.phase == "body"]
+    if _unknown_outcome(session):
+        interrupt(session)
+    elif not running:
+        fail(session, error_text("ExecutorDied", f"the workflow function {reason}"), [])
+        let_go(session, keep=False)
+    elif len(running) == 1:
+        bodies.failed_attempt(session, running[0], error_text("ExecutorDied", f"the step {reason}"))
+        restart(session)
+    else:
+        session.serial = True  # so that the guilty one is alone when it happens again
+        interrupt(session)

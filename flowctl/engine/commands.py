@@ -1,0 +1,113 @@
+"""What a person asks of runs. The command line and the screen call these, and nothing else writes for them.
+
+Each opens its own transaction and does what is right for the run's state: an idle run changes at once, a run of a
+live engine is asked to, and a run whose engine is dead is freed first.
+"""
+
+from __future__ import annotations
+
+from flowctl.core import failpoint
+from flowctl.core.errors import Conflict
+from flowctl.core.model import FINAL_STATES, NewRun, Replay, Run, Snapshot
+from flowctl.engine.recovery import recover_store
+from flowctl.store import Store
+
+
+def submit(store: Store, new: NewRun, snapshot: Snapshot, now: int) -> tuple[int, bool]:
+    """Create a run, durably, and return its number and whether it is new: a key may name one that exists."""
+    with store.transaction():
+        store.snapshots.put(snapshot, now)
+        number = store.runs.create(new, now)
+    failpoint.reach("run-created")
+    return number
+
+
+def cancel(store: Store, run_id: int, now: int) -> Run:
+    """Cancel a run and its children. A finished run stays as it is."""
+    recover_store(store, now)
+    with store.transaction():
+        for run in _with_children(store, run_id):
+            if not store.runs.cancel_idle(run.id, now, "cancelled"):
+                store.runs.request(run.id, "cancel", now)
+            elif run.parent_id is not None:
+                store.runs.wake(run.parent_id, now)
+    return store.runs.get(run_id)
+
+
+def pause(store: Store, run_id: int, now: int, reason: str | None = None) -> Run:
+    """Pause a run and its children: steps that run are finished, nothing new begins."""
+    recover_store(store, now)
+    with store.transaction():
+        for run in _with_children(store, run_id):
+            if run.id == run_id and run.state in FINAL_STATES | {"blocked"}:
+                raise Conflict(f"run {run_id} is {run.state} and cannot be paused", f"flowctl show {run_id}")
+            if not store.runs.pause_idle(run.id, now, reason or "paused by a person"):
+                store.runs.request(run.id, "pause", now)
+    return store.runs.get(run_id)
+
+
+def resume(store: Store, run_id: int, now: int) -> Run:
+    """Let a paused run and its children go on; free a run whose engine is dead. A run that goes on by itself stays."""
+    recover_store(store, now)
+    with store.transaction():
+        family = _with_children(store, run_id)
+        if family[0].state in FINAL_STATES | {"blocked"}:
+            state = family[0].state
+            hint = f"flowctl retry {run_id}" if state != "succeeded" else f"flowctl rerun {run_id}"
+            raise Conflict(f"run {run_id} is {state} and cannot be resumed", hint)
+        for run in family:
+            store.runs.resume(run.id, now)
+    return store.runs.get(run_id)
+
+
+def retry(
+    store: Store,
+    run_id: int,
+    now: int,
+    *,
+    replay: Replay,
+    snapshot: Snapshot | None = None,
+    from_step: str | None = None,
+) -> Run:
+    """Let a failed, cancelled or blocked run go on, with that code (none: the code it has), reusing its checkpoints."""
+    recover_store(store, now)
+    with store.transaction():
+        if snapshot is not None:
+            store.snapshots.put(snapshot, now)
+        store.runs.retry(run_id, now, replay=replay, code=snapshot.code if snapshot else None, from_step=from_step)
+    return store.runs.get(run_id)
+
+
+def rerun(store: Store, run_id: int, now: int, snapshot: Snapshot | None = None) -> int:
+    """Create a run of the same workflow with the same input, with that code (none: the code of the old one)."""
+    run = store.runs.get(run_id)
+    new = NewRun(
+        workflow=run.workflow,
+        path=run.path,
+        function=run.function,
+        code=snapshot.code if snapshot else run.code,
+        directory=run.directory,
+        input=run.input,
+        input_hash=run.input_hash,
+        namespace=run.namespace,
+        options=run.options,
+        python=run.python,
+        env_file=run.env_file,
+        queue=run.queue,
+        priority=run.priority,
+        tags=run.tags,
+        rerun_of=run.id,
+    )
+    with store.transaction():
+        if snapshot is not None:
+            store.snapshots.put(snapshot, now)
+        number, _ = store.runs.create(new, now)
+    return number
+
+
+def _with_children(store: Store, run_id: int) -> list[Run]:
+    """Return the run, its children, theirs, and so on: parents before children."""
+    family = [store.runs.get(run_id)]
+    for run in family:
+        family += store.runs.children(run.id)
+    return family

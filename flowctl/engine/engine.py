@@ -1,0 +1,337 @@
+"""The engine: one thread and one loop that claims runs, hears executors, records outcomes and answers.
+
+    poll: wait for messages, output, deaths, or the next deadline
+    tick: apply everything that came, and every timer that is due, in one transaction; commit; then answer
+
+Many runs share a commit. An answer never leaves before the record it rests on is on disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from math import inf
+from typing import Literal, Self
+
+from flowctl.core import failpoint
+from flowctl.core.clock import SYSTEM_CLOCK, Clock
+from flowctl.core.errors import Busy, ClaimLost, DiskTrouble, FlowctlError
+from flowctl.core.model import FINAL_STATES, Run
+from flowctl.engine import closing, recovery, timers, waits
+from flowctl.engine.claim import EngineLock, boot_id
+from flowctl.engine.handlers import HANDLERS
+from flowctl.engine.observer import Change, LogCaptured, Observer, RunChanged, StepChanged, ignore
+from flowctl.engine.output import RawOutput
+from flowctl.engine.session import Session
+from flowctl.engine.supervisor import CodeTarget, Event, Executor, Gone, Output, Received, Supervisor
+from flowctl.store import Store
+
+LONGEST_WAIT_S = 15.0  # the wall clock is read again at least this often, so that a suspend or a clock change shows
+LOOK_S = 0.2  # how often the file is asked whether another process changed it
+REDRAW_S = 0.1
+TROUBLE_WAIT_S = 0.1  # before a commit that failed is tried again
+STOP_GRACE_S = 2.0
+CANCEL_GRACE_S = 5.0
+SETTLED = FINAL_STATES | {"paused", "blocked"}
+
+
+class Engine:
+    """Hosts runs. Use it as a context manager: it is registered, and holds its lock, inside."""
+
+    def __init__(
+        self,
+        store: Store,
+        supervisor: Supervisor,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        observer: Observer = ignore,
+        on_idle: Callable[[], None] | None = None,
+        capacity: int = 8,
+    ) -> None:
+        self.store = store
+        self.supervisor = supervisor
+        self.environ = os.environ
+        self.changes: list[Change] = []
+        self.pause_reason = "stopped by a person"
+        self.now = clock.now()
+        self.monotonic = clock.monotonic()
+        self.clock = clock
+        self._observer = observer
+        self._on_idle = on_idle
+        self._capacity = capacity
+        self._sessions: dict[int, Session] = {}
+        self._inbox: list[Event] = []
+        self._after: list[Callable[[], None]] = []
+        self._output = RawOutput()
+        self._root: int | None = None
+        self._look = True  # whether there may be something to claim
+        self._stop: Literal[0, 1, 2] = 0
+        self._stopping = 0
+        self._id = 0
+
+    def __enter__(self) -> Self:
+        token = self.supervisor.token
+        self._lock = EngineLock(self.store.path, token)
+        with self.store.transaction():
+            self._id = self.store.engines.start(token, "foreground", os.getpid(), boot_id(), self.clock.now())
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.supervisor.close()
+        with suppress(FlowctlError), self.store.transaction():  # a dead engine is found by its free lock anyway
+            self.store.engines.stop(self._id, self.clock.now())
+        self._lock.release()
+
+    # -- for whoever hosts the engine -------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Let go of every run, which becomes paused; called again: at once. Safe in a signal handler."""
+        self._stop = 1 if self._stop == 0 else 2
+
+    def follow(self, run_id: int) -> Run:
+        """Work on this run and its family until it is final, paused or blocked, and return it."""
+        run = self.store.runs.get(run_id)
+        self._root = run.root_id or run.id
+        recovery.recover(self)
+        while True:
+            self.tick()
+            if not self._sessions and not self._inbox:
+                run = self.store.runs.get(run_id)
+                if run.state in SETTLED and not self._family_waits():
+                    return run
+                if self._stop:
+                    self._pause_family()
+                    return self.store.runs.get(run_id)
+            self._inbox += self.supervisor.poll(self._timeout())
+            if self._on_idle is not None:
+                self._on_idle()
+
+    def _family_waits(self) -> bool:
+        """Tell whether a failure handler or a child of the run is still due here."""
+        return self._stop == 0 and bool(self.store.runs.claimable(self.clock.now(), root_id=self._root, limit=1))
+
+    def _pause_family(self) -> None:
+        with self.store.transaction():
+            for run in self.store.runs.family(self._root or 0):
+                self.store.runs.pause_idle(run.id, self.clock.now(), self.pause_reason)
+
+    def _timeout(self) -> float:
+        monotonic, now = self.clock.monotonic(), self.clock.now()
+        soonest = min((timers.next_deadline(session) for session in self._sessions.values()), default=inf) - monotonic
+        wake_at = self.store.runs.next_wake(now, root_id=self._root) if not self._sessions else None
+        if wake_at is not None:
+            soonest = min(soonest, (wake_at - now) / 1000)
+        limit = LOOK_S if self._on_idle is None else REDRAW_S
+        if self._inbox:  # the last commit failed
+            limit = TROUBLE_WAIT_S
+        return max(0.0, min(soonest, limit, LONGEST_WAIT_S))
+
+    # -- one tick ---------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Apply what came and what is due in one transaction, then answer."""
+        self.now, self.monotonic = self.clock.now(), self.clock.monotonic()
+        events = self._sort_events()
+        due = [session for session in self._sessions.values() if timers.next_deadline(session) <= self.monotonic]
+        look = self._look or self.store.changed()
+        stop = self._stop if self._stop != self._stopping else 0
+        if not (events or due or look or stop or self._wakes()):
+            return
+        failpoint.reach("result-read" if events else "timer")
+        saved = {session: session.save() for session in self._sessions.values()}
+        try:
+            with self.store.transaction():
+                self._apply(events, due, look, stop)
+        except (Busy, DiskTrouble):
+            self._take_back(events, saved)
+            return
+        self._stopping = stop or self._stopping
+        self._inbox.clear()
+        for change in self.changes if failpoint.ARMED else ():
+            failpoint.reach(_place(change))
+        self._answer()
+
+    def _wakes(self) -> bool:
+        if self._sessions or self._stop:
+            return False
+        wake_at = self.store.runs.next_wake(0, root_id=self._root)
+        return wake_at is not None and wake_at <= self.now
+
+    def _sort_events(self) -> list[Event]:
+        """Turn captured output into log messages of the steps that run now; the rest stays as it came."""
+        events: list[Event] = []
+        for event in self._inbox:
+            if isinstance(event, Output):
+                events += self._output.take(event)
+            else:
+                if isinstance(event, Gone) or event.message.kind in ("done", "ended", "step"):
+                    events += self._output.flush(event.executor)
+                events.append(event)
+        self._inbox = list(events)
+        return events
+
+    def _apply(self, events: list[Event], due: list[Session], look: bool, stop: int) -> None:
+        for event in events:
+            session = event.executor.session
+            if isinstance(session, Session) and session.phase != "over":
+                self._guarded(session, _deliver, event, session)
+        for session in due:
+            if session.phase != "over":
+                self._guarded(session, timers.elapse, session)
+        if look:
+            self._heed_requests()
+        if stop:
+            for session in list(self._sessions.values()):
+                self._guarded(session, self._stop_session, session)
+        elif not self._stop:
+            self._claim()
+
+    def _guarded(self, session: Session, action: Callable[..., None], *arguments: object) -> None:
+        """Do something for a session, which ends when another engine has its run now."""
+        try:
+            action(*arguments)
+        except ClaimLost:
+            self.changes.append(
+                RunChanged(
+                    session.run.id, session.run.workflow, "fenced", "another engine took it", session.run.parent_id
+                )
+            )
+            closing.let_go(session, keep=False)
+
+    def _stop_session(self, session: Session) -> None:
+        if self._stop >= 2:
+            session.ending = "pause"
+            closing.interrupt(session)
+        else:
+            session.drain("pause", STOP_GRACE_S)
+
+    def _heed_requests(self) -> None:
+        for run_id, request in self.store.runs.requests(self._id):
+            session = self._sessions.get(run_id)
+            if session is not None and request == "cancel":
+                self._guarded(session, closing.cancel, session, CANCEL_GRACE_S)
+            elif session is not None:
+                self._guarded(session, session.drain, "pause", inf)
+        for session in self._sessions.values():
+            self._guarded(session, waits.check_children, session)
+
+    def _claim(self) -> None:
+        free = self._capacity - len(self._sessions)
+        self._look = False
+        if free <= 0 or self._root is None:
+            return
+        for run_id in self.store.runs.claimable(self.now, root_id=self._root, limit=free):
+            run = self.store.runs.claim(run_id, self._id, self.now)
+            if run is None:
+                continue
+            session = Session(self, run)
+            self._sessions[run.id] = session
+            self.run_changed(run, "running", None)
+            self.after(partial(self.replace, session, None))
+
+    def _take_back(self, events: list[Event], saved: dict[Session, tuple[object, ...]]) -> None:
+        self._inbox = events
+        self._after.clear()
+        self.changes.clear()
+        self._look = True
+        for run_id, session in list(self._sessions.items()):
+            if session in saved:
+                session.restore(saved[session])
+            else:
+                del self._sessions[run_id]
+
+    def _answer(self) -> None:
+        """Do what had to wait for the commit: signals and processes first, then messages, then observers."""
+        while self._after:
+            actions, self._after = self._after, []
+            for action in actions:
+                action()
+        for session in self._sessions.values():
+            if session.outbox and session.executor is not None:
+                self.supervisor.send(session.executor, session.take_messages())
+        changes, self.changes = self.changes, []
+        for change in changes:
+            self._observer(change)
+
+    # -- for sessions -----------------------------------------------------------------------------------------------
+
+    def after(self, action: Callable[[], None]) -> None:
+        """Do something after the commit."""
+        self._after.append(action)
+
+    def when(self, instant: int) -> float:
+        """Return the monotonic second of a wall-clock instant, as far as the clocks agree now."""
+        return self.monotonic + (instant - self.now) / 1000
+
+    def look_for_runs(self) -> None:
+        """Look for runs to claim in the next tick."""
+        self._look = True
+
+    def run_changed(self, run: Run, state: str, reason: str | None) -> None:
+        """Queue what observers hear about a run after the commit."""
+        self.changes.append(RunChanged(run.id, run.workflow, state, reason, run.parent_id))
+
+    def child_finished(self, child: Run) -> None:
+        """Wake the parent of a run that has ended."""
+        assert child.parent_id is not None
+        parent = self._sessions.get(child.parent_id)
+        if parent is not None and parent.phase in ("running", "draining"):
+            self._guarded(parent, waits.on_child, parent, self.store.runs.get(child.id))
+        elif parent is None:
+            self.store.runs.wake(child.parent_id, self.now)
+            self.look_for_runs()
+
+    def cancel_run(self, run_id: int) -> None:
+        """Cancel a run, wherever it is."""
+        session = self._sessions.get(run_id)
+        if session is not None:
+            self._guarded(session, closing.cancel, session, CANCEL_GRACE_S)
+        elif not self.store.runs.cancel_idle(run_id, self.now, "cancelled"):
+            self.store.runs.request(run_id, "cancel", self.now)
+
+    def replace(self, session: Session, executor: Executor | None) -> None:
+        """Give a session an executor, after killing the one it had."""
+        if executor is not None:
+            self._discard(executor)
+        session.outbox.clear()
+        run = session.run
+        target = CodeTarget(run.path, run.directory, run.python, run.env_file)
+        fresh = run.options.get("isolation") == "process"
+        try:
+            found = self.supervisor.take(target, (run.code, run.path), fresh=fresh) or self.supervisor.start(target)
+        except FlowctlError as error:
+            session.refuse(str(error))
+        else:
+            session.attach(found)
+
+    def close_session(self, session: Session, executor: Executor | None, keep: bool) -> None:
+        """Forget a session, and keep or kill its executor."""
+        self._sessions.pop(session.run.id, None)
+        self._look = True
+        if executor is None:
+            return
+        executor.session = None
+        if not keep:
+            self._discard(executor)
+
+    def _discard(self, executor: Executor) -> None:
+        self._output.forget(executor)
+        self.supervisor.kill(executor)
+
+
+def _place(change: Change) -> str:
+    """Return the failpoint after the commit of a change: run-claimed, step-running, step-succeeded, run-sleeping, …"""
+    if isinstance(change, LogCaptured):
+        return "log"
+    return f"{'step' if isinstance(change, StepChanged) else 'run'}-{change.state}"
+
+
+def _deliver(event: Event, session: Session) -> None:
+    if isinstance(event, Gone):
+        session.on_gone(event.reason)
+    elif isinstance(event, Received):
+        handler = HANDLERS.get(event.message.kind)
+        if handler is not None:
+            handler(session, event.message)

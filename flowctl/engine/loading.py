@@ -1,0 +1,137 @@
+"""From a workflow file to something that can run: an executor imports it and says what it found."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from flowctl.core.errors import NotFound, UsageError
+from flowctl.core.model import Snapshot, code_of
+from flowctl.engine.supervisor import CodeTarget, Executor, Gone, Received, Supervisor
+from flowctl.sdk.wire import Message
+
+LOAD_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A workflow as its file defines it."""
+
+    name: str
+    function: str
+    doc: str
+    parameters: dict[str, Any]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundInput:
+    """A run's input as JSON text, and its canonical hash."""
+
+    text: str
+    hash: bytes
+
+
+def code_messages(snapshot: Snapshot, path: str) -> list[Message]:
+    """Return the messages that make an executor import this code: from the disk when it still is the same there."""
+    pinned = not all(_on_disk(name) == text for name, text in snapshot.files.items())
+    sources = [Message("source", {"path": name}, text) for name, text in snapshot.files.items()] if pinned else []
+    return [*sources, Message("load", {"path": path, "pinned": pinned})]
+
+
+def _on_disk(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+class LoadedFile:
+    """A workflow file that an executor has imported. An engine with the same supervisor finds that executor warm."""
+
+    def __init__(self, supervisor: Supervisor, target: CodeTarget) -> None:
+        self.supervisor = supervisor
+        self.path = path = target.path
+        self.executor: Executor = supervisor.start(target)
+        self._files: dict[str, str] = {}
+        supervisor.send(self.executor, [Message("load", {"path": path, "pinned": False})])
+        loaded = self._answer("loaded", "load_failed")
+        if loaded.kind == "load_failed":
+            self.close()
+            raise UsageError(_load_error(loaded, path))
+        self.workflows = tuple(Description(**_description(fields)) for fields in loaded.fields["workflows"])
+        self.snapshot = Snapshot(code_of(path, self._files), path, self._files)
+        self.executor.loaded = (self.snapshot.code, path)
+
+    def _answer(self, *kinds: str) -> Message:
+        """Wait for a message of one of these kinds. What user code prints while it is imported is left aside."""
+        while True:
+            events = self.supervisor.poll(LOAD_TIMEOUT_S)
+            if not events:
+                self.close()
+                raise UsageError(
+                    f"importing {self.path} took longer than {LOAD_TIMEOUT_S:g} s", "move slow work into a step"
+                )
+            for event in events:
+                if isinstance(event, Gone):
+                    raise UsageError(f"importing {self.path} failed: the interpreter {event.reason}")
+                if isinstance(event, Received) and event.message.kind == "source":
+                    self._files[event.message.fields["path"]] = event.message.payload or ""
+                elif isinstance(event, Received) and event.message.kind in kinds:
+                    return event.message
+
+    def choose(self, function: str | None) -> Description:
+        """Return the workflow of that function or name, or the only one there is."""
+        names = [workflow.function for workflow in self.workflows]
+        if not names:
+            raise UsageError(f"{self.path} defines no workflow", "put @workflow above a function")
+        if function is None:
+            if len(names) > 1:
+                raise UsageError(f"{self.path} defines {', '.join(names)}", f"say which: {self.path}:{names[0]}")
+            return self.workflows[0]
+        for workflow in self.workflows:
+            if function in (workflow.function, workflow.name):
+                return workflow
+        near = difflib.get_close_matches(function, names, n=1)
+        raise NotFound(
+            f"{self.path} defines no workflow {function}",
+            f"did you mean {near[0]}?" if near else f"it defines {', '.join(names)}",
+        )
+
+    def bind(self, workflow: Description, texts: dict[str, str], json_text: str | None = None) -> BoundInput:
+        """Return the input that these arguments make. Raises UsageError when they do not fit the parameters."""
+        fields = {"function": workflow.function, "texts": texts}
+        self.supervisor.send(self.executor, [Message("bind", fields, json_text)])
+        answer = self._answer("bound", "rejected")
+        if answer.kind == "rejected":
+            raise UsageError(answer.fields["message"], answer.fields.get("hint", ""))
+        return BoundInput(answer.payload or "{}", bytes.fromhex(answer.fields["input_hash"]))
+
+    def close(self) -> None:
+        """End the executor."""
+        self.supervisor.kill(self.executor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def load_file(supervisor: Supervisor, target: CodeTarget) -> LoadedFile:
+    """Import a workflow file in a new executor. Raises UsageError when it cannot be imported."""
+    return LoadedFile(supervisor, target)
+
+
+def _description(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in ("name", "function", "doc", "parameters", "options")}
+
+
+def _load_error(message: Message, path: str) -> str:
+    error = json.loads(message.payload or "{}")
+    where = message.fields.get("file") or path
+    line = message.fields.get("line")
+    return f"{where}{f':{line}' if line else ''}: {error.get('type')}: {error.get('message')}"

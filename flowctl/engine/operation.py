@@ -1,0 +1,76 @@
+"""One step of a live run that has begun and not ended, as the engine follows it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import inf
+from typing import Any, Literal, NamedTuple
+
+from flowctl.core.model import Step
+from flowctl.core.policy import DEFAULT_OPTIONS, StepOptions
+
+Phase = Literal["held", "body", "backoff", "sleep", "child"]
+
+
+class Operation(NamedTuple):
+    """A begun step. `deadline` is monotonic seconds; the instants are wall-clock milliseconds."""
+
+    key: str
+    name: str
+    kind: str
+    phase: Phase
+    attempt: int
+    failures: int  # attempts that count against `retries`
+    options: StepOptions
+    begun_at: int
+    started_at: int
+    deadline: float = inf
+    wake_at: int | None = None
+    child: int | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether nothing of it runs in the executor."""
+        return self.phase != "body"
+
+    @property
+    def ends_at(self) -> int | None:
+        """Return the instant at which all attempts together have taken too long."""
+        limit = self.options.total_timeout_ms
+        return None if limit is None else self.begun_at + limit
+
+
+def of_step(step: Step, options: StepOptions, phase: Phase) -> Operation:
+    """Return the operation for a recorded step."""
+    return Operation(
+        key=step.key,
+        name=step.name,
+        kind=step.kind,
+        phase=phase,
+        attempt=step.attempt,
+        failures=step.attempt - step.first_attempt - step.crashes,
+        options=options,
+        begun_at=step.begun_at,
+        started_at=step.started_at,
+        wake_at=step.wake_at,
+    )
+
+
+def options_of(fields: dict[str, Any] | None) -> StepOptions:
+    """Return the options that a `step` message carries."""
+    return _options(tuple(sorted(fields.items()))) if fields else DEFAULT_OPTIONS
+
+
+@lru_cache(maxsize=1024)
+def _options(items: tuple[tuple[str, Any], ...]) -> StepOptions:
+    return StepOptions(**dict(items))
+
+
+def body_deadline(operation: Operation, now: int, monotonic: float) -> float:
+    """Return when the body that starts now has to be killed, in monotonic seconds."""
+    limits = []
+    if operation.options.timeout_ms is not None:
+        limits.append(operation.options.timeout_ms)
+    if operation.ends_at is not None:
+        limits.append(max(0, operation.ends_at - now))
+    return monotonic + min(limits) / 1000 if limits else inf

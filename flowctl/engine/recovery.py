@@ -1,0 +1,64 @@
+"""After an engine's death: its processes are ended first, then its runs are free to be claimed again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowctl.core.model import EngineRow, Run
+from flowctl.core.policy import CRASH_LIMIT, unknown_outcome
+from flowctl.engine.claim import boot_id, engine_alive, lock_path
+from flowctl.sdk import processes
+from flowctl.store import Store
+
+if TYPE_CHECKING:
+    from flowctl.engine.engine import Engine
+
+
+def recover(engine: Engine) -> None:
+    """Free the runs of every engine that is dead."""
+    recover_store(engine.store, engine.now)
+    engine.look_for_runs()
+
+
+def recover_store(store: Store, now: int) -> None:
+    """End what dead engines left running, then put their runs back where they can go on.
+
+    Nothing waits for a lease: an engine is dead when its lock is free or the machine has booted since.
+    """
+    dead = [engine for engine in store.engines.running() if not engine_alive(store.path, engine)]
+    if not dead:
+        return
+    for engine in dead:
+        end_processes(engine)
+    with store.transaction():
+        for run in store.runs.orphans([engine.id for engine in dead]):
+            _free(store, run, now)
+        for engine in dead:
+            store.engines.stop(engine.id, now)
+    for engine in dead:
+        lock_path(store.path, engine.token).unlink(missing_ok=True)
+
+
+def end_processes(engine: EngineRow) -> None:
+    """Kill everything that the engine's executors started. After a reboot there is nothing."""
+    if engine.boot_id == boot_id():
+        processes.kill_engine(engine.token)
+
+
+def _free(store: Store, run: Run, now: int) -> None:
+    unknown = [
+        step
+        for step in store.steps.unfinished(run.id)
+        if step.on_crash == "block" and step.state == "running" and step.wake_at is None
+    ]
+    if run.request == "cancel":
+        store.runs.orphan(run.id, run.epoch, now, "queued", "its engine died")
+        store.runs.cancel_idle(run.id, now, "cancelled")
+    elif unknown:
+        reason = unknown_outcome(unknown[0].key, "its engine died")
+        store.runs.orphan(run.id, run.epoch, now, "blocked", reason)
+    elif run.crashes + 1 >= CRASH_LIMIT:
+        reason = f"flowctl died {run.crashes + 1} times in a row while it ran this"
+        store.runs.orphan(run.id, run.epoch, now, "failed", reason)
+    else:
+        store.runs.orphan(run.id, run.epoch, now, "queued", "its engine died")

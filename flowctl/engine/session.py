@@ -1,0 +1,207 @@
+"""One claimed run on one executor: what the executor says becomes records, and the records become answers.
+
+Every method runs inside the engine's transaction. What reaches outside it (messages, signals) is queued and happens
+after the commit; when the commit fails, `restore` takes the session back and the same events are applied again.
+"""
+
+from __future__ import annotations
+
+import json
+from math import inf
+from typing import TYPE_CHECKING, Any, Literal
+
+from flowctl.core.model import Claim, Run, Step
+from flowctl.engine import closing
+from flowctl.engine.loading import code_messages
+from flowctl.engine.observer import LogCaptured, StepChanged
+from flowctl.engine.operation import Operation
+from flowctl.sdk.wire import Message
+
+if TYPE_CHECKING:
+    from flowctl.engine.engine import Engine
+    from flowctl.engine.supervisor import Executor
+
+LOAD_TIMEOUT_S = 60.0
+SUSPEND_TIMEOUT_S = 10.0
+
+Phase = Literal["loading", "running", "draining", "suspending", "cancelling", "over"]
+Ending = Literal["restart", "pause", "cancel"]
+
+
+class Session:
+    """A run that this engine has claimed, from the claim to its release or end."""
+
+    def __init__(self, engine: Engine, run: Run) -> None:
+        self.engine = engine
+        self.store = engine.store
+        self.run = run
+        self.claim = Claim(run.id, run.epoch)
+        self.executor: Executor | None = None
+        self.phase: Phase = "loading"
+        self.ending: Ending | None = None
+        self.operations: dict[str, Operation] = {}
+        self.outbox: list[Message] = []
+        self.grace = inf  # monotonic: when the present phase has taken too long
+        self.idle_since = inf
+        self.serial = False
+        self.refusal = "importing its code took too long"
+
+    # -- the transaction --------------------------------------------------------------------------------------------
+
+    def save(self) -> tuple[Any, ...]:
+        """Return what `restore` needs to take back everything that one transaction did to this session."""
+        return self.phase, self.ending, self.grace, self.idle_since, self.serial, dict(self.operations)
+
+    def restore(self, saved: tuple[Any, ...]) -> None:
+        """Take the session back to what `save` returned."""
+        self.phase, self.ending, self.grace, self.idle_since, self.serial, self.operations = saved
+        self.outbox.clear()
+
+    def take_messages(self) -> list[Message]:
+        """Return what is to be sent now. Before a restart that is only the word to begin nothing more."""
+        messages, self.outbox = self.outbox, []
+        return [message for message in messages if message.kind == "drain"] if self.ending == "restart" else messages
+
+    # -- beginning --------------------------------------------------------------------------------------------------
+
+    def attach(self, executor: Executor) -> None:
+        """Give the run to an executor, which loads its code first unless it has done so before."""
+        executor.session = self
+        executor.used = True
+        self.executor = executor
+        if executor.loaded == (self.run.code, self.run.path):
+            self.begin()
+            return
+        self.phase = "loading"
+        self.grace = self.engine.monotonic + LOAD_TIMEOUT_S
+        self.outbox += code_messages(self.store.snapshots.get(self.run.code), self.run.path)
+
+    def refuse(self, reason: str) -> None:
+        """Have the run blocked in the next tick: it cannot get an executor."""
+        self.refusal = reason
+        self.grace = self.engine.monotonic
+
+    def begin(self) -> None:
+        """Send the recorded steps and start the workflow function."""
+        run = self.run
+        self.phase = "running"
+        self.grace = inf
+        self.outbox += [_past(step) for step in self.store.steps.history(run.id)]
+        fields = {
+            "run": run.id,
+            "attempt": run.attempt,
+            "function": run.function,
+            "file_id": self.store.file_id,
+            "replay": run.replay,
+            "serial": self.serial,
+            "workflow": run.workflow,
+            "namespace": run.namespace,
+            "tags": run.tags,
+            "started_at": run.started_at,
+        }
+        self.outbox.append(Message("run", fields, run.input))
+
+    def on_loaded(self, message: Message) -> None:
+        """Begin: the executor has imported the code."""
+        assert self.executor is not None
+        self.executor.loaded = (self.run.code, self.run.path)
+        self.begin()
+
+    def on_load_failed(self, message: Message) -> None:
+        """Block the run: its code cannot be imported, which a person has to mend."""
+        error = json.loads(message.payload or "{}")
+        where = f"{message.fields.get('file') or self.run.path}"
+        if message.fields.get("line"):
+            where += f":{message.fields['line']}"
+        closing.block(self, f"its code cannot be imported: {error.get('type')}: {error.get('message')} ({where})")
+
+    # -- captured text ----------------------------------------------------------------------------------------------
+
+    def on_log(self, message: Message) -> None:
+        """Store captured text."""
+        fields = message.fields
+        at = fields.get("at") or self.engine.now
+        line = LogCaptured(
+            self.run.id,
+            fields.get("step"),
+            fields.get("attempt"),
+            fields["stream"],
+            fields.get("level"),
+            message.payload or "",
+            at,
+        )
+        self.store.logs.append(line.run_id, line.step, line.attempt, line.at, line.stream, line.level, line.text)
+        self.engine.changes.append(line)
+
+    def on_secret(self, message: Message) -> None:
+        """Answer with a secret from this process's environment. It travels on the channel and is stored nowhere."""
+        name = message.fields["name"]
+        self.outbox.append(Message("secret", {"name": name, "value": self.engine.environ.get(name)}))
+
+    def tell(self, operation: Operation, state: str, error: str | None = None) -> None:
+        """Queue what observers hear about a step after the commit."""
+        finished_at = None if state == "running" else self.engine.now
+        self.engine.changes.append(
+            StepChanged(
+                self.run.id, operation.key, operation.name, operation.kind, state, operation.attempt,
+                operation.started_at, finished_at, error, operation.wake_at,
+            )
+        )  # fmt: skip
+
+    @property
+    def ends_at(self) -> int | None:
+        """Return the instant at which the run has taken too long."""
+        limit = self.run.options.get("timeout_ms")
+        return None if limit is None else (self.run.started_at or self.engine.now) + limit
+
+    # -- ending -----------------------------------------------------------------------------------------------------
+
+    def suspend(self) -> None:
+        """Let the executor unwind the workflow function."""
+        self.phase = "suspending"
+        self.grace = self.engine.monotonic + SUSPEND_TIMEOUT_S
+        self.outbox.append(Message("suspend", {}))
+
+    def drain(self, ending: Ending, grace_s: float) -> None:
+        """Start no further bodies; when those that run are done, or the grace is over, do what `ending` says."""
+        if self.phase == "loading" and ending == "pause":
+            closing.interrupt(self)
+            return
+        if self.phase not in ("running", "draining"):
+            return
+        self.phase = "draining"
+        self.ending = "pause" if "pause" in (self.ending, ending) else ending
+        self.grace = min(self.grace, self.engine.monotonic + grace_s)
+        self.outbox.append(Message("drain", {}))
+        self.settle()
+
+    def settle(self) -> None:
+        """Go on with what the draining is for, once nothing runs or the grace is over."""
+        bodies = [operation for operation in self.operations.values() if operation.phase == "body"]
+        unrepeatable = any(operation.options.on_crash == "block" for operation in bodies)
+        overdue = self.engine.monotonic >= self.grace
+        if bodies and not (overdue and (not unrepeatable or self.ending == "pause")):
+            if overdue:
+                self.grace = inf  # its own timeout is the bound now
+            return
+        if self.ending == "pause" and not bodies:
+            self.suspend()
+        else:
+            closing.interrupt(self)
+
+    def on_gone(self, reason: str) -> None:
+        """Decide what the death of the executor means."""
+        self.executor = None
+        closing.gone(self, reason)
+
+
+def _past(step: Step) -> Message:
+    fields = {
+        "seq": step.seq,
+        "key": step.key,
+        "kind": step.kind,
+        "state": step.state,
+        "input_hash": step.input_hash.hex(),
+        "source_hash": step.source_hash.hex() if step.source_hash else None,
+    }
+    return Message("past", fields, step.output if step.state == "succeeded" else step.error)

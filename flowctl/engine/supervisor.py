@@ -1,0 +1,280 @@
+"""Starting, hearing and ending executors: the processes that run user code.
+
+A supervisor turns what the operating system says into events: a message arrived, output was captured, an executor is
+gone. It decides nothing. Tests replace it by a scripted one with the same four verbs: start, take, poll, kill.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import selectors
+import signal
+import socket
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import IO, Any
+
+from flowctl.core.config import Config
+from flowctl.core.errors import UsageError
+from flowctl.engine.interpreter import Interpreter, choose_interpreter, executor_environment, own_python, sdk_folder
+from flowctl.sdk import processes
+from flowctl.sdk.wire import WIRE_VERSION, FrameReader, Message, WireError, encode_frame
+
+RECEIVE_BYTES = 1 << 18
+DEATH_WAIT_S = 0.2  # how long an executor that closed its channel may take to die by itself
+
+# The private SDK folder comes first on the path only until the SDK is imported, and the current folder never does:
+# a json.py beside the workflow must not become the executor's json.
+_BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from flowctl.sdk.executor import main; main()"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTarget:
+    """What code is to run in: equal targets can share an executor. The path is '' for a shell command."""
+
+    path: str
+    directory: str
+    python: str | None = None
+    env_file: str | None = None
+
+
+class Executor:
+    """One executor process and the channel to it."""
+
+    def __init__(self, target: CodeTarget, interpreter: Interpreter, channel: socket.socket, marker: str) -> None:
+        self.target = target
+        self.interpreter = interpreter
+        self.channel = channel
+        self.marker = marker
+        self.token = secrets.token_hex(8)
+        self.process: subprocess.Popen[bytes]
+        self.loaded: tuple[str, str] | None = None  # (code, path) of the workflow file it has imported
+        self.used = False  # whether a run has been given to it
+        self.session: Any = None  # whose messages these are: set by the engine
+        self.unsent = bytearray()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message arrived."""
+
+    executor: Executor
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Bytes came out of the executor's file descriptor 1 or 2."""
+
+    executor: Executor
+    stream: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The executor is dead, for the reason given as a sentence's end: "was killed by signal 11"."""
+
+    executor: Executor
+    reason: str
+
+
+Event = Received | Output | Gone
+
+
+class Supervisor:
+    """Starts executors, listens to them, ends them and everything they started.
+
+    Its token begins the marker that stands in the environment of all of these processes.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.token = secrets.token_hex(8)
+        self._config = config or Config()
+        self._selector = selectors.DefaultSelector()
+        self._executors: list[Executor] = []
+        self._count = 0
+        self._late: list[Event] = []  # events noticed outside poll
+
+    def start(self, target: CodeTarget) -> Executor:
+        """Start an executor and greet it. Raises UsageError when there is no interpreter that can be started."""
+        interpreter = choose_interpreter(target.path, target.python, os.environ)
+        ours, theirs = socket.socketpair()
+        self._count += 1
+        executor = Executor(target, interpreter, ours, f"{self.token}.{self._count}")
+        try:
+            executor.process = self._spawn(executor, theirs.fileno())
+        except OSError as error:
+            ours.close()
+            what = f"cannot start {interpreter.python or 'Python'} in {target.directory}: {error.strerror}"
+            raise UsageError(what, "give another interpreter with --python") from None
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        self._listen(executor, FrameReader(executor.token))
+        self.send(executor, [Message("welcome", {"wire": WIRE_VERSION, "payload_limit": self._config.payload_limit})])
+        return executor
+
+    def _spawn(self, executor: Executor, fd: int) -> subprocess.Popen[bytes]:
+        target, interpreter = executor.target, executor.interpreter
+        environment = self._passed() | executor_environment(os.environ, target.env_file, interpreter.virtual_env)
+        environment |= {"FLOWCTL_CHANNEL": f"{fd}:{executor.token}", "FLOWCTL_EXECUTOR": executor.marker}
+        command = [interpreter.python] if interpreter.python else own_python()
+        return subprocess.Popen(
+            [*command, "-c", _BOOT, sdk_folder()],
+            env=environment,
+            cwd=target.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[fd],
+            start_new_session=True,
+        )
+
+    def _passed(self) -> dict[str, str]:
+        names = self._config.pass_environment
+        whole = {name for name in names if not name.endswith("*")}
+        prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
+        return {name: value for name, value in os.environ.items() if name in whole or name.startswith(prefixes)}
+
+    def _listen(self, executor: Executor, reader: FrameReader) -> None:
+        self._executors.append(executor)
+        self._selector.register(executor.channel, selectors.EVENT_READ, (executor, reader))
+        for stream, pipe in _pipes(executor):
+            os.set_blocking(pipe.fileno(), False)
+            self._selector.register(pipe, selectors.EVENT_READ, (executor, stream))
+
+    def take(self, target: CodeTarget, loaded: tuple[str, str], *, fresh: bool = False) -> Executor | None:
+        """Return an idle executor for that target and code, or None; one that has run nothing yet, if `fresh`."""
+        for executor in self._executors:
+            free = executor.session is None and not (fresh and executor.used)
+            if free and executor.target == target and executor.loaded == loaded:
+                return executor
+        return None
+
+    def send(self, executor: Executor, messages: Iterable[Message]) -> None:
+        """Send the messages as one frame; what the channel cannot take now is sent while polling."""
+        data = encode_frame(executor.token, messages)
+        if executor.unsent:
+            executor.unsent += data
+            return
+        try:
+            sent = executor.channel.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # it is dying: the end of its channel will be read next
+            return
+        if sent < len(data):
+            executor.unsent += data[sent:]
+            self._watch(executor, selectors.EVENT_READ | selectors.EVENT_WRITE)
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Wait at most so many seconds and return what happened, the output of an executor before its messages."""
+        events, self._late = self._late, []
+        ready = self._selector.select(0 if events else max(0.0, timeout))
+        for key, mask in sorted(ready, key=lambda item: isinstance(item[0].data[1], FrameReader)):
+            executor, source = key.data
+            if isinstance(source, str):
+                events += self._read_output(executor, source)
+            else:
+                if mask & selectors.EVENT_WRITE:
+                    self._flush(executor)
+                if mask & selectors.EVENT_READ:
+                    events += self._read_channel(executor, source)
+        return events
+
+    def _flush(self, executor: Executor) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):
+            sent = executor.channel.send(executor.unsent)
+            del executor.unsent[:sent]
+        if not executor.unsent:
+            self._watch(executor, selectors.EVENT_READ)
+
+    def _watch(self, executor: Executor, events: int) -> None:
+        self._selector.modify(executor.channel, events, self._selector.get_key(executor.channel).data)
+
+    def _read_channel(self, executor: Executor, reader: FrameReader) -> list[Event]:
+        try:
+            data = executor.channel.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return []
+        except OSError:
+            data = b""
+        if not data:
+            return self._lost(executor)
+        try:
+            return [Received(executor, message) for message in reader.feed(data)]
+        except WireError:
+            output = self._bury(executor)
+            return [*output, Gone(executor, "wrote into flowctl's own channel, which no step may touch")]
+
+    def _read_output(self, executor: Executor, stream: str) -> list[Event]:
+        pipe = dict(_pipes(executor))[stream]
+        if pipe.closed:
+            return []
+        try:
+            data = os.read(pipe.fileno(), RECEIVE_BYTES)
+        except BlockingIOError:
+            return []
+        if not data:
+            self._selector.unregister(pipe)
+            pipe.close()
+            return []
+        return [Output(executor, stream, data)]
+
+    def _lost(self, executor: Executor) -> list[Event]:
+        code: int | None = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = executor.process.wait(DEATH_WAIT_S)
+        output = self._bury(executor)
+        return [*output, Gone(executor, _describe(code))]
+
+    def terminate(self, executor: Executor) -> None:
+        """Ask the executor and everything it started to end: SIGTERM."""
+        processes.signal_tree(executor.marker, executor.process.pid, signal.SIGTERM)
+
+    def kill(self, executor: Executor, *, tree: bool = True) -> None:
+        """Kill the executor and, with `tree`, everything it started. All of it is dead on return."""
+        self._bury(executor, tree=tree)
+
+    def _bury(self, executor: Executor, *, tree: bool = True) -> list[Event]:
+        if executor not in self._executors:
+            return []
+        if tree:
+            processes.kill_tree(executor.marker, executor.process.pid)
+        else:
+            executor.process.kill()
+        executor.process.wait()
+        output = [event for stream, _ in _pipes(executor) for event in self._read_output(executor, stream)]
+        self._executors.remove(executor)
+        self._selector.unregister(executor.channel)
+        executor.channel.close()
+        for _, pipe in _pipes(executor):
+            if not pipe.closed:
+                self._selector.unregister(pipe)
+                pipe.close()
+        return output
+
+    def close(self) -> None:
+        """Kill every executor."""
+        for executor in list(self._executors):
+            self._bury(executor)
+        self._selector.close()
+
+
+def _pipes(executor: Executor) -> list[tuple[str, IO[bytes]]]:
+    assert executor.process.stdout is not None and executor.process.stderr is not None
+    return [("stdout", executor.process.stdout), ("stderr", executor.process.stderr)]
+
+
+def _describe(code: int | None) -> str:
+    if code is None:
+        return "closed flowctl's channel and was killed"
+    if code >= 0:
+        return f"exited with code {code} without a result"
+    name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
+    memory = " (out of memory?)" if -code == signal.SIGKILL else ""
+    return f"was killed by {name}{memory}"

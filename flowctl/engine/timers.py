@@ -1,0 +1,91 @@
+"""Time: what of a session is due now, and when the next thing is."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from flowctl.core.policy import error_text
+from flowctl.engine import bodies, closing, waits
+from flowctl.engine.operation import Operation
+
+if TYPE_CHECKING:
+    from flowctl.engine.session import Session
+
+HOLD_MS = 500  # a wait longer than this releases the executor
+SIBLING_GRACE_S = 5.0  # what parallel steps get to finish when one of them has to be killed
+
+
+def next_deadline(session: Session) -> float:
+    """Return the monotonic second at which `elapse` has something to do."""
+    engine = session.engine
+    soonest = session.grace
+    if session.phase not in ("running", "draining"):
+        return soonest
+    if session.ends_at is not None:
+        soonest = min(soonest, engine.when(session.ends_at))
+    runs = False
+    for operation in session.operations.values():
+        if operation.phase == "body":
+            runs = True
+            soonest = min(soonest, operation.deadline)
+        elif operation.wake_at is not None and session.ending is None:
+            soonest = min(soonest, engine.when(operation.wake_at))
+    if session.operations and not runs and session.phase == "running":
+        soonest = min(soonest, session.idle_since + HOLD_MS / 1000 if session.idle_since != inf else engine.monotonic)
+    return soonest
+
+
+def elapse(session: Session) -> None:
+    """Do what is due now."""
+    engine = session.engine
+    if session.phase not in ("running", "draining"):
+        if engine.monotonic >= session.grace:
+            closing.overdue(session)
+        return
+    if session.ends_at is not None and engine.now >= session.ends_at:
+        closing.time_out(session)
+        return
+    for operation in list(session.operations.values()):
+        _elapse_operation(session, operation)
+    if session.phase == "draining":
+        session.settle()
+    else:
+        _consider_suspending(session)
+
+
+def _elapse_operation(session: Session, operation: Operation) -> None:
+    now = session.engine.now
+    if operation.phase == "body":
+        if session.engine.monotonic >= operation.deadline:
+            _attempt_timed_out(session, operation)
+    elif session.ending is None and operation.wake_at is not None and now >= operation.wake_at:
+        if operation.phase == "backoff":
+            bodies.start_attempt(session, operation)
+        elif operation.phase == "sleep":
+            waits.end_wait(session, operation, "null")
+
+
+def _attempt_timed_out(session: Session, operation: Operation) -> None:
+    total = operation.ends_at is not None and session.engine.now >= operation.ends_at
+    limit = operation.options.total_timeout_ms if total else operation.options.timeout_ms
+    what = "all attempts together" if total else f"attempt {operation.attempt}"
+    error = error_text("StepTimedOut", f"{what} took longer than {(limit or 0) / 1000:g} s and was killed")
+    bodies.failed_attempt(session, operation, error, retryable=not total)
+    session.drain("restart", SIBLING_GRACE_S)
+
+
+def _consider_suspending(session: Session) -> None:
+    """Release the executor when everything waits, and not only for a moment."""
+    engine = session.engine
+    if not session.operations or not all(operation.waiting for operation in session.operations.values()):
+        session.idle_since = inf
+        return
+    if session.idle_since == inf:
+        session.idle_since = engine.monotonic
+    wakes = [operation.wake_at for operation in session.operations.values() if operation.wake_at is not None]
+    known = len(wakes) == len(session.operations)
+    if known and min(wakes) - engine.now <= HOLD_MS:
+        return
+    if known or engine.monotonic - session.idle_since >= HOLD_MS / 1000:
+        session.suspend()
