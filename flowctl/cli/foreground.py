@@ -1,0 +1,128 @@
+"""Runs that are worked on here and now: progress, ctrl-C, the output, the exit code."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, Self
+
+from flowctl.cli.instants import local, short
+from flowctl.cli.invocation import Invocation
+from flowctl.cli.lines import LineNarrator, error_summary
+from flowctl.cli.render import run_duration
+from flowctl.cli.terminal import is_terminal
+from flowctl.cli.words import exit_code, icon
+from flowctl.core.clock import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from flowctl.core.model import Run
+    from flowctl.engine.observer import Change
+    from flowctl.engine.supervisor import Supervisor
+    from flowctl.store import Store
+
+INTERRUPTED = 130
+
+
+class Narrator(Protocol):
+    """What tells a person how runs are going."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+    def hear(self, change: Change) -> None:
+        """Take in a change."""
+
+    def redraw(self) -> None:
+        """Show the present moment; called at least ten times a second."""
+
+
+def work_here(invocation: Invocation, store: Store, supervisor: Supervisor, numbers: Sequence[int]) -> int:
+    """Work on runs, one after the other, until each is final, paused or blocked; print what they returned.
+
+    Returns the exit code of the first one that did not succeed. Ctrl-C pauses them, a second one at once.
+    """
+    from flowctl.engine.engine import Engine
+
+    codes: list[int] = []
+    narrator = _narrator(invocation, store)
+    with Engine(store, supervisor, observer=narrator.hear, on_idle=narrator.redraw) as engine:
+        with _stopping(engine.stop) as stopped:
+            for number in numbers:
+                if stopped():
+                    break
+                with narrator:
+                    run = engine.follow(number)
+                codes.append(_report(invocation, store, run, alone=len(numbers) == 1))
+            untouched = numbers[len(codes) :]
+    if untouched:
+        left = " ".join(map(str, untouched))
+        invocation.terminal.warn(f"not begun: flowctl resume {left}")
+        codes.append(INTERRUPTED)
+    return next((code for code in codes if code), 0)
+
+
+def _narrator(invocation: Invocation, store: Store) -> Narrator:
+    terminal = invocation.terminal
+    if not terminal.animates or invocation.verbose:
+        return LineNarrator(terminal, verbose=invocation.verbose)
+    from flowctl.cli.live import LiveNarrator
+    from flowctl.cli.progress import Progress
+
+    return LiveNarrator(terminal, Progress(lambda number: store.runs.get(number).parent_step), SYSTEM_CLOCK)
+
+
+@contextmanager
+def _stopping(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Stop when a person presses ctrl-C, closes the terminal, or ends this process."""
+    received: list[int] = []
+
+    def on_signal(number: int, _frame: object) -> None:
+        received.append(number)
+        stop()
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in signals}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(invocation: Invocation, store: Store, run: Run, *, alone: bool) -> int:
+    """Print what a run returned, and how it stands."""
+    terminal = invocation.terminal
+    _conclude(invocation, run)
+    if invocation.json:
+        from flowctl.cli.show import run_json
+
+        with store.reading():
+            text = run_json(store, run)
+        terminal.data_json(text) if alone else terminal.json_line(text)
+    elif run.output is not None and not (run.output == "null" and is_terminal_output()):
+        terminal.data_json(run.output) if alone else terminal.json_line(run.output)
+    return exit_code(run)
+
+
+def is_terminal_output() -> bool:
+    """Tell whether a person sees what is written to stdout."""
+    import sys
+
+    return is_terminal(sys.stdout)
+
+
+def _conclude(invocation: Invocation, run: Run) -> None:
+    terminal, head = invocation.terminal, f"{icon(run.state, stderr=True)} run {run.id} {run.workflow} {run.state}"
+    if run.state == "succeeded":
+        terminal.say(f"{head} in {short(run_duration(run))}")
+    elif run.state == "failed":
+        terminal.warn(f"{head}: {error_summary(run.error or '{}')}")
+        terminal.warn(f"  flowctl show {run.id}     what happened\n  flowctl retry {run.id}    go on from there")
+    elif run.state == "paused":
+        terminal.warn(f"{head}: flowctl resume {run.id}")
+    elif run.state == "blocked":
+        terminal.warn(f"{head}: {run.reason}\n  flowctl retry {run.id} (also: --same-code, --accept, --from STEP)")
+    elif run.state in ("sleeping", "queued", "waiting"):
+        terminal.warn(f"{head} until {local(run.wake_at)}: flowctl resume {run.id}")
+    else:
+        terminal.warn(head)

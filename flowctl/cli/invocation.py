@@ -1,0 +1,101 @@
+"""What one call of flowctl was asked globally: which database, which namespace, how to print."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import click
+
+from flowctl.cli.group import GLOBALS
+from flowctl.cli.terminal import Terminal
+from flowctl.core.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from flowctl.store import Store
+
+P = ParamSpec("P")
+_NAMESPACE = re.compile(r"\w[\w.-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The global options, resolved."""
+
+    db: str
+    namespace: str
+    json: bool
+    quiet: bool
+    verbose: bool
+    debug: bool
+    terminal: Terminal
+
+    @contextmanager
+    def reading(self) -> Iterator[Store]:
+        """Open the database to read. Raises NotFound when there is none yet."""
+        from flowctl.store import Store
+
+        if not os.path.lexists(self.db):
+            raise NotFound(f"there is no run yet: the database {self.db} does not exist", "flowctl init")
+        with Store.open(self.db, create=False, read_only=True) as store:
+            yield store
+
+    @contextmanager
+    def writing(self, *, create: bool = False) -> Iterator[Store]:
+        """Open the database to write; with `create`, make it where it is missing."""
+        from flowctl.store import Store
+
+        if not create and not os.path.lexists(self.db):
+            raise NotFound(f"there is no run yet: the database {self.db} does not exist", "flowctl init")
+        with Store.open(self.db, create=create) as store:
+            yield store
+
+    def has_database(self) -> bool:
+        """Tell whether the database exists."""
+        return os.path.lexists(self.db)
+
+
+def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Invocation:
+    """Return what the given global options and the environment mean together. Raises UsageError."""
+    from flowctl.core.config import default_database
+
+    quiet, verbose = bool(given.get("quiet")), bool(given.get("verbose"))
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other")
+    namespace = given.get("namespace") or environ.get("FLOWCTL_NAMESPACE") or "default"
+    if not _NAMESPACE.fullmatch(namespace):
+        raise UsageError(
+            f"{namespace!r} is not a namespace", "use letters, digits, '.', '_' and '-', at most 100 of them"
+        )
+    database = given.get("db")
+    if database is None:
+        database = environ.get("FLOWCTL_DB") or str(default_database(environ))
+    elif not database:
+        raise UsageError("--db is empty", "name a file: --db PATH")
+    as_json = bool(given.get("json"))
+    terminal = Terminal(color=given.get("color") or "auto", quiet=quiet, plain=as_json)
+    return Invocation(
+        os.path.abspath(os.path.expanduser(database)),
+        namespace,
+        as_json,
+        quiet,
+        verbose,
+        bool(given.get("debug")),
+        terminal,
+    )
+
+
+def pass_invocation(function: Callable[Concatenate[Invocation, P], int]) -> Callable[P, int]:
+    """Give a command the global options of its call as first argument."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> int:
+        given = click.get_current_context().meta.get(GLOBALS, {})
+        return function(resolve(given, os.environ), *args, **kwargs)
+
+    return call

@@ -1,0 +1,168 @@
+"""Every --json: the shapes that other programs read. Fields are added to them, and never change or go.
+
+Payloads are JSON text already: they are put into the result as they are recorded, neither parsed nor shortened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flowctl.cli.instants import iso
+
+if TYPE_CHECKING:
+    from flowctl.core.lint import Finding
+    from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": ")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """JSON text that stands for its value."""
+
+    text: str
+
+
+def dumps(value: Any) -> str:
+    """Return JSON text of plain values and Raw ones."""
+    kind = type(value)
+    if kind is Raw:
+        return str(value.text)
+    if kind is dict:
+        return "{" + ", ".join([f"{_encode(name)}: {dumps(item)}" for name, item in value.items()]) + "}"
+    if kind is list:
+        return "[" + ", ".join([dumps(item) for item in value]) + "]"
+    return _encode(value)
+
+
+def error_shape(code: int, message: str, hint: str) -> dict[str, Any]:
+    """Return the shape of an error of flowctl itself."""
+    return {"error": {"code": code, "message": message, "hint": hint}}
+
+
+def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
+    """Return the shape of a run without its steps, as `ls` prints it."""
+    return {
+        "run": run.id,
+        "namespace": run.namespace,
+        "workflow": run.workflow,
+        "state": run.state,
+        "reason": reason,
+        "input": Raw(run.input),
+        "output": _payload(run.output),
+        "error": _payload(run.error),
+        "queue": run.queue,
+        "priority": run.priority,
+        "key": run.key,
+        "tags": run.tags,
+        "attempt": run.attempt,
+        "code": run.code,
+        "created_at": iso(run.created_at),
+        "started_at": iso(run.started_at),
+        "finished_at": iso(run.finished_at),
+        "duration_ms": _duration(run.started_at, run.finished_at),
+        "wake_at": iso(run.wake_at),
+        "parent": None if run.parent_id is None else {"run": run.parent_id, "step": run.parent_step},
+        "forked_from": None,
+        "schedule": None,
+    }
+
+
+def full_run_shape(run: Run, reason: str | None, steps: Iterable[Step], attempts: Iterable[Attempt]) -> dict[str, Any]:
+    """Return the shape of a run with its steps, as `show` and `run` print it."""
+    failed = attempts_by_key(attempts)
+    return run_shape(run, reason) | {"steps": [step_shape(step, failed.get(step.key, ())) for step in steps]}
+
+
+def step_shape(step: Step, attempts: Iterable[Attempt]) -> dict[str, Any]:
+    """Return the shape of a step with all its attempts, the one that succeeded or is under way included."""
+    return {
+        "key": step.key,
+        "name": step.name,
+        "kind": step.kind,
+        "state": step.state,
+        "input": Raw(step.input),
+        "output": _payload(step.output),
+        "error": _payload(step.error),
+        "started_at": iso(step.begun_at),
+        "finished_at": iso(step.finished_at),
+        "duration_ms": _duration(step.begun_at, step.finished_at),
+        "attempts": attempt_shapes(step, attempts),
+    }
+
+
+def attempt_shapes(step: Step, attempts: Iterable[Attempt]) -> list[dict[str, Any]]:
+    """Return the shapes of all attempts of a step. The latest is in the step's own row unless it did not succeed."""
+    shapes = [_attempt(each.attempt, each.state, each.error, each.started_at, each.finished_at) for each in attempts]
+    if not shapes or shapes[-1]["attempt"] != step.attempt:
+        shapes.append(_attempt(step.attempt, step.state, step.error, step.started_at, step.finished_at))
+    return shapes
+
+
+def attempts_by_key(attempts: Iterable[Attempt]) -> Mapping[str, list[Attempt]]:
+    """Return the attempts of each step in order."""
+    found: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        found.setdefault(attempt.key, []).append(attempt)
+    return found
+
+
+def log_shape(line: LogLine) -> dict[str, Any]:
+    """Return the shape of a captured chunk of output."""
+    return {
+        "at": iso(line.at),
+        "step": line.step,
+        "attempt": line.attempt,
+        "stream": line.stream,
+        "level": line.level,
+        "text": line.text,
+    }
+
+
+def workflow_shape(workflow: Workflow) -> dict[str, Any]:
+    """Return the shape of a registered workflow."""
+    return {
+        "workflow": workflow.name,
+        "namespace": workflow.namespace,
+        "path": workflow.path,
+        "function": workflow.function,
+        "doc": workflow.doc,
+        "parameters": workflow.parameters,
+        "options": workflow.options,
+        "python": workflow.python,
+        "code": workflow.code,
+        "added_at": iso(workflow.added_at),
+    }
+
+
+def finding_shape(finding: Finding) -> dict[str, Any]:
+    """Return the shape of what the lint of a workflow file found."""
+    return {
+        "file": finding.path,
+        "line": finding.line,
+        "column": finding.column,
+        "workflow": finding.workflow,
+        "call": finding.call,
+        "fix": finding.fix,
+    }
+
+
+def _attempt(number: int, state: str, error: str | None, started_at: int, finished_at: int | None) -> dict[str, Any]:
+    return {
+        "attempt": number,
+        "state": state,
+        "error": _payload(error),
+        "started_at": iso(started_at),
+        "finished_at": iso(finished_at),
+    }
+
+
+def _payload(text: str | None) -> Raw | None:
+    return None if text is None else Raw(text)
+
+
+def _duration(started_at: int | None, finished_at: int | None) -> int | None:
+    return None if started_at is None or finished_at is None else finished_at - started_at

@@ -1,0 +1,165 @@
+"""The entry point: the root group, and what a person is told when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from flowctl.cli.group import Group, set_up_version
+from flowctl.core.errors import FlowctlError
+
+_DAILY = ("run", "exec", "ls", "show", "logs", "wait", "cancel", "pause", "resume", "retry", "rerun")
+_OTHER = ("workflows", "db", "init", "completion")
+_MEMBERS = {
+    "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
+    "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
+    "ls": ("flowctl.cli.ls:ls", "List runs"),
+    "show": ("flowctl.cli.show:show", "Show a run and its steps, or one step"),
+    "logs": ("flowctl.cli.logs:logs", "Print what a run printed and logged"),
+    "wait": ("flowctl.cli.wait:wait", "Wait until runs have ended"),
+    "cancel": ("flowctl.cli.control:cancel", "Cancel runs"),
+    "pause": ("flowctl.cli.control:pause", "Pause runs: what runs is finished, nothing new begins"),
+    "resume": ("flowctl.cli.again:resume", "Continue paused or orphaned runs, here"),
+    "retry": ("flowctl.cli.again:retry", "Let failed, cancelled or blocked runs go on"),
+    "rerun": ("flowctl.cli.again:rerun", "Start new runs with the same input"),
+    "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
+    "db": ("flowctl.cli.db:db", "Look after the database file"),
+    "init": ("flowctl.cli.init:init", "Write a first workflow file into this folder"),
+    "completion": ("flowctl.cli.completion:completion", "Print the completion script of a shell"),
+}
+_HELP = """Run workflows on this machine, durably: every step is recorded, and a run picks up where it stopped.
+
+RUN is a number, @last, @failed, or NAME@last. Everything is kept in one SQLite file.
+"""
+_INTERNAL_HINT = "run it again with --debug, and report what it shows"
+
+
+@click.command(
+    cls=Group,
+    name="flowctl",
+    help=_HELP,
+    members=_MEMBERS,
+    sections={"Daily commands": _DAILY, "More commands": _OTHER},
+    examples=[
+        "flowctl init",
+        "flowctl run hello.py name=World",
+        "flowctl ls",
+        "flowctl show @last",
+        "flowctl resume @last",
+    ],
+)
+def cli() -> None:
+    """Choose a command."""
+
+
+set_up_version(cli)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    os.umask(0o077)
+    _open_standard_descriptors()
+    words = list(sys.argv[1:] if args is None else args)
+    return _guarded(lambda: _run(words), words)
+
+
+def _run(words: list[str]) -> int:
+    code = cli.main(args=words, prog_name="flowctl", complete_var="_FLOWCTL_COMPLETE", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def _guarded(action: Callable[[], int], words: list[str]) -> int:
+    """Turn whatever is raised into a sentence and an exit code."""
+    from flowctl.cli.terminal import OutputClosed
+
+    try:
+        code = action()
+        _flush()
+        return code
+    except (OutputClosed, BrokenPipeError):
+        _silence()
+        return 0
+    except FlowctlError as error:
+        return _fail(words, error.exit_code, error.message, error.hint, error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _print_help(error)
+    except click.UsageError as error:
+        message, _, hint = error.format_message().partition("\n")
+        path = error.ctx.command_path if error.ctx else "flowctl"
+        return _fail(words, 2, _sentence(message), hint or f"{path} --help", error)
+    except click.ClickException as error:
+        return _fail(words, 2, error.format_message(), "", error)
+    except (click.Abort, KeyboardInterrupt) as error:
+        return _fail(words, 130, "interrupted", "", error)
+    except OSError as error:
+        return _fail(words, *_of_system(error), error)
+    except Exception as error:  # noqa: BLE001 — a person is never shown a traceback that they did not ask for
+        return _fail(words, 1, f"flowctl itself failed: {type(error).__name__}: {error}", _INTERNAL_HINT, error)
+
+
+def _of_system(error: OSError) -> tuple[int, str, str]:
+    import errno
+
+    where = f": {error.filename}" if error.filename else ""
+    text = f"{error.strerror or error}{where}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+        return 74, f"the disk is full or failed: {text}", "free some space"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return 77, f"not permitted: {text}", ""
+    return 1, f"the system refused: {text}", _INTERNAL_HINT
+
+
+def _sentence(message: str) -> str:
+    return message[:1].lower() + message[1:].rstrip(".")
+
+
+def _fail(words: list[str], code: int, message: str, hint: str, error: BaseException) -> int:
+    from flowctl.cli.json_shapes import dumps, error_shape
+    from flowctl.cli.terminal import OutputClosed, Terminal
+
+    options = words[: words.index("--")] if "--" in words else words
+    terminal = Terminal(color="never", quiet=False, plain=True)
+    if "--debug" in options:
+        import traceback
+
+        terminal.warn("".join(traceback.format_exception(error)).rstrip("\n"))
+    terminal.warn(f"flowctl: {message}")
+    for line in hint.splitlines():
+        terminal.warn(f"  {line}")
+    if "--json" in options:
+        try:
+            terminal.data_json(dumps(error_shape(code, message, hint)))
+        except OutputClosed:
+            _silence()
+    return code
+
+
+def _print_help(error: click.exceptions.NoArgsIsHelpError) -> int:
+    if sys.stderr is not None:
+        sys.stderr.write(f"{error.format_message()}\n")
+    return 2
+
+
+def _open_standard_descriptors() -> None:
+    """Make sure that descriptors 0, 1 and 2 exist: a database that became number 1 would be printed into."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _silence() -> None:
+    """Point stdout nowhere, so that Python does not complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

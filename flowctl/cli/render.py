@@ -1,0 +1,83 @@
+"""How runs, steps, workflows and the database look to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flowctl.cli.instants import local, short
+from flowctl.cli.tables import Cell, Column, Row, show_table, state_cell
+from flowctl.cli.terminal import Terminal
+from flowctl.core.clock import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from flowctl.core.model import Run, Workflow
+
+_RUN_COLUMNS = (
+    Column("RUN", right=True),
+    Column("STATE"),
+    Column("WORKFLOW"),
+    Column("CREATED"),
+    Column("DURATION", right=True),
+    Column("REASON"),
+)
+_WORKFLOW_COLUMNS = (Column("WORKFLOW"), Column("FILE"), Column("PARAMETERS"), Column("DOES"))
+
+
+def show_runs(terminal: Terminal, runs: Sequence[Run], reasons: Mapping[int, str | None]) -> None:
+    """Print the table of runs."""
+    show_table(terminal, _RUN_COLUMNS, [_run_row(run, reasons.get(run.id)) for run in runs])
+
+
+def _run_row(run: Run, reason: str | None) -> Row:
+    return (
+        str(run.id),
+        state_cell(run.state),
+        run.workflow,
+        local(run.created_at),
+        short(run_duration(run)),
+        Cell(note(run, reason), "bright_black" if run.state != "failed" else ""),
+    )
+
+
+def run_duration(run: Run) -> int | None:
+    """Return how long a run took, or has taken until now, in milliseconds."""
+    if run.started_at is None:
+        return None
+    if run.finished_at is None and run.state != "running":
+        return None
+    return (run.finished_at or SYSTEM_CLOCK.now()) - run.started_at
+
+
+def note(run: Run, reason: str | None) -> str:
+    """Return the reason of a run's state, and when it goes on."""
+    wakes = f"until {local(run.wake_at)}" if run.wake_at is not None and run.state in ("sleeping", "queued") else ""
+    return ", ".join(text for text in (reason, wakes) if text)
+
+
+def show_workflows(terminal: Terminal, workflows: Iterable[Workflow]) -> None:
+    """Print the table of registered workflows."""
+    rows = [
+        (
+            workflow.name,
+            f"{workflow.path}:{workflow.function}",
+            parameters_text(workflow.parameters),
+            first_line(workflow.doc),
+        )
+        for workflow in workflows
+    ]
+    show_table(terminal, _WORKFLOW_COLUMNS, rows)
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a docstring."""
+    return text.strip().partition("\n")[0]
+
+
+def parameters_text(schema: Mapping[str, Any]) -> str:
+    """Return the parameters of a workflow in short: those that may be left out in brackets."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return ""
+    required = schema.get("required") or []
+    return " ".join(name if name in required else f"[{name}]" for name in properties)

@@ -1,0 +1,139 @@
+"""Where words go: data to stdout, narration to stderr, both safe for a terminal."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from flowctl.core.text import json_escape, safe, safe_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDE = 10_000  # columns of what is not a terminal: nothing is wrapped or cut
+_GONE = (errno.EPIPE, errno.EIO, errno.ESHUTDOWN)  # EIO: the terminal was closed
+
+
+class OutputClosed(Exception):
+    """Nobody reads stdout any more."""
+
+
+class Terminal:
+    """The standard streams of one call. A stream that is closed swallows what is written to it."""
+
+    def __init__(self, *, color: str, quiet: bool, plain: bool) -> None:
+        self._color = color
+        self._quiet = quiet
+        self._plain = plain
+        self._deaf = False  # nobody reads stderr any more
+
+    def data(self, text: str) -> None:
+        """Write a line of text, made safe, to stdout. Raises OutputClosed."""
+        self._write_data(safe(text) + "\n")
+
+    def data_json(self, text: str) -> None:
+        """Write JSON text to stdout, indented for a terminal. Raises OutputClosed."""
+        if is_terminal(sys.stdout) and len(text) < 1_000_000:
+            import json
+
+            text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        self.json_line(text)
+
+    def json_line(self, text: str) -> None:
+        """Write JSON text to stdout as it is, on one line. Raises OutputClosed."""
+        text = safe_json(text)
+        if not can_draw(sys.stdout):  # JSON is UTF-8, whatever the locale says: the rest as JSON's own escapes
+            text = "".join(char if char.isascii() else json_escape(char) for char in text)
+        self._write_data(text + "\n")
+
+    def drawn(self, text: str) -> None:
+        """Write text that is safe already, as drawn by a console of ours. Raises OutputClosed."""
+        self._write_data(text)
+
+    def _write_data(self, text: str) -> None:
+        if sys.stdout is None:
+            return
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except OSError as error:
+            if error.errno in _GONE:
+                raise OutputClosed from None
+            raise
+
+    def say(self, text: str) -> None:
+        """Write a line of narration, made safe, to stderr, unless that is to be quiet."""
+        if not self._quiet:
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """Write a line, made safe, to stderr."""
+        self._write_narration(safe(text) + "\n")
+
+    def _write_narration(self, text: str) -> None:
+        if sys.stderr is None or self._deaf:
+            return
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):  # a run goes on, whoever watches it
+            self._deaf = True
+
+    @property
+    def draws(self) -> bool:
+        """Tell whether data is drawn for a person: stdout is a terminal, or colour was asked for."""
+        return not self._plain and (is_terminal(sys.stdout) or self._color == "always")
+
+    @property
+    def shortens(self) -> bool:
+        """Tell whether long data may be shortened: only before the eyes of a person."""
+        return not self._plain and is_terminal(sys.stdout)
+
+    @property
+    def animates(self) -> bool:
+        """Tell whether narration may move the cursor."""
+        return not self._quiet and is_terminal(sys.stderr) and not _is_dumb()
+
+    def console(self, *, stderr: bool = False, width: int | None = None) -> Console:
+        """Return a console that takes nothing for markup and draws in colour only where that is wanted."""
+        from rich.console import Console
+
+        stream = sys.stderr if stderr else sys.stdout
+        system: Literal["auto", "standard"] | None = None  # no colour: no escape sequence of any kind
+        if self._colored(stream):
+            system = "auto" if is_terminal(stream) and not _is_dumb() else "standard"
+        if width is None and not is_terminal(stream):
+            width = WIDE
+        return Console(
+            file=stream,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            width=width,
+            color_system=system,
+            force_terminal=True if system else None,
+        )
+
+    def _colored(self, stream: TextIO | None) -> bool:
+        if self._color != "auto":
+            return self._color == "always"
+        return is_terminal(stream) and not _is_dumb() and not os.environ.get("NO_COLOR")
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a stream is open and leads to a terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def _is_dumb() -> bool:
+    return os.environ.get("TERM", "dumb") in ("dumb", "unknown", "")
+
+
+def can_draw(stream: TextIO | None) -> bool:
+    """Tell whether the stream's encoding has the characters of our icons."""
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "") in ("utf8", "utf16", "utf32")

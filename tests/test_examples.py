@@ -1,0 +1,223 @@
+"""Every example runs through the real command line, offline, and does what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FLOWCTL, ROOT
+
+EXAMPLES = ROOT / "examples"
+
+
+def steps_of(run: dict) -> list[str]:
+    return [step["key"] for step in run["steps"]]
+
+
+def runs_of(flowctl, workflow: str) -> list[dict]:
+    return flowctl("ls", "--workflow", workflow, "--json").json
+
+
+def wait_until(condition, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.02)
+
+
+class TestDataPipeline:
+    FILE = EXAMPLES / "data_pipeline" / "pipeline.py"
+
+    def test_it_turns_the_sales_into_a_report_and_names_what_it_left_out(self, flowctl, tmp_path):
+        run = flowctl("run", "--json", self.FILE).json
+        assert ["survey", "load", "load#2", "load#3", "load#4", "load#5", "summarise", "write_report"] == steps_of(run)
+        assert 195 == run["output"]["sales"]
+        assert [19, 60, 103, 135, 178] == [line["line"] for line in run["output"]["rejected"]]
+        by_region = {name: Decimal(amount) for name, amount in run["output"]["by_region"].items()}
+        assert Decimal(run["output"]["revenue"]) == sum(by_region.values())
+        report = (tmp_path / "report.md").read_text()
+        assert "195 sales" in report
+        assert all(f"| {region} | {amount:,.2f} |" in report for region, amount in by_region.items())
+
+    def test_a_killed_run_goes_on_with_the_first_batch_that_is_not_recorded(self, flowctl, tmp_path):
+        words = ["run", str(self.FILE), "pace=0.1", "batch_size=10"]
+        process = subprocess.Popen(
+            [*FLOWCTL, *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(lambda: process.poll() is None and self.finished(flowctl) >= 3)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        before = self.finished(flowctl)
+        flowctl("resume", "@last")
+        run = flowctl("show", "@last", "--json").json
+        assert "succeeded" == run["state"]
+        assert 195 == run["output"]["sales"]
+        repeated = [step["key"] for step in run["steps"] if step["attempts"][1:]]
+        assert len(repeated) <= 2  # those that were under way
+        assert before < 20
+
+    def finished(self, flowctl) -> int:
+        shown = flowctl("show", "@last", "--json", code=None)
+        steps = shown.json.get("steps", []) if shown.code == 0 else []
+        return sum(step["name"] == "load" and step["state"] == "succeeded" for step in steps)
+
+    def test_a_file_with_other_columns_fails_in_a_sentence(self, flowctl, tmp_path):
+        (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+        flowctl("run", self.FILE, "source=other.csv", code=1)
+        error = flowctl("show", "@last", "--json").json["steps"][0]["error"]
+        assert "GiveUp" == error["type"]
+        assert "has the columns ['a', 'b']" in error["message"]
+
+
+class TestOrderProcessing:
+    FILE = EXAMPLES / "order_processing" / "orders.py"
+
+    @pytest.fixture
+    def receipts(self, flowctl) -> dict[str, dict]:
+        run = flowctl("run", "--json", self.FILE).json
+        return {receipt["order"]: receipt for receipt in run["output"]}
+
+    def test_each_order_ends_as_its_payment_and_delivery_allow(self, receipts):
+        ends = {order: (receipt["state"], receipt["paid_by"]) for order, receipt in receipts.items()}
+        assert {
+            "A-100": ("shipped", "card"),
+            "A-101": ("shipped", "wallet"),
+            "A-102": ("shipped", "card"),
+            "A-103": ("cancelled", None),
+            "A-104": ("cancelled", None),
+        } == ends
+        assert "12.50" in receipts["A-103"]["note"]
+        assert "Antarctica" in receipts["A-104"]["note"]
+
+    def test_what_was_done_for_a_cancelled_order_is_undone(self, receipts, tmp_path):
+        entries = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+        done = {order: [entry["kind"] for entry in entries if entry["order"] == order] for order in receipts}
+        assert ["reserved", "released"] == done["A-103"]
+        assert ["reserved", "charged", "refunded", "released"] == done["A-104"]
+        assert len(entries) == len({entry["key"] for entry in entries})
+
+    def test_each_order_is_a_run_and_a_flaky_service_is_asked_again(self, flowctl, receipts):
+        orders = runs_of(flowctl, "process_order")
+        assert 5 == len(orders)
+        number = next(run["run"] for run in orders if run["input"]["order"]["number"] == "A-102")
+        charge = next(
+            step for step in flowctl("show", str(number), "--json").json["steps"] if step["name"] == "charge_card"
+        )
+        assert ["failed", "failed"] == [attempt["state"] for attempt in charge["attempts"][:2]]
+        assert "succeeded" == charge["state"]
+
+
+class TestOnboarding:
+    FILE = EXAMPLES / "onboarding" / "onboarding.py"
+    WHO = ("name=Ada", "email=ada@example.org")
+
+    def test_a_user_who_never_comes_is_reminded_and_let_go(self, flowctl, tmp_path):
+        run = flowctl("run", "--json", self.FILE, *self.WHO, "patience=200ms").json
+        assert run["output"]["active"] is False
+        subjects = [step["input"]["subject"] for step in run["steps"] if step["name"] == "send_mail"]
+        assert ["Welcome!", "Reminder", "Goodbye"] == subjects
+        assert all(Path(tmp_path / mail).exists() for mail in run["output"]["mails"])
+
+    def test_a_wait_outlives_its_engine(self, flowctl, tmp_path):
+        words = ["run", str(self.FILE), *self.WHO, "patience=3s"]
+        process = subprocess.Popen(
+            [*FLOWCTL, *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(lambda: list(tmp_path.glob("accounts/*-welcome!.eml")))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        next(tmp_path.glob("accounts/*/activity.log")).write_text("logged in\n")
+        flowctl("resume", "@last")
+        run = flowctl("show", "@last", "--json").json
+        assert run["output"]["active"] is True
+        sleep = next(step for step in run["steps"] if step["kind"] == "sleep")
+        assert sleep["duration_ms"] >= 3000
+        assert 2 == len(list(tmp_path.glob("accounts/*.eml")))
+
+    def test_a_failure_starts_the_workflow_that_tells_people(self, flowctl):
+        flowctl("run", self.FILE, "name=Ada", "email=nonsense", code=1)
+        told = runs_of(flowctl, "onboarding_failed")
+        assert ["succeeded"] == [run["state"] for run in told]
+
+
+class TestSystemBackup:
+    FILE = EXAMPLES / "system_backup" / "backup.py"
+
+    def test_an_archive_is_made_verified_and_kept(self, flowctl, tmp_path):
+        run = flowctl("run", "--json", self.FILE, f"target={tmp_path / 'kept'}").json
+        archive = Path(run["output"]["archive"])
+        assert 4 == run["output"]["files"]
+        assert archive.stat().st_size == run["output"]["size"]
+        listing = subprocess.run(["tar", "-tzf", archive], capture_output=True, text=True, check=True).stdout
+        assert "sample/notes/shopping.md" in listing.splitlines()
+        assert run["output"]["sha256"] in (archive.parent / f"{archive.name}.sha256").read_text()
+        assert [] == list(archive.parent.glob("*.part"))
+        shell = next(step for step in run["steps"] if step["kind"] == "shell")
+        assert "tar" == shell["input"]["argv"][0]
+        assert 0 == shell["output"]["exit_code"]
+
+    def test_the_oldest_archives_go(self, flowctl, tmp_path):
+        target = tmp_path / "kept"
+        target.mkdir()
+        for day in (1, 2, 3):
+            (target / f"sample-2020010{day}T000000.tar.gz").touch()
+        run = flowctl("run", "--json", self.FILE, f"target={target}", "keep=2").json
+        assert ["sample-20200102T000000.tar.gz", "sample-20200101T000000.tar.gz"] == run["output"]["removed"]
+        assert 2 == len(list(target.glob("*.tar.gz")))
+
+    def test_a_target_inside_the_source_is_refused(self, flowctl, tmp_path):
+        flowctl("run", self.FILE, f"source={tmp_path}", f"target={tmp_path / 'inside'}", code=1)
+        assert not (tmp_path / "inside").exists()
+
+
+class TestApiPoller:
+    FILE = EXAMPLES / "api_poller" / "poller.py"
+
+    @pytest.fixture
+    def url(self) -> Iterator[str]:
+        words = [sys.executable, str(EXAMPLES / "api_poller" / "server.py"), "0"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+            assert server.stdout is not None
+            yield server.stdout.readline().strip()
+            server.kill()
+
+    def test_it_obeys_the_limit_and_falls_back_where_nothing_answers(self, flowctl, url):
+        run = flowctl("run", "--json", self.FILE, f"url={url}", "every=100ms").json
+        assert 2 == len(run["output"])
+        for found in run["output"]:
+            fresh = {reading["station"]: reading["fresh"] for reading in found["readings"]}
+            assert {"harbour": True, "airport": True, "old town": True, "summit": False, "lighthouse": True} == fresh
+            assert -3.5 == next(each["temperature"] for each in found["readings"] if each["station"] == "summit")
+        errors = self.errors(flowctl)
+        assert "RetryAfter" in errors
+        assert "HTTPError" in errors
+
+    def errors(self, flowctl) -> set[str]:
+        """Return the types of errors of all attempts, without the modules they come from."""
+        return {
+            attempt["error"]["type"].rpartition(".")[2]
+            for child in runs_of(flowctl, "read_station")
+            for step in flowctl("show", str(child["run"]), "--json").json["steps"]
+            for attempt in step["attempts"]
+            if attempt["error"]
+        }
+
+
+def test_every_example_is_tested_here():
+    tested = {value.FILE.parent.name for value in globals().values() if hasattr(value, "FILE")}
+    assert tested == {path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name != "__pycache__"}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)
+def test_every_example_is_safe_to_replay(flowctl, path):
+    if "@workflow" in path.read_text():
+        flowctl("workflows", "check", path)
