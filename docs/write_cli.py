@@ -20,13 +20,18 @@ Written from the commands by `make docs`; do not edit. `flowctl COMMAND --help` 
 """
 
 
+def context_of(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
+    """Return what click knows of a command when it is called by that name."""
+    return command.context_class(command, info_name=name, parent=parent, **command.context_settings)
+
+
 def commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
     """Yield the full name, the command and its context, for every command, in the order of its help."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if command is None or command.hidden:
             continue
-        inner = click.Context(command, info_name=name, parent=context)
+        inner = context_of(command, name, context)
         yield inner.command_path, command, inner
         if isinstance(command, click.Group):
             yield from commands(command, inner)
@@ -34,7 +39,7 @@ def commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, 
 
 def render() -> str:
     """Return the text of the page."""
-    top = click.Context(cli, info_name="flowctl")
+    top = context_of(cli, "flowctl")
     parts = [HEAD, section("flowctl", cli, top)]
     parts += [section(*each) for each in commands(cli, top)]
     parts.append(exit_codes())

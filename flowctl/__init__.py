@@ -1,8 +1,40 @@
-"""Durable workflows in plain Python: what a workflow file imports."""
+"""Durable workflows in plain Python: what a workflow file imports.
 
-from flowctl.sdk.definition import step, workflow
-from flowctl.sdk.errors import GiveUp, RetryAfter, StepFailed
-from flowctl.sdk.operations import current_run, gather, now, random, secret, sh, sleep, uuid4
+The names are imported when they are first asked for: flowctl's own commands live below this package, and most need none.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowctl.sdk.definition import step as step
+    from flowctl.sdk.definition import workflow as workflow
+    from flowctl.sdk.errors import GiveUp as GiveUp
+    from flowctl.sdk.errors import RetryAfter as RetryAfter
+    from flowctl.sdk.errors import StepFailed as StepFailed
+    from flowctl.sdk.operations import current_run as current_run
+    from flowctl.sdk.operations import gather as gather
+    from flowctl.sdk.operations import now as now
+    from flowctl.sdk.operations import random as random
+    from flowctl.sdk.operations import secret as secret
+    from flowctl.sdk.operations import sh as sh
+    from flowctl.sdk.operations import sleep as sleep
+    from flowctl.sdk.operations import uuid4 as uuid4
+
+_MODULES = {
+    "GiveUp": "errors",
+    "RetryAfter": "errors",
+    "StepFailed": "errors",
+    "current_run": "operations",
+    "gather": "operations",
+    "now": "operations",
+    "random": "operations",
+    "secret": "operations",
+    "sh": "operations",
+    "sleep": "operations",
+    "step": "definition",
+    "uuid4": "operations",
+    "workflow": "definition",
+}
 
 __all__ = [
     "GiveUp",
@@ -19,3 +51,13 @@ __all__ = [
     "uuid4",
     "workflow",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'flowctl' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"flowctl.sdk.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

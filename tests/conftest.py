@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOWCTL = [sys.executable, "-c", "import sys; from flowctl.cli.main import main; sys.exit(main())"]
+FLOWCTL = [sys.executable, "-m", "flowctl"]
 
 settings.register_profile("flowctl", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("flowctl")

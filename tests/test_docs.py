@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import re
@@ -36,6 +37,15 @@ class Block(NamedTuple):
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     return [Block(m[1], m[2], m[3], text.count("\n", 0, m.start()) + 1) for m in FENCE.finditer(text)]
+
+
+def code_of(page: Path) -> str:
+    """Return the commands that a page shows: its blocks and inline code, or the docstring of an example."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".py":
+        return ast.get_docstring(ast.parse(text)) or ""
+    inline = re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
+    return "\n".join([block.text for block in blocks(page) if block.language in ("sh", "text")] + inline)
 
 
 def name_of(page: Path) -> str:
@@ -92,7 +102,7 @@ def test_the_page_of_commands_is_current(write_cli):
 
 
 def test_every_command_and_option_has_help(write_cli):
-    found = list(write_cli.commands(cli, click.Context(cli, info_name="flowctl")))
+    found = list(write_cli.commands(cli, write_cli.context_of(cli, "flowctl")))
     assert len(found) > 15
     for path, command, context in found:
         assert command.help, f"{path} has no help"
@@ -105,9 +115,9 @@ def test_every_command_and_option_has_help(write_cli):
 
 
 def test_every_command_that_the_docs_name_exists(write_cli):
-    known = {path for path, _, _ in write_cli.commands(cli, click.Context(cli, info_name="flowctl"))}
+    known = {path for path, _, _ in write_cli.commands(cli, write_cli.context_of(cli, "flowctl"))}
     for page in [*PAGES, ROOT / "CHANGELOG.md", *(ROOT / "examples").rglob("*.py")]:
-        named = re.findall(r"(?m)(?:`|^ *|[&|] )flowctl ([a-z]+)", page.read_text(encoding="utf-8"))
+        named = re.findall(r"(?m)(?:^|[ /;&|])flowctl ([a-z]+)", code_of(page))
         assert set() == {name for name in named if f"flowctl {name}" not in known}, name_of(page)
 
 

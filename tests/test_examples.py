@@ -80,10 +80,11 @@ class TestDataPipeline:
 
 class TestOrderProcessing:
     FILE = EXAMPLES / "order_processing" / "orders.py"
+    TARGET = f"{FILE}:process_orders"
 
     @pytest.fixture
     def receipts(self, flowctl) -> dict[str, dict]:
-        run = flowctl("run", "--json", self.FILE).json
+        run = flowctl("run", "--json", self.TARGET).json
         return {receipt["order"]: receipt for receipt in run["output"]}
 
     def test_each_order_ends_as_its_payment_and_delivery_allow(self, receipts):
@@ -118,17 +119,18 @@ class TestOrderProcessing:
 
 class TestOnboarding:
     FILE = EXAMPLES / "onboarding" / "onboarding.py"
+    TARGET = f"{FILE}:onboarding"
     WHO = ("name=Ada", "email=ada@example.org")
 
     def test_a_user_who_never_comes_is_reminded_and_let_go(self, flowctl, tmp_path):
-        run = flowctl("run", "--json", self.FILE, *self.WHO, "patience=200ms").json
+        run = flowctl("run", "--json", self.TARGET, *self.WHO, "patience=200ms").json
         assert run["output"]["active"] is False
         subjects = [step["input"]["subject"] for step in run["steps"] if step["name"] == "send_mail"]
         assert ["Welcome!", "Reminder", "Goodbye"] == subjects
         assert all(Path(tmp_path / mail).exists() for mail in run["output"]["mails"])
 
     def test_a_wait_outlives_its_engine(self, flowctl, tmp_path):
-        words = ["run", str(self.FILE), *self.WHO, "patience=3s"]
+        words = ["run", self.TARGET, *self.WHO, "patience=3s"]
         process = subprocess.Popen(
             [*FLOWCTL, *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -144,7 +146,7 @@ class TestOnboarding:
         assert 2 == len(list(tmp_path.glob("accounts/*.eml")))
 
     def test_a_failure_starts_the_workflow_that_tells_people(self, flowctl):
-        flowctl("run", self.FILE, "name=Ada", "email=nonsense", code=1)
+        flowctl("run", self.TARGET, "name=Ada", "email=nonsense", code=1)
         told = runs_of(flowctl, "onboarding_failed")
         assert ["succeeded"] == [run["state"] for run in told]
 
@@ -181,6 +183,7 @@ class TestSystemBackup:
 
 class TestApiPoller:
     FILE = EXAMPLES / "api_poller" / "poller.py"
+    TARGET = f"{FILE}:poll"
 
     @pytest.fixture
     def url(self) -> Iterator[str]:
@@ -191,7 +194,7 @@ class TestApiPoller:
             server.kill()
 
     def test_it_obeys_the_limit_and_falls_back_where_nothing_answers(self, flowctl, url):
-        run = flowctl("run", "--json", self.FILE, f"url={url}", "every=100ms").json
+        run = flowctl("run", "--json", self.TARGET, f"url={url}", "every=100ms").json
         assert 2 == len(run["output"])
         for found in run["output"]:
             fresh = {reading["station"]: reading["fresh"] for reading in found["readings"]}

@@ -1,9 +1,9 @@
 """Poll an HTTP API politely: few at a time, wait when told to, fall back to the last known answer.
 
     python examples/api_poller/server.py            # in one terminal: a small weather service; prints its address
-    flowctl run examples/api_poller/poller.py url=http://127.0.0.1:8000
+    flowctl run examples/api_poller/poller.py:poll url=http://127.0.0.1:8000
 
-The service limits its clients: beyond three requests a second it answers 429 and says in Retry-After how long to wait,
+The service limits its clients: beyond five requests a second it answers 429 and says in Retry-After how long to wait,
 and the step passes that on with RetryAfter. One of its stations is broken and answers 503 until the retries are used
 up: then its last known reading serves, marked as old.
 """
@@ -35,7 +35,7 @@ class Round:
     readings: list[Reading]
 
 
-@step(retries=8, backoff="100ms", max_backoff="2s", timeout="10s", total_timeout="1m", give_up_on=ValueError)
+@step(retries=5, backoff="100ms", max_backoff="1s", timeout="10s", total_timeout="1m", give_up_on=ValueError)
 def fetch(url: str, station: str) -> float:
     """Ask the service for the temperature at one station."""
     address = f"{url.rstrip('/')}/stations/{urllib.parse.quote(station)}"

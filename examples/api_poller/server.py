@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 TEMPERATURES = {"harbour": 12.25, "airport": 11.0, "old town": 13.75, "lighthouse": 9.5}
 BROKEN = {"summit"}
-REQUESTS_A_SECOND = 3
+REQUESTS_A_SECOND = 5
 
 
 class Limit:

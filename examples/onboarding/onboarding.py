@@ -1,7 +1,7 @@
 """Onboard a user: make the account, welcome them, wait for days, then remind or congratulate.
 
-    flowctl run examples/onboarding/onboarding.py name=Ada email=ada@example.org patience=5s
-    flowctl run --detach examples/onboarding/onboarding.py name=Ada email=ada@example.org
+    flowctl run examples/onboarding/onboarding.py:onboarding name=Ada email=ada@example.org patience=5s
+    flowctl run --detach examples/onboarding/onboarding.py:onboarding name=Ada email=ada@example.org
 
 The wait is durable: no process is needed for it, and it ends no earlier than asked even if the machine is off
 meanwhile. To be active before the wait is over, add a line to the account's activity file, whose path is printed.

@@ -1,6 +1,6 @@
 """Process orders: reserve the goods, take the money, ship. What was done is undone when a later part fails.
 
-    flowctl run examples/order_processing/orders.py
+    flowctl run examples/order_processing/orders.py:process_orders
 
 A card that is declined is followed by an attempt with the customer's wallet. When neither pays, or nothing can be
 shipped, the compensation is plain Python: `except StepFailed`, then undo in reverse order. Each order is a run of its

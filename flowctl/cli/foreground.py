@@ -14,6 +14,7 @@ from flowctl.cli.render import run_duration
 from flowctl.cli.terminal import is_terminal
 from flowctl.cli.words import exit_code, icon
 from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.errors import Conflict
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run
@@ -27,6 +28,9 @@ INTERRUPTED = 130
 class Narrator(Protocol):
     """What tells a person how runs are going."""
 
+    def watch(self, run_id: int) -> Self:
+        """Watch this run while the context is entered."""
+
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
     def hear(self, change: Change) -> None:
@@ -36,24 +40,34 @@ class Narrator(Protocol):
         """Show the present moment; called at least ten times a second."""
 
 
-def work_here(invocation: Invocation, store: Store, supervisor: Supervisor, numbers: Sequence[int]) -> int:
+def work_here(
+    invocation: Invocation, store: Store, supervisor: Supervisor, numbers: Sequence[int], *, exclusive: bool = False
+) -> int:
     """Work on runs, one after the other, until each is final, paused or blocked; print what they returned.
 
+    With `exclusive`, a run that another process works on is refused instead of waited for.
     Returns the exit code of the first one that did not succeed. Ctrl-C pauses them, a second one at once.
     """
     from flowctl.engine.engine import Engine
 
     codes: list[int] = []
     narrator = _narrator(invocation, store)
-    with Engine(store, supervisor, observer=narrator.hear, on_idle=narrator.redraw) as engine:
-        with _stopping(engine.stop) as stopped:
-            for number in numbers:
-                if stopped():
-                    break
-                with narrator:
-                    run = engine.follow(number)
+    engine = Engine(store, supervisor, observer=narrator.hear, on_idle=narrator.redraw)
+    with engine, _stopping(engine.stop) as stopped:
+        for number in numbers:
+            if stopped():
+                break
+            try:
+                with narrator.watch(number):
+                    run = engine.follow(number, exclusive=exclusive)
+            except Conflict as error:
+                if len(numbers) == 1:
+                    raise
+                invocation.terminal.warn(f"flowctl: {error.message}")
+                codes.append(error.exit_code)
+            else:
                 codes.append(_report(invocation, store, run, alone=len(numbers) == 1))
-            untouched = numbers[len(codes) :]
+    untouched = numbers[len(codes) :]
     if untouched:
         left = " ".join(map(str, untouched))
         invocation.terminal.warn(f"not begun: flowctl resume {left}")
@@ -68,7 +82,7 @@ def _narrator(invocation: Invocation, store: Store) -> Narrator:
     from flowctl.cli.live import LiveNarrator
     from flowctl.cli.progress import Progress
 
-    return LiveNarrator(terminal, Progress(lambda number: store.runs.get(number).parent_step), SYSTEM_CLOCK)
+    return LiveNarrator(terminal, lambda: Progress(lambda number: store.runs.get(number).parent_step), SYSTEM_CLOCK)
 
 
 @contextmanager

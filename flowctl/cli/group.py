@@ -62,7 +62,7 @@ class Group(click.Group):
     ) -> None:
         settings.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         settings["params"] = [*(settings.get("params") or []), *_global_options(hidden=sections is None)]
-        super().__init__(*args, subcommand_metavar="COMMAND …", **settings)
+        super().__init__(*args, **{"subcommand_metavar": "COMMAND …", **settings})
         self.members = members
         self.examples = tuple(examples)
         self.sections = sections or {"Commands": tuple(members)}

@@ -62,8 +62,6 @@ class Invocation:
 
 def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Invocation:
     """Return what the given global options and the environment mean together. Raises UsageError."""
-    from flowctl.core.config import default_database
-
     quiet, verbose = bool(given.get("quiet")), bool(given.get("verbose"))
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other")
@@ -72,11 +70,9 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Invocation:
         raise UsageError(
             f"{namespace!r} is not a namespace", "use letters, digits, '.', '_' and '-', at most 100 of them"
         )
-    database = given.get("db")
-    if database is None:
-        database = environ.get("FLOWCTL_DB") or str(default_database(environ))
-    elif not database:
+    if given.get("db") == "":
         raise UsageError("--db is empty", "name a file: --db PATH")
+    database = given.get("db") or environ.get("FLOWCTL_DB") or _default_database(environ)
     as_json = bool(given.get("json"))
     terminal = Terminal(color=given.get("color") or "auto", quiet=quiet, plain=as_json)
     return Invocation(
@@ -88,6 +84,12 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Invocation:
         bool(given.get("debug")),
         terminal,
     )
+
+
+def _default_database(environ: Mapping[str, str]) -> str:
+    from flowctl.core.config import default_database
+
+    return str(default_database(environ))
 
 
 def pass_invocation(function: Callable[Concatenate[Invocation, P], int]) -> Callable[P, int]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flowctl.core.lint import Finding
     from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": ")).encode
+_HOLE = "\udead"  # a lone surrogate: no text of a database or a terminal can hold it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,17 @@ class Raw:
 
 
 def dumps(value: Any) -> str:
-    """Return JSON text of plain values and Raw ones."""
-    kind = type(value)
-    if kind is Raw:
-        return str(value.text)
-    if kind is dict:
-        return "{" + ", ".join([f"{_encode(name)}: {dumps(item)}" for name, item in value.items()]) + "}"
-    if kind is list:
-        return "[" + ", ".join([dumps(item) for item in value]) + "]"
-    return _encode(value)
+    """Return JSON text of plain values and Raw ones. The encoder leaves holes for these, in order."""
+    texts: list[str] = []
+
+    def leave_hole(raw: Raw) -> str:
+        texts.append(raw.text)
+        return _HOLE
+
+    pieces = json.JSONEncoder(ensure_ascii=False, default=leave_hole).encode(value).split(f'"{_HOLE}"')
+    if not texts:
+        return pieces[0]
+    return "".join([part for pair in zip(pieces, [*texts, ""], strict=True) for part in pair])
 
 
 def error_shape(code: int, message: str, hint: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from flowctl.core.policy import summary
 from flowctl.core.text import safe_line
 from flowctl.engine.observer import Change, LogCaptured, RunChanged, StepChanged
 
+_CONCLUSIONS = {"succeeded", "failed", "cancelled", "paused", "blocked"}
+
 
 class LineNarrator:
     """Says each thing that happens once, in a line."""
@@ -19,6 +21,13 @@ class LineNarrator:
         self._terminal = terminal
         self._verbose = verbose
         self._states: dict[int, str] = {}
+        self._said = ""
+        self._watched = 0
+
+    def watch(self, run_id: int) -> LineNarrator:
+        """Watch this run: its end is not said, because what follows the progress says it."""
+        self._watched = run_id
+        return self
 
     def __enter__(self) -> LineNarrator:
         return self
@@ -44,6 +53,8 @@ class LineNarrator:
         self._states[change.run_id] = change.state
         if before == change.state or (before is not None and change.state == "running" and not self._verbose):
             return
+        if change.run_id == self._watched and change.state in _CONCLUSIONS:
+            return
         reason = f": {safe_line(change.reason)}" if change.reason else ""
         name = safe_line(change.workflow)
         self._terminal.say(f"run {change.run_id} {name}: {icon(change.state, stderr=True)} {change.state}{reason}")
@@ -53,7 +64,9 @@ class LineNarrator:
         is_start = change.state == "running" and change.error is None and change.wake_at is None
         if (is_start or change.kind == "value") and not self._verbose:
             return
-        self._terminal.say(f"  {line}")
+        if line != self._said:  # a wait is heard of again when its run goes on
+            self._terminal.say(f"  {line}")
+        self._said = line
 
 
 def step_line(change: StepChanged) -> str:

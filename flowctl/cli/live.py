@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Group, RenderableType
@@ -28,19 +28,28 @@ _ASCII_SPINNER = "|/-\\"
 class LiveNarrator:
     """Draws the runs of a family: the steps that run, those that ended last, and the last lines of output."""
 
-    def __init__(self, terminal: Terminal, progress: Progress, clock: Clock) -> None:
-        self._progress = progress
+    def __init__(self, terminal: Terminal, new_progress: Callable[[], Progress], clock: Clock) -> None:
+        self._new_progress = new_progress
+        self._progress = new_progress()
         self._clock = clock
         self._drawn_at = 0.0
         self._frame = 0
         self._console = terminal.console(stderr=True)
-        self._live = Live(
+        self._live = self._new_live()
+
+    def _new_live(self) -> Live:
+        return Live(
             console=self._console,
             auto_refresh=False,
             redirect_stdout=False,
             redirect_stderr=False,
             vertical_overflow="crop",
         )
+
+    def watch(self, run_id: int) -> LiveNarrator:  # noqa: ARG002 — all runs of the family are drawn
+        """Begin a new tree, for this run."""
+        self._progress, self._live = self._new_progress(), self._new_live()
+        return self
 
     def __enter__(self) -> LiveNarrator:
         self._live.start()
@@ -78,7 +87,7 @@ class LiveNarrator:
         return Group(*(_cut(line, width) for line in self._lines(max(3, height - 1))))
 
     def _lines(self, height: int) -> Iterator[Text]:
-        heads = [change for change in self._progress.runs.values() if change.parent_id is None][-3:]
+        heads = self._progress.heads()[-3:]
         output = list(self._progress.output)[-OUTPUT_LINES:] if height >= 8 else []
         yield from map(self._run_line, heads)
         room = max(1, height - len(heads) - len(output) - 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flowctl.cli.completing import complete_run
 from flowctl.cli.group import Command
 from flowctl.cli.instants import clock_time
 from flowctl.cli.invocation import Invocation, pass_invocation
@@ -27,11 +28,11 @@ _SETTLED = FINAL_STATES | {"paused", "blocked"}
 @click.command(
     "logs", cls=Command, examples=["flowctl logs @last", "flowctl logs 42 fetch#2", "flowctl logs @last -f --json"]
 )
-@click.argument("run", metavar="RUN", help="A number, @last, @failed, or NAME@last.")
+@click.argument("run", metavar="RUN", shell_complete=complete_run, help="A number, @last, @failed, or NAME@last.")
 @click.argument("step", metavar="STEP", required=False, help="Only of this step.")
 @click.option("--follow", "-f", is_flag=True, help="Go on printing until the run has ended, is paused or blocked.")
 @pass_invocation
-def logs(invocation: Invocation, run: str, step: str | None, follow: bool) -> int:
+def logs(invocation: Invocation, /, run: str, step: str | None, follow: bool) -> int:
     """Print what a run printed and logged. With --json: one JSON object a line."""
     with invocation.reading() as store:
         found = find_run(store, run, invocation.namespace)

@@ -25,7 +25,7 @@ from flowctl.core.model import Run
     "--limit", type=click.IntRange(min=1, max=1_000_000), default=50, show_default=True, help="At most so many."
 )
 @pass_invocation
-def ls(invocation: Invocation, search: str | None, dead: bool, limit: int, **given: Any) -> int:
+def ls(invocation: Invocation, /, search: str | None, dead: bool, limit: int, **given: Any) -> int:
     """List runs, the newest first."""
     if search is not None and any("\ud800" <= char <= "\udfff" for char in search):
         raise UsageError("--search is not valid text")

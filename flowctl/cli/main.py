@@ -73,13 +73,11 @@ def _run(words: list[str]) -> int:
 
 def _guarded(action: Callable[[], int], words: list[str]) -> int:
     """Turn whatever is raised into a sentence and an exit code."""
-    from flowctl.cli.terminal import OutputClosed
-
     try:
         code = action()
         _flush()
         return code
-    except (OutputClosed, BrokenPipeError):
+    except BrokenPipeError:
         _silence()
         return 0
     except FlowctlError as error:
@@ -118,7 +116,7 @@ def _sentence(message: str) -> str:
 
 def _fail(words: list[str], code: int, message: str, hint: str, error: BaseException) -> int:
     from flowctl.cli.json_shapes import dumps, error_shape
-    from flowctl.cli.terminal import OutputClosed, Terminal
+    from flowctl.cli.terminal import Terminal
 
     options = words[: words.index("--")] if "--" in words else words
     terminal = Terminal(color="never", quiet=False, plain=True)
@@ -132,7 +130,7 @@ def _fail(words: list[str], code: int, message: str, hint: str, error: BaseExcep
     if "--json" in options:
         try:
             terminal.data_json(dumps(error_shape(code, message, hint)))
-        except OutputClosed:
+        except BrokenPipeError:
             _silence()
     return code
 

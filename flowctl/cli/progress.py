@@ -41,14 +41,12 @@ class Progress:
         self.finished: deque[StepView] = deque(maxlen=KEPT)
         self.output: deque[OutputLine] = deque(maxlen=KEPT)
         self.finished_count = 0
-        self.changed = False
         self._parent_step = parent_step
         self._above: dict[int, tuple[int, ...]] = {}  # run: place of the step that started it
         self._next = 0
 
     def hear(self, change: Change) -> None:
         """Take in a change."""
-        self.changed = True
         if isinstance(change, RunChanged):
             self._hear_run(change)
         elif isinstance(change, StepChanged):
@@ -63,10 +61,17 @@ class Progress:
             parent = self.running.get((change.parent_id, key or ""))
             self._above[change.run_id] = parent.place if parent else self._above.get(change.parent_id, ())
         self.runs[change.run_id] = change
-        if change.state != "running":  # what was under way is not any more; what waits is heard of again
-            for place in [place for place in self.running if place[0] == change.run_id]:
-                if self.running[place].change.wake_at is None:
-                    del self.running[place]
+        if change.state != "running":
+            self._drop_what_ran(change)
+
+    def _drop_what_ran(self, change: RunChanged) -> None:
+        """Forget the bodies of a run that let go of its executor; what only waits goes on waiting."""
+        waits = change.state in ("sleeping", "waiting")
+        for key, view in list(self.running.items()):
+            if key[0] == change.run_id and not (
+                waits and (view.change.wake_at is not None or view.change.kind == "child")
+            ):
+                del self.running[key]
 
     def _hear_step(self, change: StepChanged) -> None:
         key = (change.run_id, change.key)
@@ -83,7 +88,11 @@ class Progress:
         self.running.pop(key, None)
         if change.kind != "value":  # now(), random(): instant, and many
             self.finished.append(view)
-        self.finished_count += 1
+            self.finished_count += 1
+
+    def heads(self) -> list[RunChanged]:
+        """Return the runs at the top: those whose parent is not worked on here."""
+        return [change for change in self.runs.values() if change.parent_id not in self.runs]
 
     def tail(self, lines: int) -> tuple[list[StepView], int]:
         """Return the steps to show in so many lines, and how many are left out: what runs, then what ended last."""
@@ -91,7 +100,4 @@ class Progress:
         free = max(0, lines - len(running))
         recent = list(self.finished)[-free:] if free else []
         shown = sorted([*recent, *running], key=lambda view: view.place)
-        return shown, len(self.finished) - len(recent) + self._forgotten()
-
-    def _forgotten(self) -> int:
-        return max(0, self.finished_count - len(self.finished)) if len(self.finished) == KEPT else 0
+        return shown, self.finished_count - len(recent)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from flowctl.store import Store
 
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+_PAGE = 20
 _STATES: dict[str, tuple[RunState, ...]] = {"last": (), "failed": ("failed",)}
 
 
@@ -22,7 +23,23 @@ def find_run(store: Store, text: str, namespace: str) -> Run:
     name, at, which = text.rpartition("@")
     if not at or which not in _STATES or not _storable(name):
         raise UsageError(f"{_shown(text)} is not a run", "give a number, @last, @failed, NAME@last or NAME@failed")
-    return store.runs.last(namespace, name or None, _STATES[which])
+    if name:
+        return store.runs.last(namespace, name, _STATES[which])
+    return _last_asked_for(store, namespace, which)
+
+
+def _last_asked_for(store: Store, namespace: str, which: str) -> Run:
+    """Return the newest run that nobody but a person made: not a child, not a failure handler."""
+    from flowctl.core.model import RunFilter
+
+    before: int | None = None
+    while page := store.runs.find(RunFilter(namespace=namespace, states=_STATES[which], before=before, limit=_PAGE)):
+        for run in page:
+            if run.root_id is None:
+                return run
+        before = page[-1].id
+    what = "no failed run" if which == "failed" else "no run yet"
+    raise NotFound(f"there is {what} in namespace {namespace}", "flowctl ls")
 
 
 def find_runs(store: Store, texts: tuple[str, ...], namespace: str) -> list[Run]:

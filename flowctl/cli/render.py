@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowctl.cli.instants import local, short
 from flowctl.cli.tables import Cell, Column, Row, show_table, state_cell
 from flowctl.cli.terminal import Terminal
+from flowctl.cli.words import labelled
 from flowctl.core.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
@@ -81,3 +83,36 @@ def parameters_text(schema: Mapping[str, Any]) -> str:
         return ""
     required = schema.get("required") or []
     return " ".join(name if name in required else f"[{name}]" for name in properties)
+
+
+def show_workflow(terminal: Terminal, workflow: Workflow) -> None:
+    """Print one registered workflow."""
+    facts = {
+        "workflow": workflow.name,
+        "file": f"{workflow.path}:{workflow.function}",
+        "does": workflow.doc.strip(),
+        "parameters": json.dumps(workflow.parameters, indent=2, ensure_ascii=False),
+        "options": json.dumps(workflow.options, ensure_ascii=False) if workflow.options else "",
+        "python": workflow.python or "",
+        "added": local(workflow.added_at),
+        "code": workflow.code[:12],
+    }
+    for name, value in facts.items():
+        if value:
+            terminal.data(f"{name:<11} " + value.replace("\n", f"\n{'':<12}"))
+
+
+def show_status(terminal: Terminal, facts: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) -> None:
+    """Print the state of the database."""
+    terminal.data(f"{facts['path']}\n  size      {megabytes(facts['size'])} and {megabytes(facts['wal_size'])} of log")
+    terminal.data(f"  version   {facts['user_version']}")
+    terminal.data("  " + "  ".join(f"{count:,} {noun}" for noun, count in facts["counts"].items()))
+    for state, count in facts["states"].items():
+        terminal.data(f"  {labelled(state):<12} {count:,}")
+    for engine in engines:
+        terminal.data(f"  engine    {engine['kind']}, pid {engine['pid']}{'' if engine['alive'] else ', gone'}")
+
+
+def megabytes(size: int) -> str:
+    """Return a size in bytes for people."""
+    return f"{size / 1_000_000:.1f} MB" if size >= 100_000 else f"{size / 1_000:.1f} kB"

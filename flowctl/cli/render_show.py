@@ -97,10 +97,10 @@ def _headline(terminal: Terminal, what: str, name: str, state: str, duration: in
         return
     from rich.text import Text
 
-    parts = [(f"{what}  ", "bold"), (f"{safe_line(name)}  ", "bold"), (labelled(state), look(state).style), tail]
+    label = (labelled(state), look(state).style)
     console = terminal.console()
     with console.capture() as captured:
-        console.print(Text.assemble(*parts), soft_wrap=True)
+        console.print(Text.assemble((f"{what}  {safe_line(name)}  ", "bold"), label, tail), soft_wrap=True)
     terminal.drawn(captured.get())
 
 
@@ -113,7 +113,7 @@ def _facts(terminal: Terminal, facts: Mapping[str, str]) -> None:
 def _run_facts(shown: ShownRun) -> dict[str, str]:
     run = shown.run
     return {
-        "reason": note(run, shown.reason),
+        "reason": note(run, shown.reason) if run.state != "failed" else "",  # its error says it below
         "created": local(run.created_at),
         "started": local(run.started_at),
         "finished": local(run.finished_at),
@@ -226,4 +226,6 @@ def _error_text(text: str) -> str:
         trace = str(record.get("traceback") or "").rstrip("\n")
     except (ValueError, KeyError, TypeError, AttributeError):
         return text
+    if trace.endswith(head):  # as Python ends a traceback
+        return trace
     return f"{head}\n{trace}" if trace else head

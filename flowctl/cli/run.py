@@ -43,7 +43,9 @@ if TYPE_CHECKING:
         "flowctl run backup.py --at 02:30 --key nightly-2026-01-31",
     ],
 )
-@click.argument("target", metavar="TARGET", shell_complete=complete_target, help="FILE.py, FILE.py:FUNCTION, or a registered name.")
+@click.argument(
+    "target", metavar="TARGET", shell_complete=complete_target, help="FILE.py, FILE.py:FUNCTION, or a registered name."
+)
 @click.argument("pairs", metavar="NAME=VALUE…", nargs=-1, help="Parameters: name=value, name:=JSON, name=@file.")
 @click.option("--input", "input_source", metavar="JSON|@FILE|-", help="All parameters, as a JSON object.")
 @click.option("--each", metavar="FILE|-", help="One run for each line, a JSON object of parameters.")
@@ -100,9 +102,7 @@ def _load(
     from flowctl.engine.supervisor import CodeTarget
 
     chosen = absolute_python(python) or target.python
-    loaded = load_file(
-        supervisor, CodeTarget(target.path, working_directory(), chosen, submission.full_env_file())
-    )
+    loaded = load_file(supervisor, CodeTarget(target.path, working_directory(), chosen, submission.full_env_file()))
     interpreter = loaded.executor.interpreter
     if interpreter.note:
         invocation.terminal.warn(f"note: {interpreter.note}")

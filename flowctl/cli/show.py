@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flowctl.cli.completing import complete_run
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.cli.references import find_run, find_step
@@ -22,11 +23,11 @@ PAGE = 50  # steps, unless all are asked for
     cls=Command,
     examples=["flowctl show @last", "flowctl show 42 fetch#2", "flowctl show digest@last --json"],
 )
-@click.argument("run", metavar="RUN", help="A number, @last, @failed, or NAME@last.")
+@click.argument("run", metavar="RUN", shell_complete=complete_run, help="A number, @last, @failed, or NAME@last.")
 @click.argument("step", metavar="STEP", required=False, help="A step's key, or its number in the run.")
 @click.option("--all", "whole", is_flag=True, help=f"All steps, not only the last {PAGE}, and nothing shortened.")
 @pass_invocation
-def show(invocation: Invocation, run: str, step: str | None, whole: bool) -> int:
+def show(invocation: Invocation, /, run: str, step: str | None, whole: bool) -> int:
     """Show a run: its state, its steps, what it was given and what it returned. Or show one step.
 
     On a terminal long inputs and outputs are shortened; piped, and with --json, they never are.

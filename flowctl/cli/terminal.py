@@ -16,7 +16,7 @@ WIDE = 10_000  # columns of what is not a terminal: nothing is wrapped or cut
 _GONE = (errno.EPIPE, errno.EIO, errno.ESHUTDOWN)  # EIO: the terminal was closed
 
 
-class OutputClosed(Exception):
+class OutputClosed(BrokenPipeError):
     """Nobody reads stdout any more."""
 
 

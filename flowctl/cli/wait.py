@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flowctl.cli.completing import complete_run
 from flowctl.cli.group import Command
 from flowctl.cli.instants import parse_duration
 from flowctl.cli.invocation import Invocation, pass_invocation
@@ -26,10 +27,17 @@ _SETTLED = FINAL_STATES | {"paused", "blocked"}
 @click.command(
     "wait", cls=Command, examples=["flowctl wait @last", "flowctl wait 41 42 --timeout 10m", "flowctl wait 42 --json"]
 )
-@click.argument("runs", metavar="RUN…", nargs=-1, required=True, help="Numbers, @last, @failed, NAME@last.")
+@click.argument(
+    "runs",
+    metavar="RUN…",
+    nargs=-1,
+    required=True,
+    shell_complete=complete_run,
+    help="Numbers, @last, @failed, NAME@last.",
+)
 @click.option("--timeout", metavar="DURATION", help="Give up after so long, with exit code 7.")
 @pass_invocation
-def wait(invocation: Invocation, runs: tuple[str, ...], timeout: str | None) -> int:
+def wait(invocation: Invocation, /, runs: tuple[str, ...], timeout: str | None) -> int:
     """Wait until runs have ended, or stand still because they are paused or blocked.
 
     The exit code tells how the first run stands that did not succeed: 1 failed, 6 cancelled, 7 timed out, 8 blocked.

@@ -29,12 +29,14 @@ DEFAULT_OPTIONS = StepOptions()
 def backoff(options: StepOptions, failures: int, fraction: float) -> int:
     """Return the milliseconds to wait after the given number of failures (1, 2, …).
 
-    The delay doubles with each failure up to `max_backoff_ms`, then moves by up to `jitter` of itself in either
-    direction, as `fraction` (0 to 1) says. The exponent is bounded, so a long history cannot overflow into no delay.
+    The delay doubles with each failure, then moves by up to `jitter` of itself in either direction, as `fraction`
+    (0 to 1) says, and is never longer than `max_backoff_ms`. The exponent is bounded, so a long history cannot
+    overflow into no delay.
     """
-    doubled = options.backoff_ms << min(failures - 1, 40)
-    delay = min(doubled, options.max_backoff_ms)
-    return max(0, round(delay * (1 + options.jitter * (2 * fraction - 1))))
+    delay = min(options.backoff_ms << min(failures - 1, 40), options.max_backoff_ms)
+    shortest = delay * (1 - options.jitter)
+    longest = min(delay * (1 + options.jitter), options.max_backoff_ms)
+    return max(0, round(shortest + fraction * (longest - shortest)))
 
 
 def next_delay(options: StepOptions, failures: int, fraction: float, retry_after_ms: int | None) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
 from flowctl.core.model import FINAL_STATES, NewRun, Replay, Run, Snapshot
+from flowctl.engine import recovery
 from flowctl.engine.recovery import recover_store
 from flowctl.store import Store
 
@@ -57,6 +58,15 @@ def resume(store: Store, run_id: int, now: int) -> Run:
             raise Conflict(f"run {run_id} is {state} and cannot be resumed", hint)
         for run in family:
             store.runs.resume(run.id, now)
+    return store.runs.get(run_id)
+
+
+def steal(store: Store, run_id: int, now: int) -> Run:
+    """Take a run from an engine that is alive but stuck, so that it can go on elsewhere."""
+    recover_store(store, now)
+    run = store.runs.get(run_id)
+    if run.state == "running":
+        recovery.steal(store, run, now)
     return store.runs.get(run_id)
 
 

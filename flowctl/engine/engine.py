@@ -17,7 +17,7 @@ from typing import Literal, Self
 
 from flowctl.core import failpoint
 from flowctl.core.clock import SYSTEM_CLOCK, Clock
-from flowctl.core.errors import Busy, ClaimLost, DiskTrouble, FlowctlError
+from flowctl.core.errors import Busy, ClaimLost, Conflict, DiskTrouble, FlowctlError
 from flowctl.core.model import FINAL_STATES, Run
 from flowctl.engine import closing, recovery, timers, waits
 from flowctl.engine.claim import EngineLock, boot_id
@@ -33,6 +33,7 @@ LOOK_S = 0.2  # how often the file is asked whether another process changed it
 REDRAW_S = 0.1
 TROUBLE_WAIT_S = 0.1  # before a commit that failed is tried again
 STOP_GRACE_S = 2.0
+CHECK_FILE_S = 1.0
 CANCEL_GRACE_S = 5.0
 SETTLED = FINAL_STATES | {"paused", "blocked"}
 
@@ -62,6 +63,8 @@ class Engine:
         self._on_idle = on_idle
         self._capacity = capacity
         self._sessions: dict[int, Session] = {}
+        self._claimed: set[int] = set()  # runs that this engine has had
+        self._lost: set[int] = set()  # runs that another engine has taken from it
         self._inbox: list[Event] = []
         self._after: list[Callable[[], None]] = []
         self._output = RawOutput()
@@ -70,6 +73,7 @@ class Engine:
         self._stop: Literal[0, 1, 2] = 0
         self._stopping = 0
         self._id = 0
+        self._check_at = 0.0
 
     def __enter__(self) -> Self:
         token = self.supervisor.token
@@ -90,8 +94,11 @@ class Engine:
         """Let go of every run, which becomes paused; called again: at once. Safe in a signal handler."""
         self._stop = 1 if self._stop == 0 else 2
 
-    def follow(self, run_id: int) -> Run:
-        """Work on this run and its family until it is final, paused or blocked, and return it."""
+    def follow(self, run_id: int, *, exclusive: bool = False) -> Run:
+        """Work on this run and its family until it is final, paused or blocked, and return it.
+
+        A run that another engine has is waited for; with `exclusive` that raises Conflict, and so does its loss.
+        """
         run = self.store.runs.get(run_id)
         self._root = run.root_id or run.id
         recovery.recover(self)
@@ -99,14 +106,31 @@ class Engine:
             self.tick()
             if not self._sessions and not self._inbox:
                 run = self.store.runs.get(run_id)
+                self._refuse_elsewhere(run, exclusive)
                 if run.state in SETTLED and not self._family_waits():
                     return run
                 if self._stop:
                     self._pause_family()
                     return self.store.runs.get(run_id)
             self._inbox += self.supervisor.poll(self._timeout())
+            self._check_file()
             if self._on_idle is not None:
                 self._on_idle()
+
+    def _check_file(self) -> None:
+        """Stop when the database was moved or deleted: writes to a file without a name succeed, and are lost."""
+        if self.clock.monotonic() >= self._check_at:
+            self.store.check_moved()
+            self._check_at = self.clock.monotonic() + CHECK_FILE_S
+
+    def _refuse_elsewhere(self, run: Run, exclusive: bool) -> None:
+        if run.id in self._lost:
+            raise Conflict(f"run {run.id} was taken over by another process", f"flowctl show {run.id}")
+        if exclusive and run.id not in self._claimed and not self._stop:
+            if run.state == "running" and run.engine_id != self._id:
+                raise Conflict(f"run {run.id} is being worked on by another process", f"flowctl logs {run.id} -f")
+            if run.state in SETTLED:
+                raise Conflict(f"run {run.id} went on in another process and is {run.state}", f"flowctl show {run.id}")
 
     def _family_waits(self) -> bool:
         """Tell whether a failure handler or a child of the run is still due here."""
@@ -198,6 +222,7 @@ class Engine:
                     session.run.id, session.run.workflow, "fenced", "another engine took it", session.run.parent_id
                 )
             )
+            self._lost.add(session.run.id)
             closing.let_go(session, keep=False)
 
     def _stop_session(self, session: Session) -> None:
@@ -215,6 +240,7 @@ class Engine:
             elif session is not None:
                 self._guarded(session, session.drain, "pause", inf)
         for session in self._sessions.values():
+            self._guarded(session, self.store.steps.require, session.claim)
             self._guarded(session, waits.check_children, session)
 
     def _claim(self) -> None:
@@ -223,9 +249,10 @@ class Engine:
         if free <= 0 or self._root is None:
             return
         for run_id in self.store.runs.claimable(self.now, root_id=self._root, limit=free):
-            run = self.store.runs.claim(run_id, self._id, self.now)
+            run = None if run_id in self._lost else self.store.runs.claim(run_id, self._id, self.now)
             if run is None:
                 continue
+            self._claimed.add(run.id)
             session = Session(self, run)
             self._sessions[run.id] = session
             self.run_changed(run, "running", None)

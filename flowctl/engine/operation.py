@@ -41,14 +41,15 @@ class Operation(NamedTuple):
 
 
 def of_step(step: Step, options: StepOptions, phase: Phase) -> Operation:
-    """Return the operation for a recorded step."""
+    """Return the operation for a recorded step, whose latest attempt may have ended before this claim."""
+    ended = step.state == "interrupted" or (step.wake_at is not None and step.kind != "sleep")
     return Operation(
         key=step.key,
         name=step.name,
         kind=step.kind,
         phase=phase,
         attempt=step.attempt,
-        failures=step.attempt - step.first_attempt - step.crashes,
+        failures=step.attempt - step.first_attempt - step.crashes + ended,
         options=options,
         begun_at=step.begun_at,
         started_at=step.started_at,

@@ -7,30 +7,38 @@ when they arrive if there is just one, else to the run.
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from flowctl.engine.session import Session
 from flowctl.engine.supervisor import Executor, Output, Received
+from flowctl.sdk.capture import HeadTail
+from flowctl.sdk.masking import StreamMask
 from flowctl.sdk.wire import Message
 
-if TYPE_CHECKING:
-    from codecs import IncrementalDecoder
-
-LIMIT = 1 << 20  # characters kept of one executor's stream between two messages that change the step
 LINE = 1 << 16  # a longer line is stored in pieces
 
 
-def _decoder() -> IncrementalDecoder:
-    return codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-
-@dataclass(slots=True)
 class _Stream:
-    decoder: IncrementalDecoder = field(default_factory=_decoder)
-    partial: str = ""
-    taken: int = 0
-    dropped: int = 0
+    """One pipe of an executor between two messages that change the step: masked, and kept within limits."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._mask = StreamMask(executor.masker)
+        self._limit = HeadTail()
+        self._partial = ""
+
+    def take(self, data: bytes) -> str:
+        """Return the whole lines that this data completes."""
+        text = self._partial + self._limit.feed(self._mask.feed(self._decoder.decode(data)))
+        end = text.rfind("\n") + 1
+        if len(text) - end > LINE:
+            end = len(text)
+        self._partial = text[end:]
+        return text[:end]
+
+    def rest(self) -> str:
+        """Return what is left: an unfinished line, and the kept end of long output."""
+        last = self._mask.feed(self._decoder.decode(b"", True)) + self._mask.flush()
+        return self._partial + self._limit.feed(last) + self._limit.rest()
 
 
 class RawOutput:
@@ -41,38 +49,27 @@ class RawOutput:
 
     def take(self, output: Output) -> list[Received]:
         """Return log messages for the whole lines that this output completes."""
-        stream = self._streams.setdefault((output.executor, output.stream), _Stream())
-        text = stream.partial + stream.decoder.decode(output.data)
-        end = text.rfind("\n") + 1
-        if len(text) - end > LINE:
-            end = len(text)
-        stream.partial = text[end:]
-        return self._log(output.executor, output.stream, stream, text[:end])
+        key = output.executor, output.stream
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = _Stream(output.executor)
+        text = stream.take(output.data)
+        return [_message(output.executor, output.stream, text)] if text else []
 
     def flush(self, executor: Executor) -> list[Received]:
         """Return log messages for what is left, because the executor's step is about to change."""
         messages = []
         for name in ("stdout", "stderr"):
             stream = self._streams.pop((executor, name), None)
-            if stream is not None:
-                text = stream.partial + stream.decoder.decode(b"", True)
-                messages += self._log(executor, name, stream, text)
-                if stream.dropped:
-                    messages.append(
-                        _message(executor, name, f"[flowctl: {stream.dropped} more characters were not kept]\n")
-                    )
+            text = stream.rest() if stream is not None else ""
+            if text:
+                messages.append(_message(executor, name, text))
         return messages
 
     def forget(self, executor: Executor) -> None:
         """Drop what is left of a dead executor."""
         for name in ("stdout", "stderr"):
             self._streams.pop((executor, name), None)
-
-    def _log(self, executor: Executor, name: str, stream: _Stream, text: str) -> list[Received]:
-        kept = text[: max(0, LIMIT - stream.taken)]
-        stream.taken += len(kept)
-        stream.dropped += len(text) - len(kept)
-        return [_message(executor, name, kept)] if kept else []
 
 
 def _message(executor: Executor, stream: str, text: str) -> Received:

@@ -32,11 +32,25 @@ def recover_store(store: Store, now: int) -> None:
         end_processes(engine)
     with store.transaction():
         for run in store.runs.orphans([engine.id for engine in dead]):
-            _free(store, run, now)
+            _free(store, run, now, "its engine died")
         for engine in dead:
             store.engines.stop(engine.id, now)
     for engine in dead:
         lock_path(store.path, engine.token).unlink(missing_ok=True)
+
+
+def steal(store: Store, run: Run, now: int) -> None:
+    """Take a running run, and the others it has, from an engine that is alive but stuck, after killing its executors.
+
+    The engine itself is left alone. When it wakes, its writes carry an old epoch and change nothing. The killing is
+    inside the transaction, so that an engine that is not stuck after all cannot record the deaths as failures.
+    """
+    with store.transaction():
+        for engine in store.engines.running():
+            if engine.id == run.engine_id:
+                processes.kill_engine(engine.token)
+                for held in store.runs.orphans([engine.id]):
+                    _free(store, held, now, "it was taken from its engine")
 
 
 def end_processes(engine: EngineRow) -> None:
@@ -45,20 +59,22 @@ def end_processes(engine: EngineRow) -> None:
         processes.kill_engine(engine.token)
 
 
-def _free(store: Store, run: Run, now: int) -> None:
+def _free(store: Store, run: Run, now: int, what: str) -> None:
     unknown = [
         step
         for step in store.steps.unfinished(run.id)
         if step.on_crash == "block" and step.state == "running" and step.wake_at is None
     ]
     if run.request == "cancel":
-        store.runs.orphan(run.id, run.epoch, now, "queued", "its engine died")
+        store.runs.orphan(run.id, run.epoch, now, "queued", what)
         store.runs.cancel_idle(run.id, now, "cancelled")
     elif unknown:
-        reason = unknown_outcome(unknown[0].key, "its engine died")
+        reason = unknown_outcome(unknown[0].key, what)
         store.runs.orphan(run.id, run.epoch, now, "blocked", reason)
     elif run.crashes + 1 >= CRASH_LIMIT:
         reason = f"flowctl died {run.crashes + 1} times in a row while it ran this"
         store.runs.orphan(run.id, run.epoch, now, "failed", reason)
+    elif run.request == "pause":
+        store.runs.orphan(run.id, run.epoch, now, "paused", what)
     else:
-        store.runs.orphan(run.id, run.epoch, now, "queued", "its engine died")
+        store.runs.orphan(run.id, run.epoch, now, "queued", what)

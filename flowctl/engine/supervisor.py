@@ -21,6 +21,7 @@ from flowctl.core.config import Config
 from flowctl.core.errors import UsageError
 from flowctl.engine.interpreter import Interpreter, choose_interpreter, executor_environment, own_python, sdk_folder
 from flowctl.sdk import processes
+from flowctl.sdk.masking import Masker
 from flowctl.sdk.wire import WIRE_VERSION, FrameReader, Message, WireError, encode_frame
 
 RECEIVE_BYTES = 1 << 18
@@ -55,6 +56,7 @@ class Executor:
         self.used = False  # whether a run has been given to it
         self.session: Any = None  # whose messages these are: set by the engine
         self.unsent = bytearray()
+        self.masker = Masker()  # what its raw output must not show
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +208,18 @@ class Supervisor:
         if not data:
             return self._lost(executor)
         try:
-            return [Received(executor, message) for message in reader.feed(data)]
+            return [Received(executor, each) for each in reader.feed(data) if not self._masks(executor, each)]
         except WireError:
             output = self._bury(executor)
             return [*output, Gone(executor, "wrote into flowctl's own channel, which no step may touch")]
+
+    def _masks(self, executor: Executor, message: Message) -> bool:
+        """Take in a value that is to be hidden, and say so: the executor waits, so no child can print it before."""
+        if message.kind != "mask":
+            return False
+        executor.masker.add(message.fields["value"], sensitive=message.fields["sensitive"])
+        self.send(executor, [Message("masked", {})])
+        return True
 
     def _read_output(self, executor: Executor, stream: str) -> list[Event]:
         pipe = dict(_pipes(executor))[stream]

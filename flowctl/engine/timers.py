@@ -70,7 +70,7 @@ def _attempt_timed_out(session: Session, operation: Operation) -> None:
     total = operation.ends_at is not None and session.engine.now >= operation.ends_at
     limit = operation.options.total_timeout_ms if total else operation.options.timeout_ms
     what = "all attempts together" if total else f"attempt {operation.attempt}"
-    error = error_text("StepTimedOut", f"{what} took longer than {(limit or 0) / 1000:g} s and was killed")
+    error = error_text("StepTimedOut", f"{what} took longer than {(limit or 0) / 1000:g} s")
     bodies.failed_attempt(session, operation, error, retryable=not total)
     session.drain("restart", SIBLING_GRACE_S)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from flowctl.sdk import capture, masking
 from flowctl.sdk.context import StepInfo, step_scope
 from flowctl.sdk.errors import GiveUp, Interruption, RetryAfter, Unstorable, error_record
-from flowctl.sdk.shell import GIVE_UP_CODE
+
+GIVE_UP_CODE = 78  # EX_CONFIG of sysexits.h: trying again would not help
 
 if TYPE_CHECKING:
     from flowctl.sdk.definition import BoundCall
@@ -54,17 +55,18 @@ def recorded_text(text: str, what: str, limit: int) -> str:
 
 def error_text(error: BaseException) -> str:
     """Return the JSON text of an exception's record, without secrets."""
-    record = error_record(error)
-    if isinstance(error, SystemExit):
-        record["message"] = f"exited with sys.exit({error.code!r}) instead of returning"
-    elif isinstance(error, KeyboardInterrupt):
-        record["message"] = record["message"] or "raised KeyboardInterrupt instead of returning"
-    return json.dumps({name: masking.mask(text) for name, text in record.items()}, ensure_ascii=False)
+    record = {name: masking.mask(text) for name, text in error_record(error).items()}
+    return json.dumps(record, ensure_ascii=False)
 
 
 def _failed(error: BaseException, bound: BoundCall[Any]) -> Ended:
-    delay = error.delay_ms if isinstance(error, RetryAfter) else None
-    return Ended(None, error_text(error), _worth_retrying(error, bound), delay)
+    # What an exception says of itself may be anything, and looking at it may raise: then it is an ordinary failure.
+    try:
+        retry = _worth_retrying(error, bound)
+    except Exception:  # noqa: BLE001
+        retry = False
+    delay = getattr(error, "delay_ms", None) if issubclass(type(error), RetryAfter) else None
+    return Ended(None, error_text(error), retry, delay if type(delay) is int else None)
 
 
 def _worth_retrying(error: BaseException, bound: BoundCall[Any]) -> bool:

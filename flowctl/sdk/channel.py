@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import time
 from collections import deque
 from threading import Condition, Lock, Thread
@@ -29,12 +28,12 @@ _RECEIVE = 1 << 18
 class Channel:
     """Messages to and from the engine."""
 
-    def __init__(self, connection: socket.socket, token: str) -> None:
-        self._socket = connection
+    def __init__(self, fd: int, token: str) -> None:
+        self._fd = fd
         self._token = token
         self._reader = FrameReader(token)
         self._inbox: deque[Message] = deque()
-        self._secrets: dict[str, Any] = {}
+        self._answers: dict[tuple[str, Any], deque[Any]] = {}  # to what any thread may ask
         self._outbox: list[Message] = []
         self._outbox_bytes = 0
         self._box = Lock()
@@ -72,7 +71,7 @@ class Channel:
             if os.getpid() != self._pid:  # a fork of user code came back here: the channel is not its own
                 os._exit(1)
             try:
-                self._socket.sendall(encode_frame(self._token, waiting))
+                _write(self._fd, encode_frame(self._token, waiting))
             except OSError:
                 engine_is_gone()
             self.frames += 1
@@ -81,16 +80,16 @@ class Channel:
         """Wait for the next message."""
         with self._reading:
             while not self._inbox:
-                self._take(_wait(self._socket))
+                self._take(_wait(self._fd))
             return self._inbox.popleft()
 
     def receive_or_woken(self, wake_fd: int) -> Optional[Message]:
         """Wait for the next message, or return None once somebody wrote to the other end of `wake_fd`."""
         with self._reading:
             while not self._inbox:
-                ready = _select([self._socket.fileno(), wake_fd], None)
-                if self._socket.fileno() in ready:
-                    self._take(_wait(self._socket))
+                ready = _select([self._fd, wake_fd], None)
+                if self._fd in ready:
+                    self._take(_wait(self._fd))
                 elif wake_fd in ready:
                     os.read(wake_fd, 4096)
                     return None
@@ -100,24 +99,35 @@ class Channel:
         """Return a message that is already there, or None."""
         with self._reading:
             while not self._inbox:
-                if not _select([self._socket.fileno()], 0):
+                if not _select([self._fd], 0):
                     return None
-                self._take(_wait(self._socket))
+                self._take(_wait(self._fd))
             return self._inbox.popleft()
 
     def ask_secret(self, name: str) -> Optional[str]:
         """Ask the engine for a secret, from any thread, and return its value or None."""
-        self.send(Message("secret", {"name": name}))
-        while name not in self._secrets:
+        value = self._ask(Message("secret", {"name": name}), ("secret", name))
+        return None if value is None else str(value)
+
+    def have_masked(self, value: str, sensitive: bool) -> None:
+        """Have the engine hide a value in what it reads from this process and its children. It does so on return."""
+        self._ask(Message("mask", {"value": value, "sensitive": sensitive}), ("masked", None))
+
+    def _ask(self, question: Message, subject: tuple[str, Any]) -> Any:
+        answers = self._answers.setdefault(subject, deque())
+        self.send(question)
+        while True:
+            try:
+                return answers.popleft()
+            except IndexError:
+                pass
             # Whoever reads finds the answer: the workflow's thread if it waits for something, else this one.
             if self._reading.acquire(timeout=ANSWER_POLL_S):
                 try:
-                    if name not in self._secrets and _select([self._socket.fileno()], ANSWER_POLL_S):
-                        self._take(_wait(self._socket))
+                    if not answers and _select([self._fd], ANSWER_POLL_S):
+                        self._take(_wait(self._fd))
                 finally:
                     self._reading.release()
-        value = self._secrets.pop(name)
-        return None if value is None else str(value)
 
     def _take(self, data: bytes) -> None:
         if not data:
@@ -127,21 +137,26 @@ class Channel:
         except WireError:
             engine_is_gone()
         for message in messages:
-            if message.kind == "secret":
-                self._secrets[message.fields["name"]] = message.fields["value"]
+            if message.kind in ("secret", "masked"):
+                subject = (message.kind, message.fields.get("name"))
+                self._answers.setdefault(subject, deque()).append(message.fields.get("value"))
             else:
                 self._inbox.append(message)
 
     def close_in_child(self) -> None:
         """Let go of the channel in a forked child, so that the engine sees the executor's end at once."""
-        os.close(self._socket.detach())
+        os.close(self._fd)
+        self._fd = -1
 
 
 # The two places where the reading thread waits. A cancellation may be raised in them, and nowhere else in this file.
 
 
-def _wait(connection: socket.socket) -> bytes:
-    return connection.recv(_RECEIVE)
+def _wait(fd: int) -> bytes:
+    try:
+        return os.read(fd, _RECEIVE)
+    except OSError:  # the connection was reset: the engine is gone as well
+        return b""
 
 
 def _select(fds: list[int], timeout: Optional[float]) -> list[int]:
@@ -151,6 +166,14 @@ def _select(fds: list[int], timeout: Optional[float]) -> list[int]:
             poll.register(fd, select.POLLIN)
         return [fd for fd, _ in poll.poll(None if timeout is None else int(timeout * 1000))]
     return select.select(fds, [], [], timeout)[0]
+
+
+def _write(fd: int, data: bytes) -> None:
+    written = os.write(fd, data)
+    if written < len(data):
+        rest = memoryview(data)[written:]
+        while rest:
+            rest = rest[os.write(fd, rest) :]
 
 
 def _nothing() -> None:

@@ -10,7 +10,7 @@ tagged by an object with a single key that starts with "$":
 | $secret | the name of a secret: its value is never written |
 | $object | a dict of the user that would look like a tag |
 | $value | something else than the hint promised |
-| $list, $dict, $ClassName | a member of a union whose form would be ambiguous |
+| $ClassName | a member of a union whose form would be ambiguous |
 
 "$payload" and "$sensitive" belong to the store and to sensitive parameters. No user value can look like a tag. The
 text keeps the order of dicts; the hash ignores it. Sets are written in a stable order.
@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from threading import Lock
+from typing import Any, Callable, NamedTuple, TypeVar
 
-from flowctl.sdk.errors import Unreadable, Unstorable
+from flowctl.sdk.errors import Unreadable, Unstorable, shown
 from flowctl.sdk.jsontext import canonical_hash as canonical_hash
-from flowctl.sdk.jsontext import in_stable_order, loads, shown, text_of
+from flowctl.sdk.jsontext import in_stable_order, loads, text_of
 from flowctl.sdk.jsontext import parse_json as parse_json
 from flowctl.sdk.jsontext import step_into as step_into
 from flowctl.sdk.values import form_of, form_of_tag
@@ -33,9 +35,11 @@ from flowctl.sdk.values import form_of, form_of_tag
 DEPTH_LIMIT = 500
 DIGITS_LIMIT = 4300  # what Python itself is willing to turn into text
 
+R = TypeVar("R")
 Put = Callable[[Any, int], Any]
 Get = Callable[[Any], Any]
 
+_room = Lock()
 _SMALL = 1 << 64
 _SCALARS = frozenset({str, bool, type(None)})
 _TO_LIST = frozenset({"generator", "range", "map", "filter", "zip", "reversed", "deque", "dict_keys", "dict_values"})
@@ -70,23 +74,17 @@ class Codec(NamedTuple):
 
     def encode(self, value: Any) -> str:
         """Return the JSON text of a value. Raises Unstorable, with the path."""
-        return text_of(self.plain(value))
+        return with_room(lambda: text_of(self.put(value, 0)))
 
     def decode(self, text: str) -> Any:
         """Return the value of a JSON text. Raises Unreadable, with the path."""
-        plain = loads(text)
-        return plain if self.get is decode_any and '"$' not in text else self.get(plain)
+        if self.get is decode_any and '"$' not in text:
+            return with_room(lambda: loads(text))
+        return with_room(lambda: self.get(loads(text)))
 
     def plain(self, value: Any) -> Any:
         """Return what JSON can hold of a value. Raises Unstorable, with the path."""
-        try:
-            return self.put(value, 0)
-        except RecursionError:
-            raise Unstorable(f"is nested deeper than {DEPTH_LIMIT} levels, or than this call stack allows") from None
-        except Unstorable as refusal:
-            if len(refusal.path) > 1000:  # too deep, or a cycle: the innermost part says nothing
-                refusal.path = refusal.path[:100] + "…"
-            raise
+        return with_room(lambda: self.put(value, 0))
 
 
 def encode(value: Any, hint: Any = Any) -> str:
@@ -97,6 +95,23 @@ def encode(value: Any, hint: Any = Any) -> str:
 def decode(text: str, hint: Any = Any) -> Any:
     """Return the value of a JSON text that `encode` wrote with the same hint. Raises Unreadable, with the path."""
     return _codec(hint).decode(text)
+
+
+def with_room(work: Callable[[], R]) -> R:
+    """Return what the work returns, on a call stack that is deep enough for it.
+
+    A value may be as deep as the limit wherever the call comes from, and its depth is limited, so this is safe.
+    """
+    try:
+        return work()
+    except RecursionError:
+        with _room:  # the limit is the whole process's
+            before = sys.getrecursionlimit()
+            sys.setrecursionlimit(before + 10 * DEPTH_LIMIT)
+            try:
+                return work()
+            finally:
+                sys.setrecursionlimit(before)
 
 
 def resolve_secrets_with(resolver: Callable[[str], str]) -> None:
@@ -110,8 +125,7 @@ def encode_any(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind in _SCALARS:
         return value
-    write = _WRITERS.get(kind)
-    return write(value, depth) if write is not None else _encode_other(value, depth)
+    return _WRITERS.get(kind, _encode_other)(value, depth)
 
 
 def decode_any(plain: Any) -> Any:
@@ -186,7 +200,8 @@ def put_dict(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         for key, item in value.items():
             if type(key) is not str:
                 key = key_text(key)
-            out[key] = item if type(item) in _SCALARS else encode_any(item, depth)
+            kind = type(item)
+            out[key] = item if kind in _SCALARS else _WRITERS.get(kind, _encode_other)(item, depth)
     except Unstorable as refusal:
         raise (refusal.under(step_into(key)) if type(key) is str else refusal) from None
     return {"$object": out} if len(out) == 1 and key.startswith("$") else out
@@ -200,7 +215,8 @@ def put_list(value: Any, depth: int) -> list[Any]:
     depth += 1
     try:
         for item in value:
-            out.append(item if type(item) in _SCALARS else encode_any(item, depth))
+            kind = type(item)
+            out.append(item if kind in _SCALARS else _WRITERS.get(kind, _encode_other)(item, depth))
     except Unstorable as refusal:
         raise refusal.under(f"[{len(out)}]") from None
     return out
@@ -295,7 +311,7 @@ def _untag(tag: str, inner: Any) -> Any:
     container = _CONTAINERS.get(tag)
     if container is not None and isinstance(inner, list):
         return container(_decode_list(inner))
-    if tag in ("$object", "$dict") and isinstance(inner, dict):
+    if tag == "$object" and isinstance(inner, dict):
         return _decode_items(inner)
     if tag == "$value":
         return decode_any(inner)
@@ -321,7 +337,6 @@ _CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {
     "$tuple": tuple,
     "$set": set,
     "$frozenset": frozenset,
-    "$list": list,
 }
 _WRITERS: dict[type, Put] = {
     int: _put_int,

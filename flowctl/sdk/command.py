@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Sequence, Union
 
-from flowctl.sdk import capture, processes, shell
 from flowctl.sdk.codec import ANY, Codec
 from flowctl.sdk.context import current, step_info
 from flowctl.sdk.definition import BoundCall
@@ -13,9 +12,10 @@ from flowctl.sdk.errors import DefinitionError
 from flowctl.sdk.hints import codec_for
 from flowctl.sdk.jsontext import hash_of_plain, text_of
 from flowctl.sdk.options import StepOptions, check_name, step_options, unknown_name
-from flowctl.sdk.shell import Command, ShellResult
 
 if TYPE_CHECKING:
+    from flowctl.sdk.shell import ShellResult
+
     Argument = Union[str, int, float, os.PathLike[str]]
 
 _OPTIONS = ("name", "retries", "backoff", "max_backoff", "jitter", "timeout", "total_timeout", "on_crash")
@@ -30,7 +30,7 @@ class _Line(NamedTuple):
     env: Optional[dict[str, str]]
 
 
-class ShellCall(BoundCall[ShellResult]):
+class ShellCall(BoundCall["ShellResult"]):
     """A bound command."""
 
     __slots__ = ("_check", "_line", "_name", "_options")
@@ -42,7 +42,7 @@ class ShellCall(BoundCall[ShellResult]):
         self._check = check
 
     def __repr__(self) -> str:
-        return f"<command {shell.short(self._line.args)}>"
+        return f"<call of {self._name}>"
 
     @property
     def kind(self) -> str:
@@ -57,6 +57,8 @@ class ShellCall(BoundCall[ShellResult]):
     @property
     def output(self) -> Codec:
         """The codec of a ShellResult."""
+        from flowctl.sdk.shell import ShellResult
+
         return codec_for(ShellResult)
 
     @property
@@ -83,8 +85,10 @@ class ShellCall(BoundCall[ShellResult]):
 
     def run_plain(self) -> ShellResult:
         """Run the command. Raises ShellFailed for another exit code than 0, unless check=False."""
+        from flowctl.sdk import capture, shell
+
         line = self._line
-        command = Command(line.args, line.input, line.cwd, line.env, self._options.timeout_ms, _mark())
+        command = shell.Command(line.args, line.input, line.cwd, line.env, self._options.timeout_ms, _mark())
         sink = capture.sink_here()
         result = shell.run(command, sink.write if sink is not None else _hide)
         if self._check and result.exit_code != 0:
@@ -93,7 +97,9 @@ class ShellCall(BoundCall[ShellResult]):
 
     def retries_on(self, error: BaseException) -> bool:
         """Say whether another attempt may follow: not after exit code 78."""
-        return not (isinstance(error, shell.ShellFailed) and error.exit_code == shell.GIVE_UP_CODE)
+        from flowctl.sdk.shell import GIVE_UP_CODE, ShellFailed
+
+        return not (isinstance(error, ShellFailed) and error.exit_code == GIVE_UP_CODE)
 
 
 def _hide(stream: str, text: str) -> None:
@@ -108,7 +114,7 @@ def _mark() -> str:
     global _count
     _count += 1
     info = step_info()
-    owner = os.environ.get(processes.EXECUTOR) or f"pid{os.getpid()}"
+    owner = os.environ.get("FLOWCTL_EXECUTOR") or f"pid{os.getpid()}"
     return f"{owner}.{_count}.{info.key if info is not None else ''}"
 
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, Protocol, TypeVar, Union, overload
 
-from flowctl.sdk.codec import ANY, Codec
 from flowctl.sdk.context import current
+from flowctl.sdk.coroutines import finish
 from flowctl.sdk.errors import DefinitionError, Unstorable
 from flowctl.sdk.options import StepOptions, WorkflowOptions, check_name, step_options, workflow_options
-from flowctl.sdk.signature import Signature, finish
 
 R = TypeVar("R")
 if TYPE_CHECKING:
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import ParamSpec
 
+    from flowctl.sdk.codec import Codec
     from flowctl.sdk.durations import Duration
+    from flowctl.sdk.signature import Signature
 
     P = ParamSpec("P")
     Errors = Union[type[Exception], tuple[type[Exception], ...]]
@@ -48,6 +49,8 @@ class BoundCall(ABC, Generic[R]):
     @property
     def output(self) -> Codec:
         """The codec of what it returns."""
+        from flowctl.sdk.codec import ANY
+
         return ANY
 
     @property
@@ -187,6 +190,8 @@ class _Callable(Generic[P, R]):
     def signature(self) -> Signature:
         """The compiled parameters."""
         if self._compiled is None:
+            from flowctl.sdk.signature import Signature  # with the codec: a plain call needs neither
+
             self._compiled = Signature(self.function, self.name, self._sensitive)
         return self._compiled
 

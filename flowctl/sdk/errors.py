@@ -63,7 +63,9 @@ class Unstorable(TypeError):
         self.subject = ""
 
     def __str__(self) -> str:
-        return f"{self.subject and self.subject + ': '}${self.path} {self.problem}"
+        # Of a value that is too deep, or contains itself, the innermost parts of the path say nothing.
+        path = self.path if len(self.path) <= 1000 else f"{self.path[:100]}…"
+        return f"{self.subject and self.subject + ': '}${path} {self.problem}"
 
     def under(self, part: str) -> Unstorable:
         """Return this refusal as seen from one level further out."""
@@ -162,7 +164,7 @@ def error_record(error: BaseException) -> dict[str, str]:
     """
     record = {
         "type": type_name(type(error)),
-        "message": _clean(_message(error), MESSAGE_LIMIT),
+        "message": _clean(_ending(error) or _message(error), MESSAGE_LIMIT),
         "traceback": _clean(_traceback(error), TRACEBACK_LIMIT),
     }
     return _fit(record)
@@ -173,6 +175,15 @@ def type_name(kind: type) -> str:
     module, name = _guarded(lambda: (str(kind.__module__), str(kind.__qualname__)), ("builtins", "Exception"))
     ours = module.startswith("flowctl.sdk")
     return name if ours or module in ("builtins", "__main__") else f"{module}.{name}"
+
+
+def shown(value: object) -> str:
+    """Return a value as it may stand in a message: short, and never raising."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # a hostile __repr__, or an int of too many digits
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _guarded(read: Any, otherwise: Any) -> Any:
@@ -186,6 +197,16 @@ def _guarded(read: Any, otherwise: Any) -> Any:
 
 def _message(error: BaseException) -> str:
     return str(_guarded(lambda: str.__str__(str(error)), f"<{type_name(type(error))} has no readable message>"))
+
+
+def _ending(error: BaseException) -> str:
+    """Return what to say of an exception that was meant to end the process, else nothing."""
+    if issubclass(type(error), SystemExit):
+        code = _guarded(lambda: repr(error.code), "…")  # type: ignore[attr-defined]  # that of SystemExit
+        return f"exited with sys.exit({code}) instead of returning"
+    if type(error) is KeyboardInterrupt:
+        return _message(error) or "raised KeyboardInterrupt instead of returning"
+    return ""
 
 
 def _clean(text: str, limit: int) -> str:

@@ -1,234 +1,16 @@
-"""The executor process: imports a workflow file, and executes runs of it one after the other.
+"""The executor process: runs user code on an engine's behalf, and nothing else.
 
 It is started by an engine with one end of a socket pair, whose number and token stand in FLOWCTL_CHANNEL. It opens no
-database and decides nothing: it runs what it is told to, and reports.
+database and decides nothing: it does what it is told to, and reports.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import socket
 import sys
-from typing import Any, Callable, Optional
 
-from flowctl.sdk import capture, codec, context, lifeline, operations, runtime, state
-from flowctl.sdk.attempt import TooLarge, error_text, recorded_text
-from flowctl.sdk.channel import Channel, Flusher
-from flowctl.sdk.definition import Workflow
-from flowctl.sdk.errors import Cancelled, InputError, Mismatch, Suspended, Unstorable
-from flowctl.sdk.jsontext import canonical_hash
-from flowctl.sdk.loader import Loaded, LoadFailed, load
-from flowctl.sdk.replay import History, Recorded
+from flowctl.sdk.channel import Channel
 from flowctl.sdk.wire import WIRE_VERSION, Message
-
-PAYLOAD_LIMIT = 10 << 20  # until the engine has said what it is
-
-_SWALLOWED = (
-    "the run was to wait without a process, but the workflow function {did} instead of letting the suspension through: "
-    "look for a bare `except:`, an `except BaseException`, or a `return` in a `finally`"
-)
-
-
-class Executor:
-    """One executor: what it has loaded, and the run it executes."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._flusher = Flusher(channel, capture.flush_open)
-        capture.call_when_waiting(self._flusher.stir)
-        self._loaded: Optional[Loaded] = None
-        self._pinned: dict[str, str] = {}
-        self._history = History()
-        self._state: Optional[state.State] = None
-        self._payload_limit = PAYLOAD_LIMIT
-
-    def serve(self) -> None:
-        """Do what the engine says, for ever."""
-        handlers: dict[str, Callable[[Message], None]] = {
-            "welcome": self._welcome,
-            "source": self._source,
-            "load": self._load,
-            "bind": self._bind,
-            "past": self._past,
-            "run": self._run,
-        }
-        while True:
-            message = self._channel.receive()
-            handler = handlers.get(message.kind)
-            if handler is not None:  # drain, suspend or go may come when the run is already over
-                handler(message)
-
-    def _welcome(self, message: Message) -> None:
-        if message.fields["wire"] != WIRE_VERSION:
-            sys.exit(f"flowctl: this executor speaks version {WIRE_VERSION}, its engine {message.fields['wire']}")
-        self._payload_limit = message.fields["payload_limit"]
-
-    def _source(self, message: Message) -> None:
-        self._pinned[message.fields["path"]] = message.payload or ""
-
-    def _load(self, message: Message) -> None:
-        path = message.fields["path"]
-        sink = capture.Sink(self._emit)
-        capture.use(sink)
-        capture.use_for_strangers(sink)
-        try:
-            loaded = load(path, self._pinned if message.fields.get("pinned") else None)
-        except LoadFailed as failure:
-            fields = {"file": failure.file, "line": failure.line}
-            self._channel.send(Message("load_failed", fields, json.dumps(failure.error, ensure_ascii=False)))
-            return
-        finally:
-            sink.close()
-            capture.use(None)
-            capture.use_for_strangers(None)
-            self._pinned = {}
-        self._loaded = loaded
-        _adopt_logging()
-        self._report(loaded)
-        self._state = state.take()
-
-    def _report(self, loaded: Loaded) -> None:
-        from flowctl.sdk.parameters import describe
-
-        try:
-            described = [describe(workflow) for workflow in loaded.workflows.values()]
-        except Exception as error:  # noqa: BLE001 — a hint that cannot be resolved, for one: the author's to mend
-            self._channel.send(Message("load_failed", {"file": loaded.path, "line": None}, error_text(error)))
-            return
-        sources = [Message("source", {"path": path}, text) for path, text in loaded.files.items()]
-        self._channel.send(*sources, Message("loaded", {"path": loaded.path, "workflows": described}))
-
-    def _bind(self, message: Message) -> None:
-        from flowctl.sdk.parameters import bind_arguments
-
-        try:
-            workflow = self._workflow(message.fields["function"])
-            text = bind_arguments(workflow, message.fields.get("texts") or {}, message.payload)
-            text = recorded_text(text, "input", self._payload_limit)
-        except InputError as error:
-            self._channel.send(Message("rejected", {"message": error.message, "hint": error.hint}))
-        except (Unstorable, TooLarge) as error:
-            self._channel.send(Message("rejected", {"message": str(error), "hint": ""}))
-        else:
-            self._channel.send(Message("bound", {"input_hash": canonical_hash(text).hex()}, text))
-
-    def _workflow(self, function: str) -> Workflow[Any, Any]:
-        workflows = self._loaded.workflows if self._loaded is not None else {}
-        workflow = workflows.get(function)
-        if workflow is None:
-            path = self._loaded.path if self._loaded is not None else ""
-            known = ", ".join(workflows) or "none"
-            raise InputError(f"{path} has no workflow function {function} any more", f"it defines {known}")
-        return workflow
-
-    def _emit(self, fields: dict[str, Any], text: str) -> None:
-        self._channel.post(Message("log", fields, text))
-
-    # -- one run -------------------------------------------------------------------------------------------------------
-
-    def _past(self, message: Message) -> None:
-        fields = message.fields
-        self._history.add(
-            Recorded(
-                fields["seq"],
-                fields["key"],
-                fields["kind"],
-                fields["state"],
-                fields["input_hash"],
-                fields.get("source_hash"),
-                message.payload,
-            )
-        )
-
-    def _run(self, message: Message) -> None:
-        history, self._history = self._history, History()
-        given = {name: value for name, value in message.fields.items() if name in runtime.RunFacts._fields}
-        facts = runtime.RunFacts(**given, payload_limit=self._payload_limit)
-        running = runtime.Runtime(self._channel, facts, history)
-        runtime.activate_in_process(running)
-        capture.use(running.run_sink)
-        capture.use_for_strangers(running.run_sink)
-        try:
-            with runtime.CancelOnTerm(running, self._flusher):
-                ending = self._execute(running, message.fields["function"], message.payload or "{}")
-        except Cancelled:
-            ending = _Ending("cancelled")
-        running.run_sink.close()
-        capture.use(None)
-        capture.use_for_strangers(None)
-        leftovers = state.restore(self._state) if self._state is not None else []
-        runtime.activate_in_process(None)
-        if leftovers:
-            ending.fields["leftovers"] = leftovers
-        self._channel.send(Message("ended", {"state": ending.state, **ending.fields}, ending.payload))
-
-    def _execute(self, running: runtime.Runtime, function: str, text: str) -> _Ending:
-        """Call the workflow function and say how it ended."""
-        try:
-            workflow = self._workflow(function)
-        except InputError as error:
-            return _unfit("workflow", function, error)
-        try:
-            values = workflow.signature.decode(text)
-        except InputError as error:
-            return _unfit("parameters", function, error)
-        try:
-            with context.activate(running):
-                value = workflow.signature.call(workflow.function, values)
-            did = "returned"
-            output = recorded_text(_encoded(workflow, value), "output", self._payload_limit)
-        except BaseException as error:  # noqa: BLE001 — whatever ends the workflow function is reported
-            return _interrupted(running, error, f"raised {type(error).__name__}") or _failed(error)
-        return _interrupted(running, None, did) or _Ending("succeeded", output)
-
-
-class _Ending:
-    """What `ended` says."""
-
-    def __init__(self, state: str, payload: Optional[str] = None, **fields: Any) -> None:
-        self.state = state
-        self.payload = payload
-        self.fields = fields
-
-
-def _encoded(workflow: Workflow[Any, Any], value: Any) -> str:
-    try:
-        return workflow.signature.output.encode(value)
-    except Unstorable as refusal:
-        raise refusal.of(f"output of {workflow.name}") from None
-
-
-def _failed(error: BaseException) -> _Ending:
-    return _Ending("failed", error_text(error), failed_steps=runtime.failed_steps(error))
-
-
-def _interrupted(running: runtime.Runtime, error: Optional[BaseException], did: str) -> Optional[_Ending]:
-    """Return the ending of a run that was interrupted, whatever user code made of the interruption; else None."""
-    interruption = running.interruption
-    if isinstance(interruption, Mismatch):
-        fields = {"seq": interruption.seq, "key": interruption.key, "what": interruption.what}
-        return _Ending("mismatch", interruption.asked, **fields, expected=interruption.expected)
-    if isinstance(interruption, Cancelled):
-        return _Ending("cancelled")
-    if not isinstance(interruption, Suspended):
-        return None
-    if isinstance(error, Suspended):
-        return _Ending("suspended")
-    record = {"type": "SuspensionSwallowed", "message": _SWALLOWED.format(did=did), "traceback": ""}
-    if error is not None:
-        record["traceback"] = json.loads(error_text(error))["traceback"]
-    return _Ending("failed", json.dumps(record, ensure_ascii=False), failed_steps=[])
-
-
-def _unfit(what: str, function: str, error: InputError) -> _Ending:
-    """Return the ending of a run whose input or function no longer fits its code: for a person to decide."""
-    message = f"{error.message} ({error.hint})" if error.hint else error.message
-    return _Ending("mismatch", "null", seq=0, key=function, what=what, expected="", message=message)
-
-
-# -- the process -------------------------------------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -237,19 +19,22 @@ def main() -> None:
     if not token:
         sys.exit("flowctl: an executor is started by flowctl itself, not by hand")
     engine_pid = os.getppid()
-    connection = socket.socket(fileno=int(number))
-    os.set_inheritable(connection.fileno(), False)
+    fd = int(number)
+    os.set_inheritable(fd, False)
     _hide_sdk_folder()
-    channel = Channel(connection, token)
-    fields = {"wire": WIRE_VERSION, "pid": os.getpid(), "python": platform.python_version()}
-    channel.send(Message("hello", fields))
-    lifeline.watch(connection)
+    channel = Channel(fd, token)
+    python = ".".join(map(str, sys.version_info[:3]))
+    channel.send(Message("hello", {"wire": WIRE_VERSION, "pid": os.getpid(), "python": python}))
+    _serve(channel, fd, engine_pid)
+
+
+def _serve(channel: Channel, fd: int, engine_pid: int) -> None:
+    from flowctl.sdk import lifeline, serving  # the engine has been greeted: the rest loads while it answers
+
+    lifeline.watch(fd)
     lifeline.arrange(engine_pid)
     os.register_at_fork(after_in_child=channel.close_in_child)
-    capture.install()
-    _install_logging()
-    codec.resolve_secrets_with(_resolve)
-    Executor(channel).serve()
+    serving.begin(channel).serve()
 
 
 def _hide_sdk_folder() -> None:
@@ -263,25 +48,6 @@ def _hide_sdk_folder() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(kept)
     else:
         os.environ.pop("PYTHONPATH", None)
-
-
-def _install_logging() -> None:
-    from flowctl.sdk import capture_logging
-
-    capture_logging.install()
-
-
-def _adopt_logging() -> None:
-    from flowctl.sdk import capture_logging
-
-    capture_logging.adopt()
-
-
-def _resolve(name: str) -> str:
-    try:
-        return operations.secret_value(name)
-    except LookupError as error:
-        raise ValueError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def _exact_types(kind: type) -> tuple[type, ...]:
 
 def _list_codec(arguments: tuple[Any, ...]) -> Codec:
     item = codec_for(arguments[0]) if arguments else ANY
-    return _sequence(list, item, "$list")
+    return _sequence(list, item, "")
 
 
 def _set_codec(arguments: tuple[Any, ...]) -> Codec:
@@ -252,7 +252,7 @@ def _dict_codec(arguments: tuple[Any, ...]) -> Codec:
         return decode_any(plain) if fields is None else get_fields(fields, codec_of)
 
     native = item.get is decode_any
-    return Codec(put, decode_any if native else get, frozenset({"object"}), (dict,), "$dict")
+    return Codec(put, decode_any if native else get, frozenset({"object"}), (dict,))
 
 
 class _Same:
@@ -324,8 +324,8 @@ def _flat(members: Iterable[Any]) -> Iterator[Any]:
 class _Union:
     """The codec of several members: it writes by the exact type of a value and reads by tag, else by JSON kind.
 
-    A member is tagged when another one shares a JSON kind of its form. Where two members have the same Python type,
-    such as list[Foo] and list[Bar], values of that type are written without help of a hint.
+    A member is tagged when another one shares a JSON kind of its form; lists and dicts never are. Where two members
+    have the same Python type, such as list[Foo] and list[Bar], values of that type are written without help of a hint.
     """
 
     def __init__(self, codecs: list[Codec]) -> None:
@@ -338,7 +338,7 @@ class _Union:
             if any(types.count(kind) > 1 for kind in codec.types):
                 continue
             others = [kind for other in codecs if other is not codec for kind in other.kinds]
-            self._add(codec, codec.get is not decode_any and not codec.kinds.isdisjoint(others))
+            self._add(codec, codec.tag != "" and not codec.kinds.isdisjoint(others))
 
     def _add(self, codec: Codec, tagged: bool) -> None:
         tag = codec.tag if tagged else ""

@@ -6,7 +6,7 @@ import math
 from json import JSONDecodeError, JSONDecoder, JSONEncoder
 from typing import Any, Optional
 
-from flowctl.sdk.errors import Unstorable
+from flowctl.sdk.errors import Unstorable, shown
 
 try:  # what hashlib hands out; hashlib itself loads OpenSSL first
     from _blake2 import blake2b
@@ -75,15 +75,6 @@ def in_stable_order(plain: list[Any]) -> list[Any]:
 def step_into(key: str) -> str:
     """Return the part of a path that names a key of an object."""
     return f".{key}" if key.isidentifier() else f"[{_dumps_ascii(key)}]"
-
-
-def shown(value: object) -> str:
-    """Return a value as it may stand in a message: short, and never raising."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001  # a hostile __repr__, or an int of too many digits
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import sys
 from threading import Thread
 from typing import NoReturn
@@ -17,9 +16,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def watch(connection: socket.socket) -> None:
+def watch(channel_fd: int) -> None:
     """Start the thread that waits for the other end of the channel to close; it takes nothing from anybody else."""
-    Thread(target=_wait_for_end, args=(os.dup(connection.fileno()),), name="flowctl-lifeline", daemon=True).start()
+    Thread(target=_wait_for_end, args=(os.dup(channel_fd),), name="flowctl-lifeline", daemon=True).start()
 
 
 def _wait_for_end(fd: int) -> None:

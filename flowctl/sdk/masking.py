@@ -2,38 +2,58 @@
 
 Covered are a value as it is, as JSON and `repr` escape it, and percent-encoded as in a URL. Other transformations of
 a value (base64, a part of it, a number made of it) are not recognised.
+
+The executor hides in what it sends; the engine, which it tells each value, in what it reads from the executor's pipes.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any, Optional
+from threading import Lock
+from typing import Any, Callable, Optional
 
 MASK = "***"
 SHORTEST = 4  # a shorter value would be found everywhere
-
-_values: set[str] = set()
-_forms: tuple[str, ...] = ()  # longest first
-_pattern: Optional[re.Pattern[str]] = None
+SENSITIVE_LIMIT = 64  # the latest values of sensitive parameters: unlike secrets they may differ in every run
 
 
-def register(value: str) -> bool:
-    """Hide this value from now on; tell whether it is long enough to be hidden."""
-    global _forms, _pattern  # read on every payload: replaced whole, so that readers need no lock
-    if len(value) < SHORTEST:
-        return False
-    if value not in _values:
-        _values.add(value)
-        forms = sorted({form for known in _values for form in _forms_of(known)}, key=len, reverse=True)
-        _pattern = re.compile("|".join(map(re.escape, forms)))
-        _forms = tuple(forms)
-    return True
+class Masker:
+    """The values that are hidden. Readers need no lock: what they read is replaced whole."""
 
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._secrets: dict[str, set[str]] = {}  # each with its forms
+        self._sensitive: dict[str, set[str]] = {}
+        self.forms: tuple[str, ...] = ()  # longest first
+        self._compiled: Optional[tuple[tuple[str, ...], re.Pattern[str]]] = None
 
-def active() -> bool:
-    """Tell whether there is anything to hide."""
-    return bool(_forms)
+    def add(self, value: str, *, sensitive: bool = False) -> bool:
+        """Hide this value from now on; tell whether it was not hidden before."""
+        with self._lock:
+            if value in self._secrets or (sensitive and value in self._sensitive):
+                return False
+            known = self._sensitive if sensitive else self._secrets
+            known[value] = _forms_of(value)
+            if sensitive and len(known) > SENSITIVE_LIMIT:
+                del known[next(iter(known))]
+            forms = set().union(*self._secrets.values(), *self._sensitive.values())
+            self.forms = tuple(sorted(forms, key=len, reverse=True))
+            return True
+
+    def pattern(self) -> Optional[re.Pattern[str]]:
+        """Return what finds every hidden value, or None when there is none."""
+        forms, compiled = self.forms, self._compiled
+        if not forms:
+            return None
+        if compiled is None or compiled[0] is not forms:
+            compiled = self._compiled = forms, re.compile("|".join(map(re.escape, forms)))
+        return compiled[1]
+
+    def mask(self, text: str) -> str:
+        """Return the text with every hidden value replaced by ***."""
+        pattern = self.pattern()
+        return text if pattern is None else pattern.sub(MASK, text)
 
 
 def _forms_of(value: str) -> set[str]:
@@ -44,11 +64,51 @@ def _forms_of(value: str) -> set[str]:
     return forms | {quote(text, safe=""), quote(text), quote_plus(text)}
 
 
+_here = Masker()  # of this executor
+_tell: Optional[Callable[[str, bool], None]] = None
+
+
+def tell_with(callback: Callable[[str, bool], None]) -> None:
+    """Call this with every value that is hidden from now on, and whether it is a sensitive parameter's."""
+    global _tell
+    _tell = callback
+
+
+def register(value: str) -> bool:
+    """Hide the value of a secret from now on; tell whether it is long enough to be hidden."""
+    if len(value) < SHORTEST:
+        return False
+    if _here.add(value) and _tell is not None:
+        _tell(value, False)
+    return True
+
+
+def hide_sensitive(value: Any) -> None:
+    """Hide the texts in a sensitive parameter's value. Outside of executors nothing is recorded, and nothing hidden."""
+    if _tell is None:
+        return
+    for text in _texts_in(value):
+        if len(text) >= SHORTEST and _here.add(text, sensitive=True):
+            _tell(text, True)
+
+
+def _texts_in(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [str.__str__(value)]
+    if isinstance(value, bytes):
+        return [value.decode("utf-8", "replace")]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
+    return [part for part in parts if isinstance(part, str)]
+
+
+def active() -> bool:
+    """Tell whether there is anything to hide."""
+    return bool(_here.forms)
+
+
 def mask(text: str) -> str:
     """Return the text with every secret value replaced by ***."""
-    if _pattern is None:
-        return text
-    return _pattern.sub(MASK, text)
+    return _here.mask(text)
 
 
 def mask_json(text: str) -> str:
@@ -56,7 +116,7 @@ def mask_json(text: str) -> str:
 
     Text without secrets is returned as the same object.
     """
-    if not any(form in text for form in _forms):
+    if not any(form in text for form in _here.forms):
         return text
     masked = json.dumps(_mask_value(json.loads(text)), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     try:
@@ -81,18 +141,20 @@ def _mask_value(value: Any) -> Any:
 class StreamMask:
     """Masks text that arrives in pieces: the result is the same wherever the pieces were cut."""
 
-    def __init__(self) -> None:
+    def __init__(self, masker: Masker = _here) -> None:
+        self._masker = masker
         self._held = ""
 
     def feed(self, text: str) -> str:
         """Add a piece and return what can be shown by now."""
-        if _pattern is None:
+        pattern = self._masker.pattern()
+        if pattern is None:
             return text
         text = self._held + text
         shown, at = [], 0
         while True:
-            stop = _open_end(text, at)
-            match = _pattern.search(text, at)
+            stop = self._open_end(text, at)
+            match = pattern.search(text, at)
             if match is None or match.start() >= stop:
                 break
             shown += [text[at : match.start()], MASK]
@@ -103,13 +165,13 @@ class StreamMask:
     def flush(self) -> str:
         """Return what was held back, because nothing follows."""
         text, self._held = self._held, ""
-        return mask(text)
+        return self._masker.mask(text)
 
-
-def _open_end(text: str, at: int) -> int:
-    """Return where, from `at` on, the first end of the text lies that more text could complete to a secret."""
-    for start in range(max(at, len(text) - len(_forms[0]) + 1), len(text)):
-        end = text[start:]
-        if any(form.startswith(end) and form != end for form in _forms):
-            return start
-    return len(text)
+    def _open_end(self, text: str, at: int) -> int:
+        """Return where, from `at` on, the first end of the text lies that more text could complete to a secret."""
+        forms = self._masker.forms
+        for start in range(max(at, len(text) - len(forms[0]) + 1), len(text)):
+            end = text[start:]
+            if any(form.startswith(end) and form != end for form in forms):
+                return start
+        return len(text)

@@ -9,9 +9,8 @@ import sys
 from typing import Any, Callable, NamedTuple, Optional
 
 from flowctl.sdk.codec import ANY, Codec, decode_any, encode_any, misfit
-from flowctl.sdk.errors import Unreadable, Unstorable
+from flowctl.sdk.errors import Unreadable, Unstorable, shown
 from flowctl.sdk.hints import codec_for, fields_of, get_fields, put_fields
-from flowctl.sdk.jsontext import shown
 from flowctl.sdk.resolve import resolve_hints
 
 _OBJECT = frozenset({"object"})
@@ -159,7 +158,7 @@ def _typed_dict_codec(kind: Any) -> Codec:
         found = fields_of(plain)
         return decode_any(plain) if found is None else get_fields(found, codec_of)
 
-    return Codec(put, get, _OBJECT, (dict,), _tag(kind))
+    return Codec(put, get, _OBJECT, (dict,))
 
 
 def _named_tuple_codec(kind: Any) -> Codec:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional
 
-from flowctl.sdk import masking, runtime
 from flowctl.sdk.codec import Codec, Secret
 from flowctl.sdk.command import sh as sh
 from flowctl.sdk.context import current, step_info
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from flowctl.sdk.durations import Duration
+    from flowctl.sdk.runtime import Runtime
 
 DEFAULT_CONCURRENCY = 8
 
@@ -99,6 +100,12 @@ class _Sleep(BoundCall[None]):
         """Do nothing: outside a run there is nothing to wait for."""
 
 
+def _active() -> Optional[Runtime]:
+    """Return the run that this process executes. Outside of executors the runtime is not even imported."""
+    runtime = sys.modules.get("flowctl.sdk.runtime")
+    return None if runtime is None else runtime.active()
+
+
 def _recorded(value: _Value) -> Any:
     here = current()
     return value.run_plain() if here is None else here.call(value)
@@ -138,7 +145,7 @@ def sleep(duration: Optional[Duration] = None, *, until: Optional[datetime] = No
         here.call(_Sleep(values))
     elif step_info() is not None:
         raise RuntimeError("sleep() pauses a whole run: in a step use time.sleep() instead")
-    elif runtime.active() is not None:
+    elif _active() is not None:
         raise RuntimeError("sleep() works only on the workflow's own thread")
 
 
@@ -207,26 +214,29 @@ def secret(name: str) -> str:
 def secret_value(name: str) -> str:
     """Return the value of a secret, and hide it from now on wherever text leaves this process."""
     value = os.environ.get(name)
-    active = runtime.active()
+    active = _active()
     if value is None and active is not None:
         value = active.channel.ask_secret(name)
     if value is None:
         raise LookupError(f"there is no secret {name}: set it in the environment, or in a file given with --env-file")
-    if active is not None and not masking.register(value) and value:
-        _warn_of_short(name)
+    if "flowctl.sdk.runtime" in sys.modules:  # in an executor, also while the workflow file is imported
+        _hide(name, value)
     return value
 
 
-def _warn_of_short(name: str) -> None:
-    import logging
+def _hide(name: str, value: str) -> None:
+    from flowctl.sdk import masking
 
-    least = masking.SHORTEST
-    logging.getLogger("flowctl").warning("secret %s has fewer than %d characters and is not hidden", name, least)
+    if not masking.register(value) and value:
+        import logging
+
+        least = masking.SHORTEST
+        logging.getLogger("flowctl").warning("secret %s has fewer than %d characters and is not hidden", name, least)
 
 
 def current_run() -> RunInfo:
     """Return number, attempt and more of the run that this code is part of. Raises RuntimeError outside of runs."""
-    active = runtime.active()
+    active = _active()
     if active is None:
         raise RuntimeError("current_run() works only inside a run")
     from datetime import datetime, timedelta, timezone

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple, Optional
 
 from flowctl.sdk.durations import short_text, to_ms
-from flowctl.sdk.errors import DefinitionError, GiveUp, Unstorable
-from flowctl.sdk.jsontext import shown
+from flowctl.sdk.errors import DefinitionError, GiveUp, Unstorable, shown
 
 NAME_LIMIT = 200
 COUNT_LIMIT = 1_000_000

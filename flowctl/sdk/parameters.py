@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional
 
 from flowctl.sdk.definition import Workflow
-from flowctl.sdk.errors import InputError, Unreadable, Unstorable
+from flowctl.sdk.errors import InputError, Unreadable, Unstorable, shown
 from flowctl.sdk.hints import codec_for
-from flowctl.sdk.jsontext import parse_json, shown
+from flowctl.sdk.jsontext import parse_json
 from flowctl.sdk.options import nearest
 from flowctl.sdk.schema import hint_of, parameters_schema
 from flowctl.sdk.signature import Signature

@@ -271,8 +271,8 @@ def failed_steps(error: BaseException) -> list[str]:
     seen: set[int] = set()
     at: Optional[BaseException] = error
     while at is not None and id(at) not in seen:
-        if isinstance(at, StepFailed):
-            return list(dict.fromkeys([at.step, *at.failed_keys]))
+        if issubclass(type(at), StepFailed):  # isinstance would ask the object, which may lie or raise
+            return list(dict.fromkeys([at.step, *at.failed_keys]))  # type: ignore[attr-defined]
         seen.add(id(at))
-        at = at.__cause__ or at.__context__
+        at = at.__cause__ if at.__cause__ is not None else at.__context__
     return []

@@ -10,13 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from flowctl.sdk import processes
+from flowctl.sdk.attempt import GIVE_UP_CODE as GIVE_UP_CODE
 from flowctl.sdk.capture import HeadTail
 from flowctl.sdk.errors import Interruption
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
-GIVE_UP_CODE = 78  # EX_CONFIG of sysexits.h: trying again would not help
 HOLD_S = 0.3  # how long a child in the background may keep the pipes after the command itself has ended
 GRACE_S = 3.0  # for a command that was asked to end, before it is killed: less than the engine waits for us
 POLL_S = 0.02

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from types import CoroutineType, FunctionType
+from types import FunctionType
 from typing import Any, Callable, NamedTuple, Optional
 
-from flowctl.sdk.codec import ANY, Codec, Secret
+from flowctl.sdk import masking
+from flowctl.sdk.codec import ANY, Codec, Secret, with_room
 from flowctl.sdk.errors import InputError, Unreadable, Unstorable
 from flowctl.sdk.hints import codec_for
 from flowctl.sdk.jsontext import hash_of_one_scalar, hash_of_plain, loads, text_of
@@ -65,7 +66,8 @@ def _inspected(function: Callable[..., Any]) -> Shape:
     return Shape(positional, tuple(found.get(inspect.Parameter.KEYWORD_ONLY, ())), rest, extra, defaults)
 
 
-def _withhold(_value: Any, _depth: int) -> Any:
+def _withhold(value: Any, _depth: int) -> Any:
+    masking.hide_sensitive(value)
     return SENSITIVE
 
 
@@ -134,17 +136,21 @@ class Signature:
 
     def encode(self, values: Mapping[str, Any]) -> tuple[str, bytes]:
         """Return the input as JSON text, sensitive values left out, and its hash. Raises Unstorable."""
+        return with_room(lambda: self._encode(values))
+
+    def _encode(self, values: Mapping[str, Any]) -> tuple[str, bytes]:
         plain: dict[str, Any] = {}
         codecs = self.codecs
         name = ""
         try:
             for name, value in values.items():
                 plain[name] = codecs[name].put(value, 1)
-            text = text_of(plain)
         except Unstorable as refusal:
             raise refusal.under(f".{name}").of(f"input of {self.name}") from None
-        except RecursionError:
-            raise Unstorable("is nested too deeply for this call stack", f".{name}") from None
+        try:
+            text = text_of(plain)
+        except Unstorable as refusal:
+            raise refusal.of(f"input of {self.name}") from None
         return text, hash_of_one_scalar(plain, text) or hash_of_plain(plain)
 
     def decode(self, text: str) -> dict[str, Any]:
@@ -152,7 +158,9 @@ class Signature:
 
         Raises InputError when it does not fit: the parameters changed since it was recorded.
         """
-        plain = loads(text)
+        return with_room(lambda: self._decode(loads(text)))
+
+    def _decode(self, plain: Mapping[str, Any]) -> dict[str, Any]:
         unknown = [name for name in plain if name not in self.codecs]
         missing = [name for name in self._needed() if name not in plain]
         if unknown or missing:
@@ -182,9 +190,13 @@ class Signature:
         So a body that changes its arguments changes neither the workflow's variables, which a replay would not
         repeat, nor the input of its next attempt.
         """
+        for name in self.sensitive:
+            masking.hide_sensitive(values[name])  # again: many other calls may have been prepared meanwhile
         if all(type(value) in _UNCHANGING for value in values.values()):
             return dict(values)
-        plain = loads(text)
+        return with_room(lambda: self._copies(values, loads(text)))
+
+    def _copies(self, values: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._separate(name, value, plain[name]) for name, value in values.items()}
 
     def _separate(self, name: str, value: Any, plain: Any) -> Any:
@@ -201,31 +213,6 @@ class Signature:
         if shape.extra:
             kwargs.update(values[shape.extra])
         return function(*args, **kwargs)
-
-
-def finish(result: Any, plain: bool = False) -> Any:
-    """Return what a coroutine returns, or the result itself when it is none.
-
-    A plain call inside a running event loop gets the coroutine, to await it. A body waits in a thread of its own.
-    """
-    if not isinstance(result, CoroutineType):
-        return result
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(result)
-    return result if plain else _elsewhere(result)
-
-
-def _elsewhere(coroutine: Any) -> Any:
-    import asyncio
-    from concurrent.futures import ThreadPoolExecutor
-    from contextvars import copy_context
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(copy_context().run, asyncio.run, coroutine).result()
 
 
 def _changes(unknown: list[str], missing: list[str]) -> Iterator[str]:

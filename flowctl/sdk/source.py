@@ -102,6 +102,10 @@ def _words(node: Any, top: bool = False) -> Iterator[str]:
             continue
         if top and name == "body" and isinstance(value, list) and _is_docstring(value[0]):
             value = value[1:]
+        if type(node).__name__ == "JoinedStr" and isinstance(
+            value, list
+        ):  # early 3.12 adds empty pieces to nested format specs
+            value = [item for item in value if getattr(item, "value", None) != ""]
         if value == []:
             continue
         yield f" {name}="

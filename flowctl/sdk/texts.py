@@ -6,8 +6,9 @@ import typing
 from typing import Any, Callable
 
 from flowctl.sdk.durations import to_ms
+from flowctl.sdk.errors import shown
 from flowctl.sdk.hints import abstract_members, codec_for, is_union, plain_hint
-from flowctl.sdk.jsontext import parse_json, shown
+from flowctl.sdk.jsontext import parse_json
 from flowctl.sdk.schema import fields_of_class, required_fields
 from flowctl.sdk.values import form_of
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, NamedTuple, Optional
 
-_ISO_DURATION = re.compile(
-    r"(?P<sign>[+-]?)P(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+)(?:\.(?P<f>\d{1,6}))?S)?)?",
-    re.ASCII,
+# Patterns are compiled at their first use: a program that only imports this should not pay for them.
+_ISO_DURATION = (
+    r"(?P<sign>[+-]?)P(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+)(?:\.(?P<f>\d{1,6}))?S)?)?"
 )
-_ZONED = re.compile(r"(.+)\[([^\[\]]+)\]", re.DOTALL)
 
 
 class Form(NamedTuple):
@@ -97,7 +96,7 @@ def read_timedelta(text: str) -> Any:
     """Return the timedelta that an ISO 8601 duration of days and smaller units names."""
     from datetime import timedelta
 
-    found = _ISO_DURATION.fullmatch(text)
+    found = re.fullmatch(_ISO_DURATION, text, re.ASCII)
     if found is None or text[-1] in "PT":
         raise ValueError(f"{text!r} is not an ISO 8601 duration such as PT1H30M")
     part = {name: int(digits) for name, digits in found.groupdict("0").items() if name not in ("sign", "f")}
@@ -173,8 +172,8 @@ def _zone_suffix(zone: Any) -> str:
 
 
 def _split_zone(text: str) -> tuple[str, Optional[str]]:
-    found = _ZONED.fullmatch(text)
-    return (text, None) if found is None else (found[1], found[2])
+    stamp, bracket, zone = text.partition("[")
+    return (stamp, zone[:-1]) if bracket and zone.endswith("]") else (text, None)
 
 
 def _zone(name: str) -> Any:

@@ -26,6 +26,7 @@ Messages of the executor:
 | done | key, state, retry, retry_after_ms | output or error | the body ended: state is succeeded or failed |
 | log | step, attempt, at, stream, level | text | captured output |
 | secret | name | – | asks for a secret that the executor's environment does not have |
+| mask | value, sensitive | – | hide this text in the raw output of this executor, and answer `masked`; kept in memory only |
 | ended | state, … | output or error | the workflow function ended, see below |
 
 Hashes are hex text. `step.options` leaves out what has its default; `step.source` is the hash of the step function or absent.
@@ -51,6 +52,7 @@ Messages of the engine:
 | drain | – | – | begin no further bodies |
 | suspend | – | – | unwind; the run goes on later, maybe in another executor |
 | secret | name, value | – | value is null when there is no such secret |
+| masked | – | – | answer to `mask`: what the executor's children print from now on is masked |
 
 An executor that reads end-of-file kills its own process group and exits: its engine is gone.
 """

@@ -23,12 +23,18 @@ _LOCK_POLL_SECONDS = 0.02
 def canonical(path: str | os.PathLike[str]) -> str:
     """Return the one absolute name of a database: links among its folders are resolved, a link as the file is not."""
     text = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    if "\0" in text or not _is_unicode(text):
+        raise UsageError(f"the path {text!r} of the database is not valid", "SQLite needs a name in UTF-8.")
+    folder, name = os.path.split(text)
+    return os.path.join(os.path.realpath(folder), name)
+
+
+def _is_unicode(text: str) -> bool:
     try:
         text.encode()
-        folder, name = os.path.split(text)
-        return os.path.join(os.path.realpath(folder), name)
-    except ValueError:  # not UTF-8, which SQLite needs; or a NUL
-        raise UsageError(f"the path {text!r} of the database is not valid") from None
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def disk_error(error: OSError, doing: str) -> FlowctlError:

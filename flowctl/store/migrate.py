@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from _blake2 import blake2b  # hashlib would load OpenSSL, at 4 ms
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import apsw
 
@@ -19,8 +19,7 @@ from flowctl.store.queries import read_data
 APPLICATION_ID = 0x666C6F77  # "flow"
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(NamedTuple):
     """One step from the version before to `version`. `fingerprint` is of the schema that it leaves."""
 
     version: int

@@ -27,6 +27,7 @@ id < +:before
 ORDER BY id DESC LIMIT +:limit
 
 -- name: create
+-- plan: the scans look for rows whose foreign key this one would mend; without such rows SQLite skips them.
 INSERT INTO runs (
     namespace, workflow, path, function, code, options, python, directory, env_file, queue, priority, key, tags,
     input, input_crc, input_hash, state, epoch, root_id, parent_id, parent_step, rerun_of, wake_at, created_at, changed_at
@@ -158,8 +159,8 @@ WHERE engine_id IN (SELECT value FROM json_each(:engines)) AND state = 'running'
 
 -- name: orphan
 UPDATE runs SET
-    state = :state, reason = :reason, engine_id = NULL, crashes = crashes + 1, error = :error, error_crc = :error_crc,
-    changed_at = :now, finished_at = CASE WHEN :state = 'failed' THEN max(:now, started_at) END
+    state = :state, reason = :reason, request = NULL, engine_id = NULL, crashes = crashes + 1, error = :error,
+    error_crc = :error_crc, changed_at = :now, finished_at = CASE WHEN :state = 'failed' THEN max(:now, started_at) END
 WHERE {claimed}
 
 -- name: counts

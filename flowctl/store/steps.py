@@ -94,7 +94,7 @@ class Steps:
     def interrupt(self, claim: Claim, now: int, keys: Iterable[str] | None = None) -> None:
         """Mark the bodies that are running as interrupted: all of them, or those of the given steps."""
         if not self.interrupt_bodies(claim, now, keys):
-            self._require(claim)
+            self.require(claim)
 
     def interrupt_bodies(self, claim: Claim, now: int, keys: Iterable[str] | None = None) -> int:
         """Do what `interrupt` does, and return how many there were: 0 as well when the claim is lost."""
@@ -106,13 +106,18 @@ class Steps:
     def cancel(self, claim: Claim, now: int) -> None:
         """Cancel all steps without an outcome."""
         if not self.cancel_open(claim, now):
-            self._require(claim)
+            self.require(claim)
 
     def cancel_open(self, claim: Claim, now: int) -> int:
         """Do what `cancel` does, and return how many there were: 0 as well when the claim is lost."""
         fields = {"run": claim.run_id, "epoch": claim.epoch, "now": now, "state": "cancelled"}
         self._connection.write(SQL["record_cancellations"], fields)
         return self._connection.change(SQL["cancel"], fields)
+
+    def require(self, claim: Claim) -> None:
+        """Raise ClaimLost when another engine has the run now."""
+        if self._connection.row(SQL["holds"], {"run": claim.run_id, "epoch": claim.epoch}) is None:
+            raise ClaimLost(f"run {claim.run_id} is no longer held at epoch {claim.epoch}")
 
     # -- writes for a run that no engine holds
 
@@ -164,7 +169,7 @@ class Steps:
     # -- parts
 
     def _existing(self, claim: Claim, new: NewStep) -> Step:
-        self._require(claim)
+        self.require(claim)
         found = self.get(claim.run_id, new.key)
         if found is None:
             raise ValueError(f"step {new.seq} of run {claim.run_id} is recorded under another key than {new.key}")
@@ -176,12 +181,8 @@ class Steps:
         if crashes:
             self._connection.write(SQL["advanced"], {"run": claim.run_id, "epoch": claim.epoch})
 
-    def _require(self, claim: Claim) -> None:
-        if self._connection.row(SQL["holds"], {"run": claim.run_id, "epoch": claim.epoch}) is None:
-            raise ClaimLost(f"run {claim.run_id} is no longer held at epoch {claim.epoch}")
-
     def _refuse(self, claim: Claim, key: str, why: str) -> Never:
-        self._require(claim)
+        self.require(claim)
         raise Conflict(f"step {key} of run {claim.run_id} {why}")
 
     def _step(self, row: Row) -> Step:

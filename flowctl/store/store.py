@@ -145,7 +145,8 @@ def _connect(name: str, read_only: bool, busy_timeout: int) -> Connection:
     connection = Connection(name, read_only=read_only, busy_timeout=busy_timeout)
     try:
         try:
-            version = migrate.identify(connection)
+            with connection.reading():  # version and schema of one moment, while another process may be migrating
+                version = migrate.identify(connection)
         except BaseException:
             if had_wal:
                 connection.leave_wal()

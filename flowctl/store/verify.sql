@@ -71,6 +71,7 @@ WHERE state = 'failed' AND NOT EXISTS (
     SELECT 1 FROM attempts AS a WHERE a.run_id = steps.run_id AND a.key = steps.key AND a.attempt = steps.attempt)
 
 -- name: held_by_a_running_engine
+-- plan: walks the runs that engines hold.
 SELECT runs.id, NULL, 'is running, but its engine ' || engines.id || ' has stopped' FROM engines
 JOIN runs ON runs.engine_id = engines.id WHERE engines.stopped_at IS NOT NULL
 

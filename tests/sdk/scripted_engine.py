@@ -19,7 +19,7 @@ from flowctl.sdk import processes
 from flowctl.sdk.codec import canonical_hash
 from flowctl.sdk.wire import WIRE_VERSION, FrameReader, Message, encode_frame
 
-ROOT = str(Path(__file__).resolve().parents[2])
+ROOT = os.environ.get("FLOWCTL_TEST_SDK") or str(Path(__file__).resolve().parents[2])
 TOKEN = "tokentoken"
 BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from flowctl.sdk.executor import main; main()"
 

@@ -54,8 +54,6 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
         tree.process.wait()
 
 
-
-
 def test_children_and_grandchildren_are_killed(tree: Tree) -> None:
     pids = tree.start("(note; sh -c 'sleep 60' & sleep 60) & note; sleep 60", wait_for=1)
     assert all(alive(pid) for pid in pids)

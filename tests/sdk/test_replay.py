@@ -82,7 +82,8 @@ def test_i01_another_kind_under_the_same_key_is_a_mismatch() -> None:
 
 @pytest.mark.parametrize("replay", ["pinned", "newest"])
 def test_i02_a_changed_input_is_a_mismatch(replay: str) -> None:
-    caught = pytest.raises(Mismatch, history(recorded(1, "a")).match, asked(1, "a", input_hash="bb", input="[1]"), replay)
+    with pytest.raises(Mismatch) as caught:
+        history(recorded(1, "a")).match(asked(1, "a", input_hash="bb", input="[1]"), replay)
     assert (caught.value.what, caught.value.asked) == ("input", "[1]")
 
 

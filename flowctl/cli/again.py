@@ -1,0 +1,197 @@
+"""`flowctl resume`, `retry` and `rerun`: runs go on, or start anew, and are worked on here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flowctl.cli.control import RUNS, apply_each, show_changed
+from flowctl.cli.foreground import work_here
+from flowctl.cli.group import Command
+from flowctl.cli.invocation import Invocation, pass_invocation
+from flowctl.cli.run import print_numbers
+from flowctl.cli.selecting import Filters, filter_options, selected_runs
+from flowctl.cli.targets import new_supervisor
+from flowctl.cli.words import Reasons
+from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.errors import Conflict, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from flowctl.core.model import Replay, Run, Snapshot
+    from flowctl.engine.supervisor import Supervisor
+    from flowctl.store import Store
+
+DETACH = click.option("--detach", "-d", is_flag=True, help="Only change the runs; do not work on them here.")
+SAME_CODE = click.option("--same-code", is_flag=True, help="With the code the run has, not the newest.")
+
+
+@click.command(
+    "resume",
+    cls=Command,
+    examples=["flowctl resume @last", "flowctl resume --state paused", "flowctl resume 42 --steal"],
+)
+@RUNS
+@filter_options
+@click.option("--steal", is_flag=True, help="Also from an engine that is alive but stuck: its work on the run ends.")
+@DETACH
+@pass_invocation
+def resume(invocation: Invocation, /, runs: tuple[str, ...], steal: bool, detach: bool, **given: Any) -> int:
+    """Continue paused runs, and take over runs whose engine is gone, with the code they started with.
+
+    They are worked on here until they have ended. Steps that are recorded do not run again.
+    """
+    from flowctl.engine import commands
+
+    def one(store: Store, run: Run) -> Run:
+        if steal:
+            commands.steal(store, run.id, SYSTEM_CLOCK.now())
+        else:
+            refuse_held(store, run)
+        return commands.resume(store, run.id, SYSTEM_CLOCK.now())
+
+    with invocation.writing() as store:
+        chosen = selected_runs(invocation, store, runs, Filters(**given))
+        return _go_on(invocation, store, chosen, one, detach)
+
+
+@click.command(
+    "retry",
+    cls=Command,
+    examples=["flowctl retry @failed", "flowctl retry 42 --from fetch#2", "flowctl retry 42 --accept"],
+)
+@RUNS
+@filter_options
+@SAME_CODE
+@click.option("--accept", is_flag=True, help="Reuse recorded steps although their input or source has changed.")
+@click.option("--from", "from_step", metavar="STEP", help="Run this step, and all after it, again.")
+@DETACH
+@pass_invocation
+def retry(invocation: Invocation, /, runs: tuple[str, ...], detach: bool, **given: Any) -> int:
+    """Let failed, cancelled or blocked runs go on, with the newest code of their file.
+
+    Steps that succeeded are reused where step, input and source are unchanged; the first that differs blocks the run.
+    """
+    how = _Retry(given.pop("same_code"), given.pop("accept"), given.pop("from_step"))
+    how.check()
+    supervisor = new_supervisor()
+    try:
+        with invocation.writing() as store:
+            chosen = selected_runs(invocation, store, runs, Filters(**given))
+            return _go_on(invocation, store, chosen, how.action(supervisor), detach, supervisor)
+    finally:
+        supervisor.close()
+
+
+@click.command("rerun", cls=Command, examples=["flowctl rerun @last", "flowctl rerun 42 --same-code --detach"])
+@RUNS
+@filter_options
+@SAME_CODE
+@DETACH
+@pass_invocation
+def rerun(invocation: Invocation, /, runs: tuple[str, ...], same_code: bool, detach: bool, **given: Any) -> int:
+    """Start new runs of the same workflows with the same input, with the newest code of their file."""
+    from flowctl.engine import commands
+
+    supervisor = new_supervisor()
+
+    def one(store: Store, run: Run) -> Run:
+        snapshot = None if same_code else newest_code(supervisor, run, check_input=True)
+        return store.runs.get(commands.rerun(store, run.id, SYSTEM_CLOCK.now(), snapshot))
+
+    try:
+        with invocation.writing() as store:
+            chosen = selected_runs(invocation, store, runs, Filters(**given))
+            created, code = apply_each(invocation, store, chosen, one)
+            numbers = [run.id for run in created]
+            if detach:
+                print_numbers(invocation, numbers)
+                return code
+            return work_here(invocation, store, supervisor, numbers) or code
+    finally:
+        supervisor.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Retry:
+    """How runs are retried."""
+
+    same_code: bool
+    accept: bool
+    from_step: str | None
+
+    def check(self) -> None:
+        if self.same_code and self.accept:
+            raise UsageError("--same-code and --accept exclude each other", "the same code has nothing to accept")
+
+    @property
+    def replay(self) -> Replay:
+        return "pinned" if self.same_code else "accept" if self.accept else "newest"
+
+    def action(self, supervisor: Supervisor) -> Callable[[Store, Run], Run]:
+        from flowctl.engine import commands
+
+        def one(store: Store, run: Run) -> Run:
+            if run.state not in ("failed", "cancelled", "blocked"):
+                raise Conflict(f"run {run.id} is {run.state} and cannot be retried", _instead(run))
+            if self.from_step is not None:
+                from flowctl.cli.references import find_step
+
+                find_step(store, run, self.from_step)
+            snapshot = None if self.same_code else newest_code(supervisor, run)
+            now = SYSTEM_CLOCK.now()
+            return commands.retry(store, run.id, now, replay=self.replay, snapshot=snapshot, from_step=self.from_step)
+
+        return one
+
+
+def _instead(run: Run) -> str:
+    return f"flowctl rerun {run.id}" if run.state == "succeeded" else f"flowctl resume {run.id}"
+
+
+def newest_code(supervisor: Supervisor, run: Run, *, check_input: bool = False) -> Snapshot | None:
+    """Return the code that a run's file has now; None for a shell command. Its executor is kept warm for the run."""
+    from flowctl.engine.loading import load_file
+    from flowctl.engine.supervisor import CodeTarget
+
+    if not run.path:
+        return None
+    if not os.path.isfile(run.path):
+        raise NotFound(f"the file of run {run.id} is gone: {run.path}", "go on with the code it has: --same-code")
+    loaded = load_file(supervisor, CodeTarget(run.path, run.directory, run.python, run.env_file))
+    workflow = loaded.choose(run.function)
+    if check_input:
+        loaded.bind(workflow, {}, run.input)
+    return loaded.snapshot
+
+
+def refuse_held(store: Store, run: Run) -> None:
+    """Refuse a run that an engine is working on. Raises Conflict."""
+    if run.state != "running" or run.engine_id is None or Reasons(store).gone(run.engine_id) is not None:
+        return
+    engine = store.engines.get(run.engine_id)
+    by = f" by process {engine.pid}" if engine is not None else ""
+    hint = f"flowctl logs {run.id} -f; if it is stuck: flowctl resume {run.id} --steal"
+    raise Conflict(f"run {run.id} is being worked on already{by}", hint)
+
+
+def _go_on(
+    invocation: Invocation,
+    store: Store,
+    runs: list[Run],
+    change: Callable[[Store, Run], Run],
+    detach: bool,
+    supervisor: Supervisor | None = None,
+) -> int:
+    changed, code = apply_each(invocation, store, runs, change)
+    if detach:
+        show_changed(invocation, store, changed, alone=len(runs) == 1)
+        return code
+    own = supervisor or new_supervisor()
+    try:
+        return work_here(invocation, store, own, [run.id for run in changed], exclusive=True) or code
+    finally:
+        own.close()

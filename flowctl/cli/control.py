@@ -1,0 +1,119 @@
+"""`flowctl cancel` and `flowctl pause`: what changes runs at once, or asks the engine that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flowctl.cli.completing import complete_run
+from flowctl.cli.group import Command
+from flowctl.cli.invocation import Invocation, pass_invocation
+from flowctl.cli.selecting import Filters, filter_options, selected_runs
+from flowctl.cli.words import Reasons, labelled
+from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.errors import Conflict, FlowctlError, UsageError
+
+if TYPE_CHECKING:
+    from flowctl.core.model import Run
+    from flowctl.store import Store
+
+RUNS = click.argument(
+    "runs", metavar="RUN…", nargs=-1, shell_complete=complete_run, help="Numbers, @last, @failed, NAME@last."
+)
+YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+
+
+@click.command(
+    "cancel", cls=Command, examples=["flowctl cancel 42", "flowctl cancel --workflow digest --state queued --yes"]
+)
+@RUNS
+@filter_options
+@YES
+@pass_invocation
+def cancel(invocation: Invocation, /, runs: tuple[str, ...], yes: bool, **given: Any) -> int:
+    """Cancel runs and their children, at once or by the engine that works on them.
+
+    A cancelled run can be retried.
+    """
+    from flowctl.engine import commands
+
+    def one(store: Store, run: Run) -> Run:
+        if run.state in ("succeeded", "failed"):
+            raise Conflict(f"run {run.id} has {run.state} already", f"flowctl show {run.id}")
+        return commands.cancel(store, run.id, SYSTEM_CLOCK.now())
+
+    with invocation.writing() as store:
+        chosen = selected_runs(invocation, store, runs, Filters(**given))
+        if not runs:
+            confirm(f"cancel {len(chosen)} runs", yes)
+        return change_runs(invocation, store, chosen, one)
+
+
+@click.command("pause", cls=Command, examples=["flowctl pause @last", "flowctl pause --workflow digest"])
+@RUNS
+@filter_options
+@pass_invocation
+def pause(invocation: Invocation, /, runs: tuple[str, ...], **given: Any) -> int:
+    """Pause runs: steps that run are finished, and nothing new begins until flowctl resume."""
+    from flowctl.engine import commands
+
+    with invocation.writing() as store:
+        chosen = selected_runs(invocation, store, runs, Filters(**given))
+        return change_runs(
+            invocation, store, chosen, lambda store, run: commands.pause(store, run.id, SYSTEM_CLOCK.now())
+        )
+
+
+def change_runs(invocation: Invocation, store: Store, runs: list[Run], change: Callable[[Store, Run], Run]) -> int:
+    """Change runs one by one and print how they stand. One that cannot be changed does not stop the others."""
+    changed, code = apply_each(invocation, store, runs, change)
+    show_changed(invocation, store, changed, alone=len(runs) == 1)
+    return code
+
+
+def apply_each(
+    invocation: Invocation, store: Store, runs: list[Run], change: Callable[[Store, Run], Run]
+) -> tuple[list[Run], int]:
+    """Change runs one by one; return those that were changed, and the exit code of the first that was not."""
+    changed: list[Run] = []
+    code = 0
+    for run in runs:
+        try:
+            changed.append(change(store, run))
+        except FlowctlError as error:
+            if len(runs) == 1:
+                raise
+            invocation.terminal.warn(f"flowctl: {error.message}")
+            code = code or error.exit_code
+    return changed, code
+
+
+def show_changed(invocation: Invocation, store: Store, runs: list[Run], *, alone: bool) -> None:
+    """Print how runs stand now: one object with --json when one was named, else an array."""
+    reasons = Reasons(store)
+    if invocation.json:
+        from flowctl.cli.json_shapes import dumps, run_shape
+
+        shapes = [run_shape(run, reasons.of(run)) for run in runs]
+        invocation.terminal.data_json(dumps(shapes[0] if alone else shapes))
+        return
+    for run in runs:
+        reason = reasons.of(run)
+        invocation.terminal.data(
+            f"run {run.id}  {run.workflow}  {labelled(run.state)}{f': {reason}' if reason else ''}"
+        )
+
+
+def confirm(what: str, yes: bool) -> None:
+    """Ask on a terminal whether to go on; without one, --yes is needed. Raises UsageError, Abort."""
+    if yes:
+        return
+    import sys
+
+    from flowctl.cli.terminal import is_terminal
+
+    if not is_terminal(sys.stdin):
+        raise UsageError(f"nobody can be asked whether to {what}", "say so with --yes")
+    click.confirm(f"{what}?", abort=True, err=True)

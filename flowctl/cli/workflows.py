@@ -1,0 +1,232 @@
+"""`flowctl workflows`: the registry of names that runs can be started by, and the check of a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flowctl.cli.completing import complete_target
+from flowctl.cli.group import Command, Group
+from flowctl.cli.invocation import Invocation, pass_invocation
+from flowctl.cli.run import absolute_python
+from flowctl.cli.targets import find_target, new_supervisor, working_directory
+from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.errors import NotFound, UsageError
+from flowctl.core.model import NewWorkflow, Workflow
+
+if TYPE_CHECKING:
+    from flowctl.core.lint import Finding
+    from flowctl.engine.loading import Description, LoadedFile
+    from flowctl.engine.supervisor import Supervisor
+
+_MODULE = "flowctl.cli.workflows"
+_MEMBERS = {
+    "add": (f"{_MODULE}:add", "Register the workflows of a file"),
+    "list": (f"{_MODULE}:list_", "List the registered workflows"),
+    "show": (f"{_MODULE}:show", "Show a registered workflow and its parameters"),
+    "remove": (f"{_MODULE}:remove", "Take a workflow out of the registry; its runs stay"),
+    "check": (f"{_MODULE}:check", "Import a file and look for calls that are not replay-safe"),
+}
+
+
+@click.command(
+    "workflows",
+    cls=Group,
+    members=_MEMBERS,
+    examples=["flowctl workflows add digest.py", "flowctl workflows list", "flowctl workflows check digest.py"],
+)
+def workflows() -> None:
+    """Register, list and check workflow files."""
+
+
+@click.command(
+    "add", cls=Command, examples=["flowctl workflows add digest.py", "flowctl workflows add digest.py:weekly"]
+)
+@click.argument("file", metavar="FILE.py[:FUNCTION]", help="The file, or one workflow of it.")
+@click.option("--name", metavar="NAME", help="Register it under this name, when it is one workflow.")
+@click.option("--python", metavar="PATH", help="Interpreter for the workflow's code.")
+@click.option("--replace", is_flag=True, help="Also when another file has the name.")
+@pass_invocation
+def add(invocation: Invocation, /, file: str, name: str | None, python: str | None, replace: bool) -> int:
+    """Register the workflows of a file, so that runs can be started by name.
+
+    A workflow that is registered already is brought up to date.
+    """
+    target = find_file(invocation, file)
+    chosen_python = absolute_python(python)
+    supervisor = new_supervisor()
+    try:
+        loaded = _load(supervisor, target.path, chosen_python)
+        found = [loaded.choose(target.function)] if target.function else list(_all(loaded))
+        if name is not None and len(found) > 1:
+            raise UsageError("--name is for one workflow", f"say which: {file}:{found[0].function}")
+        new = [_new(invocation, loaded, each, name, chosen_python) for each in found]
+        from flowctl.engine.registry import register
+
+        with invocation.writing(create=True) as store:
+            added = register(store, new, loaded.snapshot, SYSTEM_CLOCK.now(), replace=replace)
+    finally:
+        supervisor.close()
+    _print_workflows(invocation, added)
+    return 0
+
+
+@click.command("list", cls=Command, examples=["flowctl workflows list", "flowctl workflows list --json"])
+@pass_invocation
+def list_(invocation: Invocation, /) -> int:
+    """List the registered workflows."""
+    found: list[Workflow] = []
+    if invocation.has_database():
+        with invocation.reading() as store:
+            found = store.workflows.list(invocation.namespace)
+    _print_workflows(invocation, found)
+    return 0
+
+
+@click.command("show", cls=Command, examples=["flowctl workflows show digest", "flowctl workflows show digest --json"])
+@click.argument("name", metavar="NAME", shell_complete=complete_target, help="A registered workflow.")
+@pass_invocation
+def show(invocation: Invocation, /, name: str) -> int:
+    """Show a registered workflow: its file, its parameters and its options."""
+    from flowctl.cli.json_shapes import dumps, workflow_shape
+
+    with invocation.reading() as store:
+        known = store.workflows.list(invocation.namespace)
+    workflow = next((each for each in known if each.name == name), None)
+    if workflow is None:
+        raise _unknown(name, known)
+    if invocation.json:
+        invocation.terminal.data_json(dumps(workflow_shape(workflow)))
+    else:
+        from flowctl.cli.render import show_workflow
+
+        show_workflow(invocation.terminal, workflow)
+    return 0
+
+
+@click.command("remove", cls=Command, examples=["flowctl workflows remove digest"])
+@click.argument(
+    "names", metavar="NAME…", nargs=-1, required=True, shell_complete=complete_target, help="Registered workflows."
+)
+@click.option("--yes", "-y", is_flag=True, help="Accepted for scripts; nothing is asked, as nothing is lost.")
+@pass_invocation
+def remove(invocation: Invocation, /, names: tuple[str, ...], yes: bool) -> int:  # noqa: ARG001 — see its help
+    """Take workflows out of the registry. Their runs stay, and so do their files."""
+    from flowctl.cli.json_shapes import dumps
+    from flowctl.engine.registry import unregister
+
+    with invocation.writing() as store:
+        known = store.workflows.list(invocation.namespace)
+        for name in names:
+            if name not in [each.name for each in known]:
+                raise _unknown(name, known)
+        unregister(store, invocation.namespace, names)
+    if invocation.json:
+        invocation.terminal.data_json(dumps({"removed": list(dict.fromkeys(names))}))
+    else:
+        invocation.terminal.say(f"removed {', '.join(names)}")
+    return 0
+
+
+@click.command(
+    "check", cls=Command, examples=["flowctl workflows check digest.py", "flowctl workflows check digest.py --json"]
+)
+@click.argument("file", metavar="FILE.py", help="A workflow file.")
+@click.option("--python", metavar="PATH", help="Interpreter for the workflow's code.")
+@pass_invocation
+def check(invocation: Invocation, /, file: str, python: str | None) -> int:
+    """Import a workflow file, and look in its workflow bodies for calls that are not replay-safe.
+
+    A workflow body runs again after every wait and crash; clocks, random numbers, files, processes and the network
+    belong into steps. Exit code 1 when something is found.
+    """
+    from flowctl.core.lint import lint
+
+    target = find_file(invocation, file)
+    supervisor = new_supervisor()
+    try:
+        loaded = _load(supervisor, target.path, absolute_python(python))
+        found = list(_all(loaded))
+    finally:
+        supervisor.close()
+    findings = [finding for path, text in sorted(loaded.snapshot.files.items()) for finding in lint(text, path)]
+    _print_check(invocation, target.path, found, findings)
+    return 1 if findings else 0
+
+
+def find_file(invocation: Invocation, text: str) -> Any:
+    """Return the target that a file name means; a registered name is not one."""
+    import os
+
+    if not text.endswith(".py") and ".py:" not in text and os.sep not in text:
+        text = f".{os.sep}{text}"
+    return find_target(invocation, text)
+
+
+def _load(supervisor: Supervisor, path: str, python: str | None) -> LoadedFile:
+    from flowctl.engine.loading import load_file
+    from flowctl.engine.supervisor import CodeTarget
+
+    return load_file(supervisor, CodeTarget(path, working_directory(), python))
+
+
+def _all(loaded: LoadedFile) -> tuple[Description, ...]:
+    if not loaded.workflows:
+        raise UsageError(f"{loaded.path} defines no workflow", "put @workflow above a function")
+    return loaded.workflows
+
+
+def _new(
+    invocation: Invocation, loaded: LoadedFile, found: Description, name: str | None, python: str | None
+) -> NewWorkflow:
+    if name is not None and not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name):
+        raise UsageError(f"{name[:60]!r} is not a name", "use letters, digits, '.', '_' and '-'")
+    return NewWorkflow(
+        name=name or found.name,
+        path=loaded.path,
+        function=found.function,
+        parameters=found.parameters,
+        options=found.options,
+        doc=found.doc,
+        code=loaded.snapshot.code,
+        namespace=invocation.namespace,
+        python=python,
+    )
+
+
+def _unknown(name: str, known: list[Workflow]) -> NotFound:
+    import difflib
+
+    near = difflib.get_close_matches(name, [each.name for each in known], n=1)
+    shown = repr(name) if not name.isprintable() or not name else name
+    return NotFound(
+        f"there is no workflow {shown[:100]}", f"did you mean {near[0]}?" if near else "flowctl workflows list"
+    )
+
+
+def _print_workflows(invocation: Invocation, found: list[Workflow]) -> None:
+    if invocation.json:
+        from flowctl.cli.json_shapes import dumps, workflow_shape
+
+        invocation.terminal.data_json(dumps([workflow_shape(workflow) for workflow in found]))
+    elif found:
+        from flowctl.cli.render import show_workflows
+
+        show_workflows(invocation.terminal, found)
+    else:
+        invocation.terminal.say("no workflows yet: flowctl workflows add FILE.py")
+
+
+def _print_check(invocation: Invocation, path: str, found: list[Description], findings: list[Finding]) -> None:
+    terminal = invocation.terminal
+    if invocation.json:
+        from flowctl.cli.json_shapes import dumps, finding_shape
+
+        names = [{"workflow": each.name, "function": each.function, "parameters": each.parameters} for each in found]
+        terminal.data_json(dumps({"file": path, "workflows": names, "problems": [*map(finding_shape, findings)]}))
+        return
+    for finding in findings:
+        terminal.data(f"{finding.path}:{finding.line}: {finding.call}() in {finding.workflow}: {finding.fix}")
+    names_text = ", ".join(each.name for each in found)
+    terminal.say(f"{len(findings)} problems in {names_text}" if findings else f"{names_text}: no problems found")

@@ -1,0 +1,81 @@
+"""Named SQL: every block is used, planned and prepared once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flowctl.store
+from flowctl.store import Store
+from flowctl.store.queries import load, parse, read_data
+
+FOLDER = Path(flowctl.store.__file__).parent
+NOUNS = sorted(file.stem for file in FOLDER.glob("*.sql"))
+HOT = re.compile(r"SCAN (?!\(|CONSTANT|meta|engines|workflows|payloads|sources|snapshots)")
+BLOCKS = [(noun, name) for noun in NOUNS for name in load(noun)]
+JSON_PARAMETERS = {"tags": "{}", "keys": "[]", "failed": "[]", "engines": "[]"}
+
+
+def parameters(sql: str, number: int) -> dict[str, Any]:
+    texts = {"namespace", "name", "key", "workflow", "search", "search_json", "state", "step", "hash", "token", "code"}
+    values: dict[str, Any] = dict.fromkeys(re.findall(r":([a-z_]+)", sql), number)
+    values |= dict.fromkeys(values.keys() & texts, f"text {number}")
+    return values | {name: JSON_PARAMETERS[name] for name in values.keys() & JSON_PARAMETERS.keys()}
+
+
+def comments(noun: str, name: str) -> str:
+    """Return the comments of a block, which the loader leaves out."""
+    found = re.search(rf"^-- name: {name}$\n((?:-- .*\n)*)", read_data(f"{noun}.sql"), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize(("noun", "name"), BLOCKS)
+def test_f09_no_block_scans_a_table_that_grows_unless_its_comment_says_why(store: Store, noun: str, name: str) -> None:
+    sql = load(noun)[name]
+    plan = [row[3] for row in store.connection.rows(f"EXPLAIN QUERY PLAN {sql}", parameters(sql, 1))]
+    scans = [line for line in plan if HOT.match(line) and "VIRTUAL TABLE" not in line]
+    assert [] == scans or "-- plan: " in comments(noun, name), plan
+
+
+@pytest.mark.parametrize(("noun", "name"), [block for block in BLOCKS if block[0] != "verify"])
+def test_no_block_is_compiled_again_at_each_execution(store: Store, noun: str, name: str) -> None:
+    prepared: list[int] = []
+
+    def count(action: int, *_: object) -> int:
+        prepared.append(action)
+        return 0
+
+    sql, raw = load(noun)[name], store.connection.raw
+    raw.authorizer = count
+    for number in (1, 2, 3):
+        prepared.clear()
+        raw.execute("SAVEPOINT attempt").fetchall()
+        prepared.clear()
+        try:
+            raw.execute(sql, parameters(sql, number)).fetchall()
+        except Exception:  # noqa: BLE001 - whether the row is accepted is not the question
+            assert raw.in_transaction
+        seen = len(prepared)
+        raw.execute("ROLLBACK TO attempt").fetchall()
+        raw.execute("RELEASE attempt").fetchall()
+    assert 0 == seen
+
+
+@pytest.mark.parametrize(("noun", "name"), BLOCKS)
+def test_every_block_is_used(noun: str, name: str) -> None:
+    source = (FOLDER / f"{noun}.py").read_text()
+    assert re.search(rf'"{name}"', source) or (noun == "store" and f"count_{name[6:]}" == name)
+
+
+@pytest.mark.parametrize(("noun", "name"), BLOCKS)
+def test_parameters_are_named_and_never_positional(noun: str, name: str) -> None:
+    assert "?" not in load(noun)[name]
+
+
+def test_a_part_stands_in_for_its_text() -> None:
+    text = "-- part: guard\nepoch = :epoch\n\n-- name: one\n-- said to the reader\nSELECT 1 WHERE {guard}\n"
+    assert {"one": "SELECT 1 WHERE epoch = :epoch"} == parse(text)
