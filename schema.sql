@@ -70,6 +70,7 @@ CREATE TABLE runs (
     path         TEXT NOT NULL,             -- file to load the newest code from; '' for a shell command
     function     TEXT NOT NULL,
     code         TEXT NOT NULL REFERENCES snapshots (code),
+    earlier_code TEXT REFERENCES snapshots (code),  -- what a retry tries other code for; it counts again if that does not fit
     replay       TEXT NOT NULL DEFAULT 'pinned' CHECK (replay IN ('pinned', 'newest', 'accept')),
     options      TEXT NOT NULL CHECK (json_valid(options)),  -- what the workflow and the command line asked: timeout_ms, attempts, …
     python       TEXT,

@@ -1,6 +1,6 @@
 """Durable workflows in plain Python: what a workflow file imports.
 
-The names are imported when they are first asked for: flowctl's own commands live below this package, and most need none.
+The names are imported when they are first asked for: flowctl itself lives below this package and needs few of them.
 """
 
 from typing import TYPE_CHECKING

@@ -17,13 +17,14 @@ import click
 import pytest
 
 from flowctl.cli.main import cli
+from flowctl.core.config import load_config
 from tests.conftest import FLOWCTL, ROOT
 
 PAGES = sorted([ROOT / "README.md", *(path for path in (ROOT / "docs").rglob("*.md") if path.name != "cli.md")])
 OTHER_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "docs" / "cli.md"]
 
 # ```sh runs in a shell, ```python title="x.py" is written to x.py, other ```python is executed.
-# A block with `not-tested` after the language installs something, or is a part of a whole.
+# ```toml is read as config.toml. A block with `not-tested` after the language installs something.
 FENCE = re.compile(r"(?ms)^```(\w+)([^\n]*)\n(.*?)^```$")
 
 
@@ -77,6 +78,10 @@ def test_every_code_block_runs(page, workshop):
             run([sys.executable, "-c", block.text], workshop, where)
         elif block.language == "sh":
             run(["bash", "-e", "-o", "pipefail", "-c", block.text], workshop, where)
+        elif block.language == "toml":
+            (workshop / "flowctl").mkdir(exist_ok=True)
+            (workshop / "flowctl" / "config.toml").write_text(block.text)
+            assert load_config({"XDG_CONFIG_HOME": str(workshop)}), where
         else:
             assert block.language in ("text", "mermaid"), f"{where}: nothing runs a block of {block.language}"
 
@@ -126,6 +131,12 @@ def test_every_link_inside_the_project_leads_somewhere(page):
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
         assert "://" in target or (page.parent / target).exists(), f"{name_of(page)}: {target}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=name_of)
+def test_every_file_that_a_page_names_exists(page):
+    named = re.findall(r"`((?:flowctl|tests|docs|examples|\.ci)/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    assert [] == [name for name in named if "NNNN" not in name and not (ROOT / name).exists()]
 
 
 def test_the_pages_keep_their_size():

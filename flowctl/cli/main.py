@@ -34,6 +34,7 @@ _HELP = """Run workflows on this machine, durably: every step is recorded, and a
 
 RUN is a number, @last, @failed, or NAME@last. Everything is kept in one SQLite file.
 """
+_COMPLETE = "_FLOWCTL_COMPLETE"  # set by the completion scripts
 _INTERNAL_HINT = "run it again with --debug, and report what it shows"
 
 
@@ -67,7 +68,17 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    code = cli.main(args=words, prog_name="flowctl", complete_var="_FLOWCTL_COMPLETE", standalone_mode=False)
+    instruction = os.environ.get(_COMPLETE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "flowctl", _COMPLETE, instruction)
+    try:
+        # Not cli.main(): that turns a broken pipe into exit code 1. A copy: the parser takes words out of its list.
+        with cli.make_context("flowctl", list(words)) as context:
+            code = cli.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     return code if isinstance(code, int) else 0
 
 

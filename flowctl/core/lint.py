@@ -11,6 +11,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flowctl import __all__ as PUBLIC_NAMES
 from flowctl.core.errors import UsageError
 from flowctl.core.lint_rules import FIXES, call_problem, is_path_type
 
@@ -179,8 +180,14 @@ def _imports(nodes: list[ast.AST] | list[ast.stmt]) -> dict[str, str]:
                         name.name if name.asname else name.name.split(".")[0]
                     )
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found |= {name.asname or name.name: f"{node.module}.{name.name}" for name in node.names}
+                for name in _imported_names(node):
+                    found[name.asname or name.name] = f"{node.module}.{name.name}"
     return found
+
+
+def _imported_names(node: ast.ImportFrom) -> list[ast.alias]:
+    everything = node.module == "flowctl" and node.names[0].name == "*"
+    return [ast.alias(name) for name in PUBLIC_NAMES] if everything else node.names
 
 
 def _root(node: ast.expr) -> ast.expr:

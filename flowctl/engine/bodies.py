@@ -32,7 +32,10 @@ def begin_body(session: Session, step: Step, operation: Operation) -> None:
 def start_attempt(session: Session, operation: Operation) -> None:
     """Begin another attempt of a step whose body ran before."""
     now = session.engine.now
-    attempt = session.store.steps.start_attempt(session.claim, operation.key, now)
+    try:
+        attempt = session.store.steps.start_attempt(session.claim, operation.key, now)
+    except Conflict:  # it was started by a commit whose answer was lost
+        attempt = operation.attempt + 1
     _run_body(session, operation._replace(attempt=attempt, started_at=now, wake_at=None))
 
 
@@ -73,7 +76,7 @@ def fail(session: Session, operation: Operation, error: str) -> None:
 
 
 def _recorded(session: Session, record: Callable[[], None]) -> None:
-    """Record an outcome, or accept the one that stands: a commit whose answer was lost did happen."""
+    """Record how a body ended, or accept what stands: a commit whose answer was lost did happen."""
     with suppress(Conflict):
         record()
 
@@ -97,7 +100,8 @@ def failed_attempt(
     if delay is None:
         fail(session, operation, error)
         return
-    session.store.steps.fail_attempt(session.claim, operation.key, error, now + delay, now)
-    waiting = operation._replace(phase="backoff", failures=failures, wake_at=now + delay, deadline=inf)
+    wake_at = now + delay
+    _recorded(session, lambda: session.store.steps.fail_attempt(session.claim, operation.key, error, wake_at, now))
+    waiting = operation._replace(phase="backoff", failures=failures, wake_at=wake_at, deadline=inf)
     session.operations[operation.key] = waiting
     session.tell(waiting, "running", error)

@@ -74,6 +74,7 @@ def _mismatch(session: Session, message: Message) -> None:
             reason = f"{place} was recorded with input {was}, code now gives {asked}"
         case _:
             reason = f'step {fields["seq"]} was "{fields["expected"]}", code now asks "{fields["key"]}"'
+    session.store.runs.take_back_code(session.claim, session.engine.now)
     block(session, reason)
 
 

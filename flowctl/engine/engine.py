@@ -72,6 +72,7 @@ class Engine:
         self._look = True  # whether there may be something to claim
         self._stop: Literal[0, 1, 2] = 0
         self._stopping = 0
+        self._unsure = False  # whether the last commit failed, as far as this process was told
         self._id = 0
         self._check_at = 0.0
 
@@ -169,8 +170,11 @@ class Engine:
             with self.store.transaction():
                 self._apply(events, due, look, stop)
         except (Busy, DiskTrouble):
+            if self._stop == 2:  # at once, whatever it leaves behind
+                raise
             self._take_back(events, saved)
             return
+        self._unsure = False
         self._stopping = stop or self._stopping
         self._inbox.clear()
         for change in self.changes if failpoint.ARMED else ():
@@ -217,12 +221,12 @@ class Engine:
         try:
             action(*arguments)
         except ClaimLost:
-            self.changes.append(
-                RunChanged(
-                    session.run.id, session.run.workflow, "fenced", "another engine took it", session.run.parent_id
-                )
-            )
-            self._lost.add(session.run.id)
+            stands = self.store.runs.get(session.run.id)
+            if self._unsure and stands.epoch == session.claim.epoch:  # the commit whose answer was lost did happen
+                self.run_changed(stands, stands.state, stands.reason)
+            else:
+                self.run_changed(session.run, "fenced", "another engine took it")
+                self._lost.add(session.run.id)
             closing.let_go(session, keep=False)
 
     def _stop_session(self, session: Session) -> None:
@@ -240,29 +244,39 @@ class Engine:
             elif session is not None:
                 self._guarded(session, session.drain, "pause", inf)
         for session in self._sessions.values():
-            self._guarded(session, self.store.steps.require, session.claim)
-            self._guarded(session, waits.check_children, session)
+            if session.phase != "over":
+                self._guarded(session, self._check_session, session)
+
+    def _check_session(self, session: Session) -> None:
+        self.store.steps.require(session.claim)
+        waits.check_children(session)
 
     def _claim(self) -> None:
         free = self._capacity - len(self._sessions)
         self._look = False
+        for held in self.store.runs.orphans([self._id]) if self._unsure else ():
+            if held.id not in self._sessions:  # the claim whose answer was lost did happen
+                self._begin_session(held)
         if free <= 0 or self._root is None:
             return
         for run_id in self.store.runs.claimable(self.now, root_id=self._root, limit=free):
             run = None if run_id in self._lost else self.store.runs.claim(run_id, self._id, self.now)
             if run is None:
                 continue
-            self._claimed.add(run.id)
-            session = Session(self, run)
-            self._sessions[run.id] = session
-            self.run_changed(run, "running", None)
-            self.after(partial(self.replace, session, None))
+            self._begin_session(run)
+
+    def _begin_session(self, run: Run) -> None:
+        self._claimed.add(run.id)
+        session = Session(self, run)
+        self._sessions[run.id] = session
+        self.run_changed(run, "running", None)
+        self.after(partial(self.replace, session, None))
 
     def _take_back(self, events: list[Event], saved: dict[Session, tuple[object, ...]]) -> None:
         self._inbox = events
         self._after.clear()
         self.changes.clear()
-        self._look = True
+        self._look = self._unsure = True
         for run_id, session in list(self._sessions.items()):
             if session in saved:
                 session.restore(saved[session])

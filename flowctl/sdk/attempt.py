@@ -55,8 +55,12 @@ def recorded_text(text: str, what: str, limit: int) -> str:
 
 def error_text(error: BaseException) -> str:
     """Return the JSON text of an exception's record, without secrets."""
-    record = {name: masking.mask(text) for name, text in error_record(error).items()}
-    return json.dumps(record, ensure_ascii=False)
+    return record_text(error_record(error))
+
+
+def record_text(record: dict[str, str]) -> str:
+    """Return the JSON text of an error record, without secrets."""
+    return json.dumps({name: masking.mask(text) for name, text in record.items()}, ensure_ascii=False)
 
 
 def _failed(error: BaseException, bound: BoundCall[Any]) -> Ended:

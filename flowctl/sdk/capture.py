@@ -122,7 +122,7 @@ class Sink:
         self._last = ""
         self._lock = RLock()  # a signal handler that prints may interrupt a print
         self.closed = False
-        self._waits = False
+        self.waits = False
 
     def write(self, stream: str, text: str) -> None:
         """Add text that was written to `stdout` or `stderr`."""
@@ -131,8 +131,8 @@ class Sink:
             entry.add(entry.limit.feed(entry.mask.feed(text)))
             if entry.size > PIECE_CHARACTERS:
                 self._pass_on(stream, entry, partial=False)
-            elif not self._waits:
-                self._waits = True
+            elif not self.waits:
+                self.waits = True
                 _open.add(self)
                 _on_waiting()
 
@@ -147,7 +147,7 @@ class Sink:
     def flush(self, *, partial: bool = False) -> None:
         """Pass on the whole lines that wait, with `partial` unfinished ones too."""
         with self._lock:
-            self._waits = False
+            self.waits = False
             _open.discard(self)
             for stream, entry in self._streams.items():
                 self._pass_on(stream, entry, partial=partial)

@@ -215,7 +215,10 @@ class Step(_Callable[P, R]):
 
     def with_options(self, **options: Any) -> Step[P, R]:
         """Return the same step with other options, for one call or for many."""
-        return Step(self.function, {**self._given, **options})
+        other: Step[P, R] = Step(self.function, {**self._given, **options})
+        if other._sensitive == self._sensitive:  # what is compiled fits as it is: with_options in a loop stays cheap
+            other._compiled, other._source = self.signature.named(other.name), self._source
+        return other
 
     @property
     def source_hash(self) -> Optional[str]:
@@ -282,7 +285,9 @@ def _handler(subject: str, handler: Any) -> Optional[dict[str, str]]:
         return None
     if not isinstance(handler, Workflow):
         raise DefinitionError(f"{subject}: on_failure: give another @workflow function")
-    parameters = handler.signature.shape.names()
+    from flowctl.sdk.signature import shape_of
+
+    parameters = shape_of(handler.function).names()
     if len(parameters) != 1:
         count = len(parameters)
         raise DefinitionError(f"{subject}: on_failure: {handler.name} has {count} parameters, and it gets exactly one")

@@ -90,6 +90,7 @@ class _Gather:
 
     def run(self) -> list[_Outcome]:
         """Run every branch to its end and return the outcomes in order."""
+        self._runtime.flush_output()
         try:
             self._channel.send(*self._begin())
             while self._left:

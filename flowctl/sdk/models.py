@@ -108,8 +108,8 @@ def _make(kind: Any, fields: list[Field], values: dict[str, Any]) -> Any:
     given = {field.parameter: values[field.name] for field in fields if field.parameter and field.name in values}
     try:
         made = kind(**given)
-    except (TypeError, ValueError) as error:
-        raise Unreadable(f"cannot become a {kind.__qualname__}: {error}") from None
+    except Exception as error:  # noqa: BLE001  # the author's own code runs here
+        raise Unreadable(f"cannot become a {kind.__qualname__}: {_first_line(error)}") from None
     restore = hasattr(kind, "__post_init__") or hasattr(kind, "__attrs_post_init__") or len(given) < len(values)
     if restore:  # what the constructor computes or changes was recorded after it did so
         for name, value in values.items():
@@ -195,7 +195,7 @@ def _library_codec(kind: type, dump: Callable[[Any], Any], load: Callable[[Any],
             return misfit(value, depth)
         try:
             form = dump(value)
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001  # the author's own code runs here
             raise Unstorable(f"is a {kind.__qualname__} that cannot be written: {_first_line(error)}") from None
         return encode_any(form, depth)
 
@@ -207,7 +207,7 @@ def _library_codec(kind: type, dump: Callable[[Any], Any], load: Callable[[Any],
             return None
         try:
             return load(form)
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001  # the author's own code runs here
             raise Unreadable(f"cannot become a {kind.__qualname__}: {_first_line(error)}") from None
 
     return Codec(put, get, _OBJECT, (kind,), _tag(kind))

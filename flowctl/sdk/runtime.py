@@ -101,6 +101,7 @@ class Runtime:
 
     def perform(self, operation: Operation) -> Any:
         """Do one operation and return its outcome, or raise StepFailed."""
+        self.flush_output()
         if operation.answer is not None:
             return self.outcome(operation, *operation.answer)
         if operation.unasked:
@@ -151,6 +152,11 @@ class Runtime:
     def info(self, key: str, attempt: int) -> StepInfo:
         """Return what a body may know about itself."""
         return StepInfo(key, attempt, f"{self.facts.file_id}-{self.facts.run}-{key}")
+
+    def flush_output(self) -> None:
+        """Post what the workflow function has printed, so that it comes before what follows."""
+        if self.run_sink.waits:
+            self.run_sink.flush(partial=True)
 
     def emit(self, fields: dict[str, Any], text: str) -> None:
         """Post captured text."""

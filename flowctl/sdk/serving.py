@@ -7,7 +7,7 @@ import sys
 from typing import Any, Callable, Optional
 
 from flowctl.sdk import capture, capture_logging, codec, context, masking, operations, runtime, state
-from flowctl.sdk.attempt import TooLarge, error_text, recorded_text
+from flowctl.sdk.attempt import TooLarge, error_text, record_text, recorded_text
 from flowctl.sdk.channel import Channel, Flusher
 from flowctl.sdk.definition import Workflow
 from flowctl.sdk.errors import Cancelled, InputError, Mismatch, Suspended, Unstorable
@@ -70,7 +70,7 @@ class Executor:
             loaded = load(path, self._pinned if message.fields.get("pinned") else None)
         except LoadFailed as failure:
             fields = {"file": failure.file, "line": failure.line}
-            self._channel.send(Message("load_failed", fields, json.dumps(failure.error, ensure_ascii=False)))
+            self._channel.send(Message("load_failed", fields, record_text(failure.error)))
             return
         finally:
             sink.close()

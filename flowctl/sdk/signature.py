@@ -85,6 +85,12 @@ class Signature:
         self.output = codec_for(self.hints.get("return", Any))
         self.codecs = {name: self._codec(name) for name in self.shape.names()}
 
+    def named(self, name: str) -> Signature:
+        """Return the same parameters for messages with another name."""
+        other = object.__new__(Signature)
+        other.__dict__.update(self.__dict__, name=name)
+        return other
+
     def _codec(self, name: str) -> Codec:
         if name in self.sensitive:
             return _WITHHELD

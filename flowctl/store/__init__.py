@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from flowctl.store.snapshots import code_of
 from flowctl.store.store import Store
 
-__all__ = ["Store", "code_of"]
+__all__ = ["Store"]

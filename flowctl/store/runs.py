@@ -144,9 +144,9 @@ class Runs:
         self._spill(stored_output, output)
         self._spill(stored_error, error)
 
-    def adopt_code(self, claim: Claim, code: str, now: int) -> None:  # noqa: ARG002 - every write takes now
-        """Let a run go on with other code, which a retry loaded."""
-        self._guarded("adopt_code", claim, {"code": code})
+    def take_back_code(self, claim: Claim, now: int) -> None:  # noqa: ARG002 - every write takes now
+        """Give a run the code again that it had before its retry: the newer one does not fit what is recorded."""
+        self._guarded("take_back_code", claim, {})
 
     def orphans(self, engine_ids: list[int] | tuple[int, ...]) -> list[Run]:
         """Return the runs that these engines hold."""

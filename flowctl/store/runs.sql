@@ -114,8 +114,8 @@ UPDATE runs SET
     finished_at = max(:now, started_at)
 WHERE {claimed}
 
--- name: adopt_code
-UPDATE runs SET code = :code WHERE {claimed}
+-- name: take_back_code
+UPDATE runs SET code = coalesce(earlier_code, code), earlier_code = NULL WHERE {claimed}
 
 -- name: wake
 UPDATE runs SET state = 'queued', wake_at = NULL, reason = NULL, changed_at = :now
@@ -148,7 +148,8 @@ WHERE parent_id = :run AND detached_at IS NULL AND state IN ('succeeded', 'faile
 
 -- name: retry
 UPDATE runs SET
-    state = 'queued', attempt = attempt + 1, replay = :replay, code = coalesce(:code, code), reason = NULL, request = NULL,
+    state = 'queued', attempt = attempt + 1, replay = :replay, code = coalesce(:code, code),
+    earlier_code = CASE WHEN :code IS NOT NULL THEN code END, reason = NULL, request = NULL,
     output = NULL, output_crc = NULL, error = NULL, error_crc = NULL, failed_steps = '[]', crashes = 0, wake_at = :wake_at,
     finished_at = NULL, changed_at = :now
 WHERE id = :run AND state IN ('failed', 'cancelled', 'blocked')

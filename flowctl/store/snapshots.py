@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 from flowctl.core.errors import Damaged, NotFound
 from flowctl.core.model import Snapshot
@@ -12,12 +11,6 @@ from flowctl.store.payloads import sha256
 from flowctl.store.queries import load
 
 SQL = load("snapshots")
-
-
-def code_of(path: str, files: Mapping[str, str]) -> str:
-    """Return the hash that names a snapshot: of the workflow file's path, and every file's path and text."""
-    pairs = [[name, sha256(files[name].encode())] for name in sorted(files)]
-    return sha256(json.dumps([path, pairs], ensure_ascii=True, separators=(",", ":")).encode())
 
 
 class Snapshots:

@@ -110,6 +110,11 @@ def until(condition: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
+def let_notice() -> None:
+    """Give an engine the time to notice a signal: it looks at least five times a second."""
+    time.sleep(0.4)
+
+
 def ledger(folder: Path) -> list[str]:
     """Return what the bodies of GATED have noted."""
     path = folder / "ledger"

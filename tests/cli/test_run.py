@@ -172,7 +172,7 @@ def test_n07_parameters_do_not_travel_in_argv(background, gated, tmp_path) -> No
     (tmp_path / "in.json").write_text('{"word": "canary-4711"}')
     process = background("run", gated, "--input", "@in.json")
     until(lambda: "gate" in ledger(tmp_path))
-    lines = [open(f"/proc/{pid}/cmdline", "rb").read() for pid in family(process.pid)]
+    lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in family(process.pid)]
     assert len(lines) >= 2
     assert not [line for line in lines if b"canary-4711" in line]
     (tmp_path / "open").touch()
@@ -180,7 +180,7 @@ def test_n07_parameters_do_not_travel_in_argv(background, gated, tmp_path) -> No
 
 
 def family(pid: int) -> list[int]:
-    children = open(f"/proc/{pid}/task/{pid}/children").read().split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(each for child in children for each in family(int(child)))]
 
 

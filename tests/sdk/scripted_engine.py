@@ -82,6 +82,8 @@ class ScriptedEngine:
             if message.kind == "secret":
                 name = message.fields["name"]
                 self.send(Message("secret", {"name": name, "value": self.secrets.get(name)}))
+            elif message.kind == "mask":
+                self.send(Message("masked", {}))
             elif message.kind != "log":
                 return message
 

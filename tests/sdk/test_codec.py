@@ -263,10 +263,10 @@ def test_k01_a_type_that_comes_back_only_by_hint_says_so() -> None:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("hint", [Any, float, Union[float, str], list[float], dict[str, float | None]])
+@pytest.mark.parametrize("hint", [Any, float, Union[float, str], list[float], dict[str, Optional[float]]])
 def test_k03_nan_is_refused_with_its_path(number: float, hint: Any) -> None:
     value, path = {list[float]: ([number], r"\[0\]")}.get(hint, (number, ""))
-    if hint == dict[str, float | None]:
+    if hint == dict[str, Optional[float]]:
         value, path = {"x": number}, r"\.x"
     with pytest.raises(Unstorable, match=rf"^\${path} is -?(nan|inf), and NaN and Infinity cannot be recorded"):
         encode(value, hint)
@@ -419,7 +419,7 @@ def test_a_tag_that_means_nothing_here_is_refused(text: str) -> None:
         ('"x"', decimal.Decimal),
         ('"NaN"', decimal.Decimal),
         ('"P"', dt.timedelta),
-        ('"=="', bytes),
+        ('"a"', bytes),
         ('"2026-01-01T00:00:00[Mars/Olympus]"', dt.datetime),
         ('"2026-01-01T00:00:00[../../etc/passwd]"', dt.datetime),
     ],

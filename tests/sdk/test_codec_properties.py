@@ -20,7 +20,7 @@ from flowctl.sdk.values import read_timedelta, write_timedelta
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | st.integers() | FLOATS | TEXT
-ZONES = st.none() | st.timezones(no_cache=True) | st.just(dt.timezone.utc)
+ZONES = st.none() | st.timezones() | st.just(dt.timezone.utc)
 KEYS = TEXT | st.sampled_from(["$tuple", "$object", "$value", "$secret", "$datetime", "$payload", "$"])
 PLAIN = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=20)
 ATOMS: Any = (
@@ -89,6 +89,8 @@ def same(one: Any, other: Any) -> bool:
         return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dt.datetime):
+        return one == other and one.utcoffset() == other.utcoffset() and str(one.tzinfo) == str(other.tzinfo)
     return bool(one == other)
 
 

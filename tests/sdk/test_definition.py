@@ -250,6 +250,10 @@ def test_with_options_changes_a_copy() -> None:
     assert ("other", {"backoff_ms": 2000, "timeout_ms": 30_000}) == (other.name, other.wire_options)
     assert ("summary", 3) == (summarise.name, summarise.options.retries)
     assert "x" == other([Page("x")])
+    with pytest.raises(Unstorable, match=r"^input of other: "):
+        other.bind([object()]).encode_input()  # type: ignore[list-item]
+    hidden = summarise.with_options(sensitive="pages")
+    assert '{"pages":{"$sensitive":true}}' == hidden.bind([Page("x")]).encode_input()[0]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A workflow's description, and what a person gives for its parameters."""
 
-# ruff: noqa: UP007, UP017, UP045  # these hints are evaluated, and Python 3.9 has no X | Y
+# ruff: noqa: UP007, UP045  # these hints are evaluated, and Python 3.9 has no X | Y
 
 from __future__ import annotations
 

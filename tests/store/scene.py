@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from flowctl.core.model import Claim, NewRun, NewStep, Run, Snapshot, Step
-from flowctl.store import Store, code_of
+from flowctl.core.model import Claim, NewRun, NewStep, Run, Snapshot, Step, code_of
+from flowctl.store import Store
 
 SOURCE = {"/work/digest.py": "def digest(): ...\n"}
 SNAPSHOT = Snapshot(code_of("/work/digest.py", SOURCE), "/work/digest.py", SOURCE)
@@ -48,6 +48,13 @@ class Scene:
         with self.store.transaction():
             token = f"token-{self.store.connection.value('SELECT count(*) FROM engines')}"
             return self.store.engines.start(token, "foreground", os.getpid(), "boot", self.now)
+
+    @property
+    def engine_id(self) -> int:
+        """Return an engine, the first one if there is any."""
+        with self.store.reading():
+            found = self.store.engines.running()
+        return found[0].id if found else 1
 
     def claim(self, run_id: int) -> Claim:
         engine = self.engine()

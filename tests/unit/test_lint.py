@@ -119,6 +119,11 @@ def w():
     assert [] == lint(source, "w.py")
 
 
+def test_a_file_that_imports_everything_of_flowctl_is_read_like_any_other() -> None:
+    source = "import time\nfrom flowctl import *\n@workflow\ndef w():\n    return now(), random(), time.time()\n"
+    assert ["time.time"] == [found.call for found in lint(source, "w.py")]
+
+
 def test_imports_inside_the_body_count() -> None:
     [found] = findings("import random as r\nreturn r.random()")
     assert "random.random" == found.call

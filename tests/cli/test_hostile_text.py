@@ -1,0 +1,135 @@
+"""N11, N12: whatever a run says, it cannot command the terminal that shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+HOSTILE = (
+    "\x1b]52;c;aGk=\x07\x1b]0;owned\x07\x1b[2J\x9b2J\x9d8;;x\x9c\x90q\u202egnp.exe\u2066\0\rgone"
+    "[/foo][link=x]y[@click=app.quit]z\x7f"
+)
+
+WORKFLOW = f"""
+from flowctl import gather, step, workflow
+import logging, sys
+
+H = {HOSTILE!r}
+
+@step(name="step " + H)
+def shout(text: str) -> str:
+    print("printed " + H)
+    print("complained " + H, file=sys.stderr)
+    logging.getLogger("x").warning("logged " + H)
+    return text
+
+@step(retries=1, backoff="1ms", name="bad " + H)
+def bad() -> None:
+    raise ValueError("raised " + H)
+
+@workflow(name="flow " + H, tags={{"tag " + H: "value " + H}})
+def hostile(text: str = H) -> str:
+    \"\"\"Doc {HOSTILE.encode("unicode_escape").decode()}\"\"\"
+    shout(text)
+    try:
+        bad()
+    except Exception:
+        pass
+    return "returned " + H
+
+@workflow
+def fails(text: str = H) -> str:
+    raise RuntimeError("failed " + H)
+"""
+
+# What a terminal obeys. Escape sequences of our own are taken away first, by exact form.
+OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\x1b\[\?[0-9]+[lh]")
+VISIBLE = r"\x1b]52;c;aGk=\x07"
+LITERAL = "[/foo][link=x]y[@click=app.quit]z"
+
+COMMANDS = [
+    ["ls"], ["show", "1"], ["show", "2"], ["show", "1", "1"], ["show", "1", "2"], ["logs", "1"], ["wait", "1"],
+    ["workflows", "list"], ["workflows", "check", "hostile.py"], ["ls", "--color", "always"],
+    ["show", "1", "--all", "--color", "always"], ["cancel", "2"], ["resume", "1"],
+]  # fmt: skip
+
+
+@pytest.fixture
+def hostile(flowctl, tmp_path):
+    (tmp_path / "hostile.py").write_text(WORKFLOW)
+    said = [flowctl("run", "hostile.py:hostile"), flowctl("run", "hostile.py:fails", code=1)]
+    flowctl("workflows", "add", "hostile.py")
+    return said
+
+
+def assert_harmless(text: str) -> None:
+    bad = OBEYED.findall(OURS.sub("", text))
+    assert [] == bad, repr(text)
+
+
+def test_n11_n12_progress_is_harmless(hostile) -> None:
+    for said in hostile:
+        assert_harmless(said.stdout)
+        assert_harmless(said.stderr)
+        assert VISIBLE in said.stderr
+        assert LITERAL in said.stderr
+    assert f"returned {HOSTILE}" == hostile[0].json
+
+
+def test_n11_n12_every_command_is_harmless(hostile, flowctl) -> None:
+    for command in COMMANDS:
+        said = flowctl(*command, code=None)
+        assert_harmless(said.stdout)
+        assert_harmless(said.stderr)
+        assert LITERAL in said.stdout + said.stderr or command[0] in ("workflows", "cancel"), command
+
+
+def test_n11_json_has_the_very_text_and_no_character_that_is_obeyed(hostile, flowctl) -> None:
+    for command in (["show", "1"], ["ls"], ["workflows", "list"], ["show", "1", "1"]):
+        said = flowctl(*command, "--json")
+        assert_harmless(said.stdout)
+        assert (
+            f"flow {HOSTILE}" in json.dumps(said.json, ensure_ascii=False)
+            or "show" in command
+            or json.loads(said.stdout)
+        )
+    run = flowctl("show", "1", "--json").json
+    assert (f"flow {HOSTILE}", f"returned {HOSTILE}", HOSTILE) == (run["workflow"], run["output"], run["input"]["text"])
+    assert {f"tag {HOSTILE}": f"value {HOSTILE}"} == run["tags"]
+    assert [f"step {HOSTILE}", f"bad {HOSTILE}"] == [step["key"] for step in run["steps"]]
+    assert f"raised {HOSTILE}" == run["steps"][1]["error"]["message"]
+    for line in flowctl("logs", "1", "--json").stdout.splitlines():
+        assert_harmless(line)
+        assert json.loads(line)["step"] == f"step {HOSTILE}"
+
+
+def test_n11_n12_a_terminal_is_not_commanded(hostile, on_terminal) -> None:
+    for command in (["ls"], ["show", "1"], ["show", "2"], ["show", "1", "2"], ["logs", "1"], ["show", "1", "--json"]):
+        with on_terminal(*command, size=(40, 200)) as screen:
+            assert_harmless(screen.read_to_end().replace("\r\n", "\n"))
+
+
+def test_n11_n12_the_live_tree_is_harmless(hostile, on_terminal) -> None:
+    for target in ("hostile.py:hostile", "hostile.py:fails"):
+        with on_terminal("run", target, size=(40, 200)) as screen:
+            text = screen.read_to_end().replace("\r\n", "\n").replace("\r", "")
+        assert_harmless(text)
+        assert VISIBLE in OURS.sub("", text)
+
+
+def test_n11_messages_about_what_a_person_typed_are_harmless(flowctl) -> None:
+    for words in (
+        ["show", "\x1b[2J"],
+        ["run", "\x1b[2J"],
+        ["\x1b[2J"],
+        ["run", "x.py", "\x1b[2J"],
+        ["ls", "--tag", "\x1b"],
+    ):
+        said = flowctl(*words, code=None)
+        assert_harmless(said.stderr)
+        said = flowctl("--json", *words, code=None)
+        assert_harmless(said.stdout)
+        assert said.json["error"]["code"] == said.code

@@ -1,0 +1,371 @@
+"""A: the engine dies. Nothing that was recorded is lost or done twice, and nothing of it lives on."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowctl.core.model import FINAL_STATES
+from flowctl.core.policy import CRASH_LIMIT
+from tests.faults.conftest import Bench, alive
+from tests.faults.seen import CHAIN, CUT, DONE, LEDGER, ONCE, WAITING, attempts_of, stopped
+
+POINTS: dict[str, tuple[str, list[str], dict[str, int], dict[str, list[str]] | None]] = {
+    "p0_run_committed": ("run-created", [], ONCE, DONE),
+    "p1_claimed": ("run-running", [], ONCE, DONE),
+    "p2_step_started": ("step-running", [], ONCE, DONE | {"one": CUT}),
+    "p5_result_read": ("result-read@2", [], ONCE | {"one": 2}, DONE | {"one": CUT}),
+    "p6_recorded": ("step-succeeded", ["dawdle=0.05"], ONCE, DONE),
+    "p6_recorded_with_the_next": ("step-succeeded", [], ONCE, None),
+    "p7_last_recorded": ("step-succeeded@3", ["dawdle=0.05"], ONCE, DONE),
+    "p9_asleep": ("run-sleeping", ["nap=0.7"], ONCE, DONE | {"sleep": ["succeeded"]}),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a01_killed_at_any_point_a_run_is_finished_by_another_engine(point: str, bench: Bench) -> None:
+    failpoint, pairs, bodies, attempts = POINTS[point]
+    path = bench.write("chain.py", CHAIN)
+
+    bench.flowctl("run", path, *pairs, code=-signal.SIGKILL, FLOWCTL_TESTING="1", FLOWCTL_FAILPOINT=f"{failpoint}:kill")
+    assert bench.shown()["state"] not in FINAL_STATES
+    assert bench.flowctl("resume", 1).json == 4
+
+    said = bench.shown()
+    assert (said["state"], said["output"]) == ("succeeded", 4)
+    assert Counter(bench.ledger()) == bodies
+    assert attempts is None or attempts_of(said) == attempts
+    with bench.store() as opened:
+        assert opened.connection.value("SELECT count(*) FROM steps") == len(said["steps"])
+        assert [event.state for event in opened.events.of_run(1)].count("succeeded") == 1
+
+
+def test_a01_p3_killed_while_a_body_runs_only_that_body_runs_again(bench: Bench) -> None:
+    first = 'if ledger() == ["one", "two"]:'
+    killing = f'note("two")\n    {first}\n        os.kill(os.getppid(), signal.SIGKILL)\n        time.sleep(60)'
+    path = bench.write("chain.py", LEDGER + CHAIN.replace('note("two")', killing))
+
+    bench.flowctl("run", path, code=-signal.SIGKILL)
+    assert bench.flowctl("resume", 1).json == 4
+
+    assert bench.ledger() == ["one", "two", "two", "three"]
+    assert attempts_of(bench.shown()) == DONE | {"two": CUT}
+
+
+def test_a01_p4_killed_with_a_result_unread_only_that_body_runs_again(bench: Bench) -> None:
+    stopping = 'note("two")\n    if ledger() == ["one", "two"]:\n        os.kill(os.getppid(), signal.SIGSTOP)'
+    split = 'second = two(first)\n    note("done")\n    last = three(second)'
+    source = CHAIN.replace('note("two")', stopping).replace("last = three(two(first))", split)
+
+    engine = bench.spawn("run", bench.write("chain.py", LEDGER + source))
+    bench.wait_for(lambda: bench.ledger()[-1:] == ["done"])
+    assert stopped(engine.pid)
+    engine.kill()
+    engine.wait()
+    assert bench.flowctl("resume", 1).json == 4
+
+    assert Counter(bench.ledger()) == {"one": 1, "two": 2, "three": 1, "done": 2}
+    assert attempts_of(bench.shown()) == DONE | {"two": CUT}
+
+
+def test_a01_p8_killed_after_the_end_nothing_is_left_to_do(bench: Bench) -> None:
+    path = bench.write("chain.py", CHAIN)
+
+    bench.flowctl("run", path, code=-signal.SIGKILL, FLOWCTL_TESTING="1", FLOWCTL_FAILPOINT="run-succeeded:kill")
+
+    assert (bench.shown()["state"], bench.shown()["output"]) == ("succeeded", 4)
+    assert "succeeded" in bench.flowctl("resume", 1, code=5).stderr
+    assert Counter(bench.ledger()) == ONCE
+
+
+def test_a01_p11_a_backup_that_is_killed_leaves_no_file_that_looks_like_one(bench: Bench, tmp_path: Path) -> None:
+    bench.flowctl("run", bench.write("big.py", _BIG))
+    copy, draft = tmp_path / "copy.db", tmp_path / "copy.db.partial"
+
+    process = bench.spawn("db", "backup", copy)
+    bench.wait_for(lambda: draft.exists() or process.poll() is not None)
+    process.kill()
+    process.wait()
+
+    if copy.exists():  # it was faster than the test
+        bench.flowctl("--db", copy, "db", "check", "--full")
+    again = tmp_path / "again.db" if copy.exists() else copy
+    bench.flowctl("db", "backup", again)
+    assert not Path(f"{again}.partial").exists()
+    bench.flowctl("--db", again, "db", "check", "--full")
+    assert bench.flowctl("--db", again, "show", 1, "--json").json["state"] == "succeeded"
+
+
+_BIG = """
+@step
+def page(n: int) -> str:
+    return os.urandom(1_000_000).hex()
+
+@workflow
+def big() -> None:
+    for n in range(3):
+        page(n)
+"""
+
+
+def test_a03_a_printed_number_is_a_run_that_survives_everything(bench: Bench, tmp_path: Path) -> None:
+    path = bench.write("chain.py", CHAIN)
+    lines = tmp_path / "each.jsonl"
+    lines.write_text("{}\n" * 10)
+
+    process = bench.spawn("run", path, "--each", lines, "--detach")
+    number = int(process.stdout.readline())
+    process.kill()
+    printed = [number, *map(int, process.stdout.read().split())]
+
+    assert {bench.shown(number)["state"] for number in (printed[0], printed[-1])} == {"queued"}
+    assert bench.flowctl("resume", printed[-1]).json == 4
+    assert Counter(bench.ledger()) == ONCE
+
+
+def test_a03_a_number_is_not_printed_before_it_is_on_disk(bench: Bench) -> None:
+    path = bench.write("chain.py", CHAIN)
+    armed = {"FLOWCTL_TESTING": "1", "FLOWCTL_FAILPOINT": "run-created:kill"}
+
+    assert bench.flowctl("run", path, "--detach", code=-signal.SIGKILL, **armed).stdout == ""
+
+    assert bench.shown()["state"] == "queued"
+
+
+def test_a04_a_step_that_kills_its_engine_each_time_fails_the_run_and_no_other(bench: Bench) -> None:
+    killer = bench.write("killer.py", _KILLER)
+    chain = bench.write("chain.py", CHAIN)
+
+    bench.flowctl("run", killer, code=-signal.SIGKILL)
+    for _ in range(CRASH_LIMIT - 1):
+        bench.flowctl("resume", 1, code=-signal.SIGKILL)
+    assert bench.flowctl("run", chain).json == 4  # its engine is also the one that finds the last death
+    refused = bench.flowctl("resume", 1, code=5)
+
+    said = bench.shown()
+    assert "flowctl retry 1" in refused.stderr
+    assert (said["state"], said["error"]["type"]) == ("failed", "CrashLoop")
+    assert str(CRASH_LIMIT) in said["error"]["message"]
+    assert [each["state"] for each in said["by_key"]["deadly"]["attempts"]] == ["interrupted"] * CRASH_LIMIT
+    assert Counter(bench.ledger()) == {"deadly": CRASH_LIMIT} | ONCE
+
+
+_KILLER = """
+@step
+def deadly() -> None:
+    note("deadly")
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+@workflow
+def killer() -> None:
+    deadly()
+"""
+
+TREE = """
+def tree():
+    me = HERE / "pids"
+    keep = f"echo $$ >> {me}; exec sleep 60"
+    subprocess.Popen(["sh", "-c", keep])
+    subprocess.Popen(["setsid", "sh", "-c", keep])
+    subprocess.run(["setsid", "sh", "-c", f'sh -c "echo \\\\$\\\\$ >> {me}; exec sleep 60" >/dev/null 2>&1 &'])
+    while len(me.read_text().split()) < 3:
+        time.sleep(0.005)
+    with me.open("a") as pids:
+        pids.write(f"{os.getpid()}\\n")
+
+def gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+@step
+def spread(how: str) -> str:
+    if not (HERE / "pids").exists():
+        tree()
+        note("ready")
+        if how == "stopped":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif how == "in C":
+            sum(__import__("itertools").repeat(1, 10**12))
+        time.sleep(60)
+    left = [pid for pid in (HERE / "pids").read_text().split() if not gone(pid)]
+    return f"{len(left)} left"
+
+@workflow
+def orphans(how: str = "") -> str:
+    return spread(how)
+"""
+
+
+@pytest.fixture
+def pids(tmp_path: Path) -> Callable[[], list[int]]:
+    """Return what the step of TREE started, the executor itself as the last."""
+    return lambda: [int(line) for line in (tmp_path / "pids").read_text().split()]
+
+
+def test_a05_everything_a_step_started_is_gone_a_second_after_its_engine(bench: Bench, pids: Any) -> None:
+    engine = bench.spawn("run", bench.write("orphans.py", TREE))
+    bench.wait_for(lambda: bench.ledger() == ["ready"])
+    assert [alive(pid) for pid in pids()] == [True] * 4
+
+    engine.kill()
+
+    bench.wait_for(lambda: not any(map(alive, pids())), timeout=1.0)
+    assert bench.flowctl("resume", 1).json == "0 left"
+
+
+@pytest.mark.parametrize("how", ["stopped", "in C"])
+def test_a05_an_executor_that_cannot_hear_is_gone_before_its_step_runs_again(how: str, bench: Bench, pids: Any) -> None:
+    engine = bench.spawn("run", bench.write("orphans.py", TREE), f"how={how}")
+    bench.wait_for(lambda: bench.ledger() == ["ready"])
+    bench.wait_for(lambda: how != "stopped" or stopped(pids()[-1]))
+
+    engine.kill()
+    engine.wait()
+
+    assert bench.flowctl("resume", 1).json == "0 left"
+    assert not any(map(alive, pids()))
+
+
+@pytest.mark.parametrize("crowd", [2, 20])
+def test_a08_of_many_who_resume_a_run_at_once_exactly_one_works_on_it(crowd: int, bench: Bench, tmp_path: Path) -> None:
+    bench.flowctl("run", bench.write("waiting.py", WAITING), "--detach")
+    bench.flowctl("pause", 1)
+
+    processes = [bench.spawn("resume", 1) for _ in range(crowd)]
+    bench.wait_for(lambda: sum(process.poll() is not None for process in processes) == crowd - 1, timeout=30)
+    (tmp_path / "go").touch()
+    said = [process.communicate() for process in processes]
+
+    assert sorted(process.returncode for process in processes) == [0] + [5] * (crowd - 1)
+    assert all(
+        "being worked on" in err for process, (_, err) in zip(processes, said, strict=True) if process.returncode
+    )
+    assert bench.ledger() == ["held"]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a08_who_comes_too_late_between_the_look_and_the_claim_is_told_so(
+    finished: bool, bench: Bench, tmp_path: Path
+) -> None:
+    bench.flowctl("run", bench.write("waiting.py", WAITING), "--detach")
+    bench.flowctl("pause", 1)
+    late = bench.spawn("resume", 1, FLOWCTL_TESTING="1", FLOWCTL_FAILPOINT="timer:stop")
+    bench.wait_for(lambda: stopped(late.pid))
+
+    first = bench.spawn("resume", 1)
+    bench.wait_for(lambda: bench.ledger() == ["held"])
+    if finished:
+        (tmp_path / "go").touch()
+        first.wait()
+    late.send_signal(signal.SIGCONT)
+    late.wait()
+    (tmp_path / "go").touch()
+
+    assert (late.returncode, first.wait()) == (5, 0)
+    assert bench.ledger() == ["held"]
+
+
+def test_a09_after_a_reboot_runs_are_free_at_once_whatever_locks_and_pids_say(bench: Bench, tmp_path: Path) -> None:
+    path = bench.write("waiting.py", WAITING)
+    before = bench.spawn("run", path, FLOWCTL_TESTING="1", FLOWCTL_BOOT_ID="before")
+    bench.wait_for(lambda: bench.ledger() == ["held"])
+    bench.flowctl("resume", 1, code=5, FLOWCTL_TESTING="1", FLOWCTL_BOOT_ID="before")  # alive: it holds its lock
+
+    after = bench.spawn("resume", 1, FLOWCTL_TESTING="1", FLOWCTL_BOOT_ID="after")
+    bench.wait_for(lambda: bench.ledger() == ["held", "held"], timeout=3)
+    (tmp_path / "go").touch()
+
+    assert (after.wait(), before.wait()) == (0, 5)  # the process with that number was not killed: it may be anybody
+    assert attempts_of(bench.shown()) == {"held": CUT}
+
+
+INTERRUPTED = """
+@step
+def work(seconds: float) -> str:
+    note("begins")
+    if ledger().count("begins") == 1:
+        time.sleep(seconds)
+    note("ends")
+    return "done"
+
+@step
+def more(text: str) -> str:
+    return text
+
+@workflow
+def interrupted(seconds: float = 0) -> str:
+    if not seconds:
+        note("asleep")
+        sleep("1h" if ledger().count("asleep") == 1 else 0)
+    return more(work(seconds))
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "presses", "left", "attempts"),
+    [(0.3, 1, ["begins", "ends"], ["succeeded"]), (60, 2, ["begins"], CUT)],
+    ids=["once", "twice"],
+)
+def test_a14_ctrl_c_pauses_a_run_which_can_be_resumed(
+    seconds: float, presses: int, left: list[str], attempts: list[str], bench: Bench
+) -> None:
+    process = bench.spawn("run", bench.write("interrupted.py", LEDGER + INTERRUPTED), f"seconds={seconds}")
+    bench.wait_for(lambda: bench.ledger() == ["begins"])
+
+    _press(process, presses, bench.wait_for)
+    out, err = process.communicate(timeout=1.5)
+
+    assert (process.returncode, out, bench.ledger()) == (130, "", left)
+    assert "flowctl resume 1" in err
+    assert "Traceback" not in err
+    assert bench.shown()["state"] == "paused"
+    assert bench.flowctl("resume", 1).json == "done"
+    assert attempts_of(bench.shown()) == {"work": attempts, "more": ["succeeded"]}
+
+
+def _press(process: Any, presses: int, wait_for: Any) -> None:
+    for _ in range(presses):
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: not _pending(process.pid, signal.SIGINT))
+
+
+def _pending(pid: int, number: int) -> bool:
+    found = re.search(r"ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
+
+
+def test_a14_ctrl_c_while_a_run_sleeps_pauses_it(bench: Bench) -> None:
+    process = bench.spawn("run", bench.write("interrupted.py", LEDGER + INTERRUPTED))
+    bench.wait_for(lambda: (run := bench.run_of(1)) and run.state == "sleeping")
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=2)
+
+    assert process.returncode == 130
+    assert "flowctl resume 1" in err
+    assert "Traceback" not in err
+    assert bench.shown()["state"] == "paused"
+
+
+def test_a14_ctrl_c_while_the_file_is_imported_leaves_nothing(bench: Bench) -> None:
+    path = bench.write("slow.py", "note(str(os.getpid()))\ntime.sleep(60)\n@workflow\ndef slow() -> None: ...\n")
+    process = bench.spawn("run", path)
+    bench.wait_for(bench.ledger)
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=2)
+
+    assert process.returncode == 130
+    assert err.strip() == "flowctl: interrupted"
+    assert not alive(int(bench.ledger()[0]))
+    assert not os.path.exists(os.environ["XDG_STATE_HOME"] + "/flowctl/flowctl.db")
