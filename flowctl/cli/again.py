@@ -14,7 +14,7 @@ from flowctl.cli.foreground import work_here
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.cli.run import print_numbers
-from flowctl.cli.selecting import Filters, filter_options, selected_runs
+from flowctl.cli.selecting import Chosen, Filters, filter_options, selected_runs
 from flowctl.cli.targets import new_supervisor
 from flowctl.cli.words import Reasons
 from flowctl.core.clock import SYSTEM_CLOCK
@@ -181,14 +181,14 @@ def refuse_held(store: Store, run: Run) -> None:
 def _go_on(
     invocation: Invocation,
     store: Store,
-    runs: list[Run],
+    chosen: Chosen,
     change: Callable[[Store, Run], Run],
     detach: bool,
     supervisor: Supervisor | None = None,
 ) -> int:
-    changed, code = apply_each(invocation, store, runs, change)
+    changed, code = apply_each(invocation, store, chosen, change)
     if detach:
-        show_changed(invocation, store, changed, alone=len(runs) == 1)
+        show_changed(invocation, store, changed, alone=chosen.alone)
         return code
     own = supervisor or new_supervisor()
     try:

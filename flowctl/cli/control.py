@@ -10,7 +10,7 @@ import click
 from flowctl.cli.completing import complete_run
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
-from flowctl.cli.selecting import Filters, filter_options, selected_runs
+from flowctl.cli.selecting import Chosen, Filters, filter_options, selected_runs
 from flowctl.cli.words import Reasons, labelled
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import Conflict, FlowctlError, UsageError
@@ -47,7 +47,7 @@ def cancel(invocation: Invocation, /, runs: tuple[str, ...], yes: bool, **given:
     with invocation.writing() as store:
         chosen = selected_runs(invocation, store, runs, Filters(**given))
         if not runs:
-            confirm(f"cancel {len(chosen)} runs", yes)
+            confirm(f"cancel {len(chosen.runs)} runs", yes)
         return change_runs(invocation, store, chosen, one)
 
 
@@ -66,24 +66,24 @@ def pause(invocation: Invocation, /, runs: tuple[str, ...], **given: Any) -> int
         )
 
 
-def change_runs(invocation: Invocation, store: Store, runs: list[Run], change: Callable[[Store, Run], Run]) -> int:
+def change_runs(invocation: Invocation, store: Store, chosen: Chosen, change: Callable[[Store, Run], Run]) -> int:
     """Change runs one by one and print how they stand. One that cannot be changed does not stop the others."""
-    changed, code = apply_each(invocation, store, runs, change)
-    show_changed(invocation, store, changed, alone=len(runs) == 1)
+    changed, code = apply_each(invocation, store, chosen, change)
+    show_changed(invocation, store, changed, alone=chosen.alone)
     return code
 
 
 def apply_each(
-    invocation: Invocation, store: Store, runs: list[Run], change: Callable[[Store, Run], Run]
+    invocation: Invocation, store: Store, chosen: Chosen, change: Callable[[Store, Run], Run]
 ) -> tuple[list[Run], int]:
     """Change runs one by one; return those that were changed, and the exit code of the first that was not."""
     changed: list[Run] = []
     code = 0
-    for run in runs:
+    for run in chosen.runs:
         try:
             changed.append(change(store, run))
         except FlowctlError as error:
-            if len(runs) == 1:
+            if chosen.alone:
                 raise
             invocation.terminal.warn(f"flowctl: {error.message}")
             code = code or error.exit_code

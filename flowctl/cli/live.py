@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-from rich.cells import cell_len, chop_cells
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -134,8 +133,5 @@ class LiveNarrator:
 
 def _cut(line: Text, width: int) -> Text:
     """Cut a line to the width of the screen: a line that wraps would push others out."""
-    if cell_len(line.plain) > width:
-        head = chop_cells(line.plain, max(1, width - 1))[0]
-        line.right_crop(len(line.plain) - len(head))
-        line.append("…")
+    line.truncate(width, overflow="ellipsis" if width > 2 else "crop")
     return line

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from flowctl.cli import callers
 from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
@@ -61,7 +62,7 @@ set_up_version(cli)
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    os.umask(0o077)
+    callers.umask = os.umask(0o077)
     _open_standard_descriptors()
     words = list(sys.argv[1:] if args is None else args)
     return _guarded(lambda: _run(words), words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -78,12 +78,19 @@ class Filters:
         )
 
 
-def selected_runs(invocation: Invocation, store: Store, references: tuple[str, ...], filters: Filters) -> list[Run]:
+class Chosen(NamedTuple):
+    """The runs that a command means. `alone`: one was named, so that its answer is one object and not a list."""
+
+    runs: list[Run]
+    alone: bool = False
+
+
+def selected_runs(invocation: Invocation, store: Store, references: tuple[str, ...], filters: Filters) -> Chosen:
     """Return the runs that a command means: those named, or those that the filters select. Raises FlowctlError."""
     if references and filters:
         raise UsageError("both runs and filters are given", "name runs, or select them by --state, --workflow, …")
     if references:
-        return find_runs(store, references, invocation.namespace)
+        return Chosen(find_runs(store, references, invocation.namespace), alone=len(references) == 1)
     if not filters:
         raise UsageError(
             "no run is named", "give a number, @last, @failed, NAME@last, or select with --workflow, --state, …"
@@ -91,7 +98,7 @@ def selected_runs(invocation: Invocation, store: Store, references: tuple[str, .
     found = store.runs.find(filters.resolve(invocation.namespace, limit=LIMIT))
     if not found:
         raise NotFound("no run is selected by these filters", "flowctl ls")
-    return found
+    return Chosen(found)
 
 
 def _check_text(text: str | None, option: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from flowctl.cli import callers
 from flowctl.cli.instants import parse_duration, parse_instant
 from flowctl.cli.invocation import Invocation
 from flowctl.cli.selecting import parse_tags
@@ -81,11 +82,11 @@ def _registered(invocation: Invocation, name: str) -> Target:
 
 
 def new_supervisor() -> Supervisor:
-    """Return a supervisor with the settings of the configuration file."""
+    """Return a supervisor with the settings of the configuration file and the caller's umask."""
     from flowctl.core.config import load_config
     from flowctl.engine.supervisor import Supervisor
 
-    return Supervisor(load_config(os.environ))
+    return Supervisor(load_config(os.environ), callers.umask)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,14 +104,15 @@ class Terminal:
         system: Literal["auto", "standard"] | None = None  # no colour: no escape sequence of any kind
         if self._colored(stream):
             system = "auto" if is_terminal(stream) and not _is_dumb() else "standard"
-        if width is None and not is_terminal(stream):
-            width = WIDE
+        if width is None:
+            width = _width(stream)
         return Console(
             file=stream,
             markup=False,
             emoji=False,
             highlight=False,
             width=width,
+            height=None if width is None else 25,  # without a height, rich ignores the width of a dumb terminal
             color_system=system,
             force_terminal=True if system else None,
         )
@@ -128,6 +129,18 @@ def is_terminal(stream: TextIO | None) -> bool:
         return stream is not None and stream.isatty()
     except ValueError:
         return False
+
+
+def _width(stream: TextIO | None) -> int | None:
+    """Return the columns to draw in; None where rich finds out by itself, and again when the window changes."""
+    if stream is None or not is_terminal(stream):
+        return WIDE
+    if not _is_dumb():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def _is_dumb() -> bool:

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flowctl import __all__ as PUBLIC_NAMES
+import flowctl
 from flowctl.core.errors import UsageError
 from flowctl.core.lint_rules import FIXES, call_problem, is_path_type
 
@@ -187,7 +187,7 @@ def _imports(nodes: list[ast.AST] | list[ast.stmt]) -> dict[str, str]:
 
 def _imported_names(node: ast.ImportFrom) -> list[ast.alias]:
     everything = node.module == "flowctl" and node.names[0].name == "*"
-    return [ast.alias(name) for name in PUBLIC_NAMES] if everything else node.names
+    return [ast.alias(name) for name in flowctl.__all__] if everything else node.names
 
 
 def _root(node: ast.expr) -> ast.expr:

@@ -123,6 +123,7 @@ def fail(session: Session, error: str, failed_steps: list[str]) -> None:
         session.engine.run_changed(run, "queued", f"attempt {run.attempt} failed: {summary(error)}")
         session.engine.look_for_runs()
         return
+    session.engine.cancel_children(run.id)
     finish(session, "failed", error=error, failed_steps=failed_steps, reason=summary(error))
     if "on_failure" in run.options:
         _start_handler(session, error)
@@ -154,7 +155,6 @@ def _start_handler(session: Session, error: str) -> None:
 def time_out(session: Session) -> None:
     """Fail a run that has taken longer than its timeout, and kill what it runs."""
     limit = session.run.options["timeout_ms"] / 1000
-    _cancel_children(session)
     fail(session, error_text("RunTimedOut", f"the run took longer than {limit:g} s"), [])
     let_go(session, keep=False)
 
@@ -163,18 +163,12 @@ def cancel(session: Session, grace_s: float) -> None:
     """Ask the run's processes to end; kill them when the grace is over."""
     if session.phase == "cancelling":
         return
-    _cancel_children(session)
+    session.engine.cancel_children(session.run.id)
     executor = session.executor
     session.phase, session.ending = "cancelling", "cancel"
     session.grace = session.engine.monotonic + grace_s
     if executor is not None:
         session.engine.after(lambda: session.engine.supervisor.terminate(executor))
-
-
-def _cancel_children(session: Session) -> None:
-    for operation in session.operations.values():
-        if operation.child is not None:
-            session.engine.cancel_run(operation.child)
 
 
 def cancelled(session: Session) -> None:

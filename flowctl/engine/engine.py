@@ -53,7 +53,6 @@ class Engine:
     ) -> None:
         self.store = store
         self.supervisor = supervisor
-        self.environ = os.environ
         self.changes: list[Change] = []
         self.pause_reason = "stopped by a person"
         self.now = clock.now()
@@ -70,6 +69,7 @@ class Engine:
         self._output = RawOutput()
         self._root: int | None = None
         self._look = True  # whether there may be something to claim
+        self._wake_at: int | None = None  # when a run that waits now is due
         self._stop: Literal[0, 1, 2] = 0
         self._stopping = 0
         self._unsure = False  # whether the last commit failed, as far as this process was told
@@ -85,8 +85,8 @@ class Engine:
 
     def __exit__(self, *exc: object) -> None:
         self.supervisor.close()
-        with suppress(FlowctlError), self.store.transaction():  # a dead engine is found by its free lock anyway
-            self.store.engines.stop(self._id, self.clock.now())
+        with suppress(FlowctlError):  # a dead engine is found by its free lock anyway
+            recovery.retire(self.store, self._id, self.clock.now())
         self._lock.release()
 
     # -- for whoever hosts the engine -------------------------------------------------------------------------------
@@ -145,9 +145,8 @@ class Engine:
     def _timeout(self) -> float:
         monotonic, now = self.clock.monotonic(), self.clock.now()
         soonest = min((timers.next_deadline(session) for session in self._sessions.values()), default=inf) - monotonic
-        wake_at = self.store.runs.next_wake(now, root_id=self._root) if not self._sessions else None
-        if wake_at is not None:
-            soonest = min(soonest, (wake_at - now) / 1000)
+        if self._wake_at is not None and self._may_claim():
+            soonest = min(soonest, (self._wake_at - now) / 1000)
         limit = LOOK_S if self._on_idle is None else REDRAW_S
         if self._inbox:  # the last commit failed
             limit = TROUBLE_WAIT_S
@@ -160,9 +159,9 @@ class Engine:
         self.now, self.monotonic = self.clock.now(), self.clock.monotonic()
         events = self._sort_events()
         due = [session for session in self._sessions.values() if timers.next_deadline(session) <= self.monotonic]
-        look = self._look or self.store.changed()
+        look = self._look = self._look or self.store.changed() or self._wakes()
         stop = self._stop if self._stop != self._stopping else 0
-        if not (events or due or look or stop or self._wakes()):
+        if not (events or due or look or stop):
             return
         failpoint.reach("result-read" if events else "timer")
         saved = {session: session.save() for session in self._sessions.values()}
@@ -181,11 +180,11 @@ class Engine:
             failpoint.reach(_place(change))
         self._answer()
 
+    def _may_claim(self) -> bool:
+        return not self._stop and len(self._sessions) < self._capacity
+
     def _wakes(self) -> bool:
-        if self._sessions or self._stop:
-            return False
-        wake_at = self.store.runs.next_wake(0, root_id=self._root)
-        return wake_at is not None and wake_at <= self.now
+        return self._wake_at is not None and self._wake_at <= self.now and self._may_claim()
 
     def _sort_events(self) -> list[Event]:
         """Turn captured output into log messages of the steps that run now; the rest stays as it came."""
@@ -213,7 +212,7 @@ class Engine:
         if stop:
             for session in list(self._sessions.values()):
                 self._guarded(session, self._stop_session, session)
-        elif not self._stop:
+        elif self._look and not self._stop:
             self._claim()
 
     def _guarded(self, session: Session, action: Callable[..., None], *arguments: object) -> None:
@@ -264,6 +263,7 @@ class Engine:
             if run is None:
                 continue
             self._begin_session(run)
+        self._wake_at = self.store.runs.next_wake(self.now, root_id=self._root)
 
     def _begin_session(self, run: Run) -> None:
         self._claimed.add(run.id)
@@ -277,11 +277,9 @@ class Engine:
         self._after.clear()
         self.changes.clear()
         self._look = self._unsure = True
-        for run_id, session in list(self._sessions.items()):
-            if session in saved:
-                session.restore(saved[session])
-            else:
-                del self._sessions[run_id]
+        self._sessions = {session.run.id: session for session in saved}
+        for session, state in saved.items():
+            session.restore(state)
 
     def _answer(self) -> None:
         """Do what had to wait for the commit: signals and processes first, then messages, then observers."""
@@ -324,13 +322,17 @@ class Engine:
             self.store.runs.wake(child.parent_id, self.now)
             self.look_for_runs()
 
-    def cancel_run(self, run_id: int) -> None:
-        """Cancel a run, wherever it is."""
-        session = self._sessions.get(run_id)
-        if session is not None:
-            self._guarded(session, closing.cancel, session, CANCEL_GRACE_S)
-        elif not self.store.runs.cancel_idle(run_id, self.now, "cancelled"):
-            self.store.runs.request(run_id, "cancel", self.now)
+    def cancel_children(self, run_id: int) -> None:
+        """Cancel the children of a run, and theirs, wherever they are."""
+        for child in self.store.runs.children(run_id):
+            session = self._sessions.get(child.id)
+            if session is not None and session.phase != "over":
+                self._guarded(session, closing.cancel, session, CANCEL_GRACE_S)
+            elif self.store.runs.cancel_idle(child.id, self.now, "cancelled"):
+                self.run_changed(child, "cancelled", "cancelled")
+                self.cancel_children(child.id)
+            else:
+                self.store.runs.request(child.id, "cancel", self.now)
 
     def replace(self, session: Session, executor: Executor | None) -> None:
         """Give a session an executor, after killing the one it had."""
@@ -349,7 +351,8 @@ class Engine:
 
     def close_session(self, session: Session, executor: Executor | None, keep: bool) -> None:
         """Forget a session, and keep or kill its executor."""
-        self._sessions.pop(session.run.id, None)
+        if self._sessions.get(session.run.id) is session:  # the run may have been claimed anew in the same tick
+            del self._sessions[session.run.id]
         self._look = True
         if executor is None:
             return

@@ -54,6 +54,5 @@ HANDLERS: dict[str, Callable[[Session, Message], None]] = {
     "step": on_step,
     "done": bodies.on_done,
     "log": Session.on_log,
-    "secret": Session.on_secret,
     "ended": closing.ended,
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import NotFound, UsageError
 from flowctl.core.model import Snapshot, code_of
 from flowctl.engine.supervisor import CodeTarget, Executor, Gone, Received, Supervisor
@@ -68,9 +69,11 @@ class LoadedFile:
 
     def _answer(self, *kinds: str) -> Message:
         """Wait for a message of one of these kinds. What user code prints while it is imported is left aside."""
+        overdue = SYSTEM_CLOCK.monotonic() + LOAD_TIMEOUT_S
         while True:
-            events = self.supervisor.poll(LOAD_TIMEOUT_S)
-            if not events:
+            left = overdue - SYSTEM_CLOCK.monotonic()
+            events = self.supervisor.poll(left)
+            if not events and left <= 0:
                 self.close()
                 raise UsageError(
                     f"importing {self.path} took longer than {LOAD_TIMEOUT_S:g} s", "move slow work into a step"

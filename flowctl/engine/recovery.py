@@ -31,12 +31,22 @@ def recover_store(store: Store, now: int) -> None:
     for engine in dead:
         end_processes(engine)
     with store.transaction():
-        for run in store.runs.orphans([engine.id for engine in dead]):
-            _free(store, run, now, "its engine died")
         for engine in dead:
-            store.engines.stop(engine.id, now)
+            _retire(store, engine.id, now, "its engine died")
     for engine in dead:
         lock_path(store.path, engine.token).unlink(missing_ok=True)
+
+
+def retire(store: Store, engine_id: int, now: int) -> None:
+    """Record that an engine has stopped, its processes being dead, and free the runs that an error left it with."""
+    with store.transaction():
+        _retire(store, engine_id, now, "its engine stopped")
+
+
+def _retire(store: Store, engine_id: int, now: int, what: str) -> None:
+    for run in store.runs.orphans([engine_id]):
+        _free(store, run, now, what)
+    store.engines.stop(engine_id, now)
 
 
 def steal(store: Store, run: Run, now: int) -> None:

@@ -45,6 +45,12 @@ class Session:
         self.idle_since = inf
         self.serial = False
         self.refusal = "importing its code took too long"
+        self._began = self._attempt_began()
+
+    def _attempt_began(self) -> int:
+        if "timeout_ms" not in self.run.options:
+            return self.engine.now
+        return self.store.events.attempt_began(self.run.id, self.run.attempt) or self.engine.now
 
     # -- the transaction --------------------------------------------------------------------------------------------
 
@@ -133,11 +139,6 @@ class Session:
         self.store.logs.append(line.run_id, line.step, line.attempt, line.at, line.stream, line.level, line.text)
         self.engine.changes.append(line)
 
-    def on_secret(self, message: Message) -> None:
-        """Answer with a secret from this process's environment. It travels on the channel and is stored nowhere."""
-        name = message.fields["name"]
-        self.outbox.append(Message("secret", {"name": name, "value": self.engine.environ.get(name)}))
-
     def tell(self, operation: Operation, state: str, error: str | None = None) -> None:
         """Queue what observers hear about a step after the commit."""
         finished_at = None if state == "running" else self.engine.now
@@ -150,9 +151,9 @@ class Session:
 
     @property
     def ends_at(self) -> int | None:
-        """Return the instant at which the run has taken too long."""
+        """Return the instant at which this attempt of the run has taken too long."""
         limit = self.run.options.get("timeout_ms")
-        return None if limit is None else (self.run.started_at or self.engine.now) + limit
+        return None if limit is None else self._began + limit
 
     # -- ending -----------------------------------------------------------------------------------------------------
 

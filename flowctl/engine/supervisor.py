@@ -22,7 +22,7 @@ from flowctl.core.errors import UsageError
 from flowctl.engine.interpreter import Interpreter, choose_interpreter, executor_environment, own_python, sdk_folder
 from flowctl.sdk import processes
 from flowctl.sdk.masking import Masker
-from flowctl.sdk.wire import WIRE_VERSION, FrameReader, Message, WireError, encode_frame
+from flowctl.sdk.wire import CHANNEL_CLOSED, WIRE_VERSION, FrameReader, Message, WireError, encode_frame
 
 RECEIVE_BYTES = 1 << 18
 DEATH_WAIT_S = 0.2  # how long an executor that closed its channel may take to die by itself
@@ -90,11 +90,13 @@ Event = Received | Output | Gone
 class Supervisor:
     """Starts executors, listens to them, ends them and everything they started.
 
-    Its token begins the marker that stands in the environment of all of these processes.
+    Its token begins the marker that stands in the environment of all of these processes. User code creates files
+    with the umask given, the caller's: that of flowctl itself is stricter. -1 means the same as this process.
     """
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, umask: int = -1) -> None:
         self.token = secrets.token_hex(8)
+        self._umask = umask
         self._config = config or Config()
         self._selector = selectors.DefaultSelector()
         self._executors: list[Executor] = []
@@ -134,6 +136,7 @@ class Supervisor:
             stderr=subprocess.PIPE,
             pass_fds=[fd],
             start_new_session=True,
+            umask=self._umask,
         )
 
     def _passed(self) -> dict[str, str]:
@@ -208,18 +211,20 @@ class Supervisor:
         if not data:
             return self._lost(executor)
         try:
-            return [Received(executor, each) for each in reader.feed(data) if not self._masks(executor, each)]
+            return [Received(executor, each) for each in reader.feed(data) if not self._answers(executor, each)]
         except WireError:
             output = self._bury(executor)
             return [*output, Gone(executor, "wrote into flowctl's own channel, which no step may touch")]
 
-    def _masks(self, executor: Executor, message: Message) -> bool:
-        """Take in a value that is to be hidden, and say so: the executor waits, so no child can print it before."""
-        if message.kind != "mask":
-            return False
-        executor.masker.add(message.fields["value"], sensitive=message.fields["sensitive"])
-        self.send(executor, [Message("masked", {})])
-        return True
+    def _answers(self, executor: Executor, message: Message) -> bool:
+        """Answer what is about secrets, at once: it is recorded nowhere, and the executor waits."""
+        fields = message.fields
+        if message.kind == "secret":
+            self.send(executor, [Message("secret", {"name": fields["name"], "value": os.environ.get(fields["name"])})])
+        elif message.kind == "mask":
+            executor.masker.add(fields["value"], sensitive=fields["sensitive"])
+            self.send(executor, [Message("masked", {})])
+        return message.kind in ("secret", "mask")
 
     def _read_output(self, executor: Executor, stream: str) -> list[Event]:
         pipe = dict(_pipes(executor))[stream]
@@ -281,8 +286,8 @@ def _pipes(executor: Executor) -> list[tuple[str, IO[bytes]]]:
 
 
 def _describe(code: int | None) -> str:
-    if code is None:
-        return "closed flowctl's channel and was killed"
+    if code in (None, CHANNEL_CLOSED):
+        return "closed flowctl's own channel, which no step may touch"
     if code >= 0:
         return f"exited with code {code} without a result"
     name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)

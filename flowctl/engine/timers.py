@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flowctl.engine.session import Session
 
 HOLD_MS = 500  # a wait longer than this releases the executor
+_TIMED = ("loading", "running", "draining")  # in the other phases the run is ending already
 SIBLING_GRACE_S = 5.0  # what parallel steps get to finish when one of them has to be killed
 
 
@@ -20,10 +21,10 @@ def next_deadline(session: Session) -> float:
     """Return the monotonic second at which `elapse` has something to do."""
     engine = session.engine
     soonest = session.grace
+    if session.ends_at is not None and session.phase in _TIMED:
+        soonest = min(soonest, engine.when(session.ends_at))
     if session.phase not in ("running", "draining"):
         return soonest
-    if session.ends_at is not None:
-        soonest = min(soonest, engine.when(session.ends_at))
     runs = False
     for operation in session.operations.values():
         if operation.phase == "body":
@@ -39,12 +40,12 @@ def next_deadline(session: Session) -> float:
 def elapse(session: Session) -> None:
     """Do what is due now."""
     engine = session.engine
+    if session.phase in _TIMED and session.ends_at is not None and engine.now >= session.ends_at:
+        closing.time_out(session)
+        return
     if session.phase not in ("running", "draining"):
         if engine.monotonic >= session.grace:
             closing.overdue(session)
-        return
-    if session.ends_at is not None and engine.now >= session.ends_at:
-        closing.time_out(session)
         return
     for operation in list(session.operations.values()):
         _elapse_operation(session, operation)

@@ -15,7 +15,7 @@ from threading import Condition, Lock, Thread
 from typing import Any, Callable, Optional
 
 from flowctl.sdk.lifeline import engine_is_gone
-from flowctl.sdk.wire import FrameReader, Message, WireError, encode_frame
+from flowctl.sdk.wire import CHANNEL_CLOSED, FrameReader, Message, WireError, encode_frame
 
 TICK_S = 0.01
 QUIET_TICKS = 5  # then the flusher stops ticking until something is posted
@@ -30,6 +30,7 @@ class Channel:
 
     def __init__(self, fd: int, token: str) -> None:
         self._fd = fd
+        self._inode = _inode(fd)
         self._token = token
         self._reader = FrameReader(token)
         self._inbox: deque[Message] = deque()
@@ -70,6 +71,8 @@ class Channel:
                 return
             if os.getpid() != self._pid:  # a fork of user code came back here: the channel is not its own
                 os._exit(1)
+            if _inode(self._fd) != self._inode:  # the engine ends what this process has started
+                os._exit(CHANNEL_CLOSED)
             try:
                 _write(self._fd, encode_frame(self._token, waiting))
             except OSError:
@@ -174,6 +177,14 @@ def _write(fd: int, data: bytes) -> None:
         rest = memoryview(data)[written:]
         while rest:
             rest = rest[os.write(fd, rest) :]
+
+
+def _inode(fd: int) -> int:
+    """Return which socket a file descriptor is now: user code may have closed it and opened something else."""
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return 0
 
 
 def _nothing() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Argument = Union[str, int, float, os.PathLike[str]]
 
+_SHELL_SYNTAX = frozenset(";&|<>$`(){}=!\n")
 _OPTIONS = ("name", "retries", "backoff", "max_backoff", "jitter", "timeout", "total_timeout", "on_crash")
 
 
@@ -202,9 +203,12 @@ def _environment(env: Any) -> Optional[dict[str, str]]:
 
 
 def _name(args: Union[str, tuple[str, ...]]) -> str:
-    """Return the program's name, or "sh" where it cannot be the name of a step."""
-    words = args.split() if isinstance(args, str) else args
-    name = os.path.basename(words[0])
+    """Return the program's name, or "sh" where it cannot be the name of a step or there is more than one program."""
+    if isinstance(args, str):
+        if set(args) & _SHELL_SYNTAX:
+            return "sh"
+        args = tuple(args.split())
+    name = os.path.basename(args[0])
     try:
         return check_name(name)
     except ValueError:

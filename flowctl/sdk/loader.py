@@ -53,6 +53,8 @@ def load(path: str, pinned: Optional[Mapping[str, str]] = None) -> Loaded:
     try:
         module = finder.execute(_module_name(path), path)
         workflows = _workflows(module, path)
+        for name in workflows:
+            _refuse_replaced(name, finder.texts[path])
     except BaseException as error:  # noqa: BLE001 — user code runs here: sys.exit is a failure like any other
         raise _failure(error, path, folder) from None
     return Loaded(path, workflows, finder.texts)
@@ -178,6 +180,28 @@ def _workflows(module: ModuleType, path: str) -> dict[str, Workflow[Any, Any]]:
             raise DuplicateWorkflow(f'two workflows are named "{workflow.name}": {first} and {second}')
         found[workflow.function.__name__] = workflow
     return found
+
+
+def _refuse_replaced(name: str, text: str) -> None:
+    """Refuse a file that defines a workflow function twice: only the second one would exist."""
+    if text.count(f"def {name}(") < 2:
+        return
+    import ast
+
+    lines = [node.lineno for node in ast.parse(text).body if _defines_workflow(node, name)]
+    if len(lines) > 1:
+        raise DuplicateWorkflow(
+            f'two workflows are named "{name}": ' + " and ".join(f"{name} (line {line})" for line in lines)
+        )
+
+
+def _defines_workflow(node: Any, name: str) -> bool:
+    decorators = getattr(node, "decorator_list", ()) if getattr(node, "name", "") == name else ()
+    for decorator in decorators:
+        decorator = getattr(decorator, "func", decorator)
+        if "workflow" in (getattr(decorator, "id", ""), getattr(decorator, "attr", "")):
+            return True
+    return False
 
 
 class DuplicateWorkflow(Exception):

@@ -27,6 +27,7 @@ class Masker:
         self._sensitive: dict[str, set[str]] = {}
         self.forms: tuple[str, ...] = ()  # longest first
         self._compiled: Optional[tuple[tuple[str, ...], re.Pattern[str]]] = None
+        self._escaped: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
 
     def add(self, value: str, *, sensitive: bool = False) -> bool:
         """Hide this value from now on; tell whether it was not hidden before."""
@@ -49,6 +50,14 @@ class Masker:
         if compiled is None or compiled[0] is not forms:
             compiled = self._compiled = forms, re.compile("|".join(map(re.escape, forms)))
         return compiled[1]
+
+    def json_forms(self) -> frozenset[str]:
+        """Return what the hidden values look like inside JSON text, which may escape them once more."""
+        forms, (known, escaped) = self.forms, self._escaped
+        if known is not forms:
+            escaped = frozenset(json.dumps(form, ensure_ascii=ascii)[1:-1] for form in forms for ascii in (True, False))
+            self._escaped = forms, escaped
+        return escaped
 
     def mask(self, text: str) -> str:
         """Return the text with every hidden value replaced by ***."""
@@ -116,7 +125,7 @@ def mask_json(text: str) -> str:
 
     Text without secrets is returned as the same object.
     """
-    if not any(form in text for form in _here.forms):
+    if not any(form in text for form in _here.json_forms()):
         return text
     masked = json.dumps(_mask_value(json.loads(text)), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     try:

@@ -214,14 +214,22 @@ def secret(name: str) -> str:
 def secret_value(name: str) -> str:
     """Return the value of a secret, and hide it from now on wherever text leaves this process."""
     value = os.environ.get(name)
-    active = _active()
-    if value is None and active is not None:
-        value = active.channel.ask_secret(name)
+    if value is None and _ask_secret is not None:
+        value = _ask_secret(name)
     if value is None:
         raise LookupError(f"there is no secret {name}: set it in the environment, or in a file given with --env-file")
-    if "flowctl.sdk.runtime" in sys.modules:  # in an executor, also while the workflow file is imported
+    if _ask_secret is not None:
         _hide(name, value)
     return value
+
+
+_ask_secret: Optional[Callable[[str], Optional[str]]] = None
+
+
+def ask_secrets_with(callback: Callable[[str], Optional[str]]) -> None:
+    """Have this process ask for what its environment lacks, and hide the values: it is an executor."""
+    global _ask_secret
+    _ask_secret = callback
 
 
 def _hide(name: str, value: str) -> None:

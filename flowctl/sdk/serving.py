@@ -226,6 +226,7 @@ def begin(channel: Channel) -> Executor:
     capture.install()
     capture_logging.install()
     codec.resolve_secrets_with(_resolve)
+    operations.ask_secrets_with(channel.ask_secret)
     masking.tell_with(channel.have_masked)
     return Executor(channel)
 

@@ -99,9 +99,10 @@ def run(command: Command, show: Callable[[str, str], Any]) -> ShellResult:
 def failure(command: Command, result: ShellResult) -> ShellFailed:
     """Return the error for a result that counts as a failure: its code and the last lines it printed."""
     lines = (result.stderr.strip() or result.stdout.strip()).splitlines()[-5:]
-    ended = f"exit code {result.exit_code}" if result.exit_code >= 0 else f"killed by signal {-result.exit_code}"
+    code = result.exit_code
+    ended = f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
     said = ": " + "\n".join(line[:500] for line in lines) if lines else ""
-    return ShellFailed(f"{short(command.args)} ended with {ended}{said}", result)
+    return ShellFailed(f"{short(command.args)} {ended}{said}", result)
 
 
 def short(args: Union[str, tuple[str, ...]]) -> str:

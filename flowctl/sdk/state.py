@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import warnings
+from types import ModuleType
 from typing import Any, NamedTuple, Optional
 
 from flowctl.sdk import processes
@@ -16,6 +17,11 @@ from flowctl.sdk import processes
 _JOIN_S = 0.02  # a thread that is about to end is not a thread left behind
 _UNTOUCHABLE = {signal.SIGKILL, signal.SIGSTOP}
 _HOOKS = ("stdin", "stdout", "stderr", "excepthook", "displayhook", "unraisablehook")
+_PATCHED = (  # modules that people patch
+    *("builtins", "sys", "os", "posixpath", "shutil", "tempfile", "glob", "getpass", "platform", "subprocess"),
+    *("time", "random", "uuid", "secrets", "json", "logging", "threading"),
+    *("socket", "ssl", "smtplib", "http.client", "urllib.request", "urllib.parse"),
+)
 
 
 class State(NamedTuple):
@@ -33,6 +39,9 @@ class State(NamedTuple):
     recursion_limit: int
     switch_interval: float
     filters: list[Any]
+    functions: list[tuple[ModuleType, str, Any]]  # public ones of the standard library, by module and name
+    limits: dict[int, tuple[int, int]]
+    niceness: int
     descriptors: dict[int, int]  # 0, 1 and 2, each with a duplicate of what it was
     threads: frozenset[int]
 
@@ -52,18 +61,23 @@ def take() -> State:
         recursion_limit=sys.getrecursionlimit(),
         switch_interval=sys.getswitchinterval(),
         filters=list(warnings.filters),
+        functions=_functions(),
+        limits=_limits(),
+        niceness=os.getpriority(os.PRIO_PROCESS, 0),
         descriptors={fd: _duplicate(fd) for fd in (0, 1, 2)},
         threads=frozenset(thread.ident or 0 for thread in threading.enumerate()),
     )
 
 
 def restore(state: State) -> list[str]:
-    """Put everything back; return what could not be, as texts for a person: threads, child processes, …"""
+    """Put everything back; return what could not be, or not for sure, as texts for a person: threads, patches, …"""
+    left = _restore_functions(state)
     _restore_python(state)
     _restore_signals(state)
-    left = [*_left_threads(state), *_left_children()]
+    left += [*_left_threads(state), *_left_children()]
     left += _restore_descriptors(state)
     left += _restore_process(state)
+    left += _restore_limits(state)
     return left
 
 
@@ -93,16 +107,51 @@ def _duplicate(fd: int) -> int:
         return -1
 
 
+def _functions() -> list[tuple[ModuleType, str, Any]]:
+    modules = [sys.modules[name] for name in _PATCHED if name in sys.modules]
+    found = [(module, name, value) for module in modules for name, value in vars(module).items()]
+    return [each for each in found if callable(each[2]) and not each[1].startswith("_") and each[1] not in _HOOKS]
+
+
+def _restore_functions(state: State) -> list[str]:
+    """Put patched functions back. Who patches one patches others, which nobody knows of: that is reported as well."""
+    patched = [each for each in state.functions if each[0].__dict__.get(each[1]) is not each[2]]
+    for module, name, value in patched:
+        setattr(module, name, value)
+    return [f"another {module.__name__}.{name}" for module, name, _ in patched]
+
+
+def _limits() -> dict[int, tuple[int, int]]:
+    import resource
+
+    numbers = {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+    return {number: resource.getrlimit(number) for number in numbers}
+
+
+def _restore_limits(state: State) -> list[str]:
+    import resource
+
+    try:
+        for number, limits in state.limits.items():
+            if resource.getrlimit(number) != limits:
+                resource.setrlimit(number, limits)
+        if os.getpriority(os.PRIO_PROCESS, 0) != state.niceness:
+            os.setpriority(os.PRIO_PROCESS, 0, state.niceness)
+    except (OSError, ValueError):  # what was lowered for good
+        return ["other resource limits"]
+    return []
+
+
 def _restore_python(state: State) -> None:
+    if warnings.filters != state.filters:
+        warnings.filters[:] = state.filters  # type: ignore[index]  # a list; typeshed says Sequence
+        getattr(warnings, "_filters_mutated", lambda: None)()
     for name, value in state.hooks.items():
         setattr(sys, name, value)
     sys.path[:] = state.path
     sys.argv[:] = state.argv
     sys.setrecursionlimit(state.recursion_limit)
     sys.setswitchinterval(state.switch_interval)
-    if warnings.filters != state.filters:
-        warnings.filters[:] = state.filters  # type: ignore[index]  # a list; typeshed says Sequence
-        getattr(warnings, "_filters_mutated", lambda: None)()
     with contextlib.suppress(KeyError):
         sys.modules["random"].seed()  # a seed that one run set must not make the next one predictable
     with contextlib.suppress(KeyError):

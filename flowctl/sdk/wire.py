@@ -54,7 +54,8 @@ Messages of the engine:
 | secret | name, value | – | value is null when there is no such secret |
 | masked | – | – | answer to `mask`: what the executor's children print from now on is masked |
 
-An executor that reads end-of-file kills its own process group and exits: its engine is gone.
+An executor that reads end-of-file kills its own process group and exits: its engine is gone. One whose user code
+closed the channel exits with CHANNEL_CLOSED: the number may belong to another file by now.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ from typing import Any, Iterable, NamedTuple, Optional
 
 WIRE_VERSION = 1
 FRAME_LIMIT = 1 << 30  # a longer frame is not a frame
+CHANNEL_CLOSED = 97  # exit code
 
 _LENGTHS = struct.Struct(">II")
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode

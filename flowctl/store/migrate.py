@@ -202,7 +202,6 @@ def copy(connection: Connection, path: str) -> None:
             with target.raw.backup("main", connection.raw, "main") as backup:
                 while not backup.done:
                     backup.step(-1)
-            target.rows("PRAGMA synchronous = FULL")
         except apsw.Error as error:
             raise translated(error, path) from error
         finally:

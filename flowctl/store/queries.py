@@ -31,7 +31,7 @@ def read_data(name: str) -> str:
     """
     assert __spec__ is not None
     loader = cast("ResourceLoader", __spec__.loader)
-    return loader.get_data(os.path.join(os.path.dirname(__file__), name)).decode()
+    return loader.get_data(os.path.normpath(os.path.join(os.path.dirname(__file__), name))).decode()
 
 
 def parse(text: str) -> dict[str, str]:

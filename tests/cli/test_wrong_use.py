@@ -67,8 +67,8 @@ BAD_FILES = {
         (["--quiet", "--verbose", "ls"], 2, "exclude each other"),
     ],
 )  # fmt: skip
-def test_m01_wrong_use_is_one_sentence_with_the_right_code(flowctl, hello, tmp_path, words, code, said) -> None:
-    done = flowctl(*words, code=code)
+def test_m01_wrong_use_is_one_sentence_with_the_right_code(quick, hello, tmp_path, words, code, said) -> None:
+    done = quick(*words, code=code)
     assert said in done.stderr
     assert done.stderr.startswith("flowctl: ")
     assert "" == done.stdout
@@ -105,22 +105,22 @@ def test_m01_a_run_that_is_not_there(flowctl, hello, reference) -> None:
 @pytest.mark.parametrize(
     "reference", ["../../x", "/etc/passwd", "x" * 300, "", "1.5", "-1x", "@first", "1 2", "9" * 40, "x@first"]
 )
-def test_n13_what_is_no_reference_is_refused(flowctl, hello, reference) -> None:
-    flowctl("run", hello, "name=x")
+def test_n13_what_is_no_reference_is_refused(quick, hello, reference) -> None:
+    quick("run", hello, "name=x", "--detach")
     for command in ("show", "logs", "wait", "cancel", "resume", "retry", "rerun"):
-        done = flowctl(command, "--", reference, code=2)
+        done = quick(command, "--", reference, code=2)
         assert "is not a run" in done.stderr
         assert len(done.stderr) < 500
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "x" * 300, "", "\U0001f600", "--help"])
-def test_n13_a_step_or_workflow_of_any_name_is_looked_up_and_nothing_else(flowctl, hello, name) -> None:
-    flowctl("run", hello, "name=x")
-    flowctl("show", "1", "--", name, code=4)
-    flowctl("logs", "1", "--", name, code=4)
-    flowctl("workflows", "show", "--", name, code=4)
-    flowctl("workflows", "remove", "--", name, code=4)
-    assert [] == flowctl("ls", "--workflow", name or " ", "--json").json
+def test_n13_a_step_or_workflow_of_any_name_is_looked_up_and_nothing_else(quick, hello, name) -> None:
+    quick("run", hello, "name=x", "--detach")
+    quick("show", "1", "--", name, code=4)
+    quick("logs", "1", "--", name, code=4)
+    quick("workflows", "show", "--", name, code=4)
+    quick("workflows", "remove", "--", name, code=4)
+    assert [] == quick("ls", "--workflow", name or " ", "--json").json
 
 
 def test_m05_words_that_are_not_utf8_are_handled(tmp_path, hello) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from flowctl.core.config import default_database
 from flowctl.core.model import FINAL_STATES
 from flowctl.core.policy import CRASH_LIMIT
 from tests.faults.conftest import Bench, alive
@@ -357,15 +358,17 @@ def test_a14_ctrl_c_while_a_run_sleeps_pauses_it(bench: Bench) -> None:
     assert bench.shown()["state"] == "paused"
 
 
-def test_a14_ctrl_c_while_the_file_is_imported_leaves_nothing(bench: Bench) -> None:
-    path = bench.write("slow.py", "note(str(os.getpid()))\ntime.sleep(60)\n@workflow\ndef slow() -> None: ...\n")
-    process = bench.spawn("run", path)
-    bench.wait_for(bench.ledger)
+def test_a14_ctrl_c_while_the_file_is_imported_leaves_nothing(
+    spawn: Any, write: Any, ledger: Any, wait_for: Any
+) -> None:
+    path = write("slow.py", "note(str(os.getpid()))\ntime.sleep(60)\n@workflow\ndef slow() -> None: ...\n")
+    process = spawn("run", path)
+    wait_for(ledger)
 
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=2)
+    _, err = process.communicate(timeout=5)
 
     assert process.returncode == 130
     assert err.strip() == "flowctl: interrupted"
-    assert not alive(int(bench.ledger()[0]))
-    assert not os.path.exists(os.environ["XDG_STATE_HOME"] + "/flowctl/flowctl.db")
+    assert not alive(int(ledger()[0]))
+    assert not default_database(os.environ).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
@@ -25,10 +26,7 @@ def _ms(instant: str) -> int:
 def _pauses(step: dict[str, Any]) -> list[int]:
     """Return the milliseconds between the attempts of a step."""
     attempts = step["attempts"]
-    return [
-        _ms(after["started_at"]) - _ms(before["finished_at"])
-        for before, after in zip(attempts, attempts[1:], strict=False)
-    ]
+    return [_ms(after["started_at"]) - _ms(before["finished_at"]) for before, after in pairwise(attempts)]
 
 
 def test_h01_every_attempt_leaves_a_row_with_its_own_error(bench: Bench) -> None:
@@ -298,7 +296,8 @@ def itself(case: str) -> None:
 
 def test_h07_whatever_a_step_raises_is_recorded_within_64_kb(bench: Bench) -> None:
     bench.write("hostile.py", HOSTILE)
-    types = {case: kind.removeprefix("hostile.") for case, kind in bench.flowctl("run", "hostile.py:steps").json.items()}
+    said = bench.flowctl("run", "hostile.py:steps").json
+    types = {case: kind.removeprefix("hostile.") for case, kind in said.items()}
     expected = {"mute": "Mute", "liar": "Liar", "huge": "ValueError", "cyclic": "ValueError", "base": "Own"}
     expected |= {"grouped": "ExceptionGroup", "endless": "RecursionError", "keyboard": "KeyboardInterrupt"}
     expected |= {"exit": "SystemExit", "exit_huge": "SystemExit", "exit_unreadable": "SystemExit", "late": "LateRetry"}

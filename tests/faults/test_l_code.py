@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flowctl.sdk import processes
 from tests.faults.conftest import alive
 
 if TYPE_CHECKING:
@@ -100,7 +98,9 @@ def test_l02_a_run_that_cannot_start_is_blocked_until_its_folder_is_back(bench: 
     said = bench.flowctl("resume", "1", code=8)
     assert str(folder) in said.stderr
     run = bench.run_of(1)
-    assert run is not None and run.state == "blocked" and str(folder) in (run.reason or "")
+    assert run is not None
+    assert run.state == "blocked"
+    assert str(folder) in (run.reason or "")
     folder.mkdir()
     assert '"main"\n' == bench.flowctl("retry", "1").stdout
 
@@ -120,10 +120,13 @@ def test_l03_a_changed_signature_blocks_a_retry_and_names_the_parameters(bench: 
     bench.write("wf.py", ONE.format(name="main").replace('who: str = "you"', "whom: int").replace("{{who}}", "x"))
     said = bench.flowctl("retry", "1", code=8)
     run = bench.run_of(1)
-    assert run is not None and run.state == "blocked"
+    assert run is not None
+    assert run.state == "blocked"
     for text in (said.stderr, run.reason or ""):
         assert "the parameters of main changed" in text
-        assert "who" in text and "whom" in text and "TypeError" not in text
+        assert "who" in text
+        assert "whom" in text
+        assert "TypeError" not in text
     assert ["main me"] == bench.ledger()
     bench.write("wf.py", ONE.format(name="main"))
     assert '"main"\n' == bench.flowctl("retry", "1").stdout
@@ -170,9 +173,9 @@ SILENT = [
     ("sys.exit(3)", "SystemExit: exited with sys.exit(3) instead of returning"),
     ("os._exit(0)", "ExecutorDied: the step exited with code 0 without a result"),
     ("segfault", "ExecutorDied: the step was killed by SIGSEGV"),
-    ("close all", "ExecutorDied: the step closed flowctl's own channel"),
+    ("close all", "ExecutorDied: the step closed flowctl's own channel, which no step may touch"),
     ("SIGKILL", "ExecutorDied: the step was killed by SIGKILL (out of memory?)"),
-    ("memory", "MemoryError: "),
+    ("memory", "MemoryError"),
     ("recursion", "RecursionError: maximum recursion depth exceeded"),
     ("deep recursion", "ExecutorDied: the step was killed by SIGSEGV"),
     ("return", ""),
@@ -185,7 +188,7 @@ def test_l04_l05_l06_only_a_framed_result_counts(bench: Bench, tmp_path: Path) -
     bench.flowctl("run", "wf.py", "--each", _lines(bench, "ways", [{"how": how} for how, _ in SILENT]), code=1)
     for (how, text), (state, error) in zip(SILENT, _errors(bench, len(SILENT)), strict=True):
         assert ("failed" if text else "succeeded") == state, (how, error)
-        assert error.startswith(text or "None"), (how, error)
+        assert error.startswith(f"StepFailed: step end failed: {text}" if text else "None"), (how, error)
     assert [how for how, _ in SILENT if how != "recursion"] == [
         line for line in dict.fromkeys(bench.ledger()) if line != "recursion"
     ]
@@ -199,21 +202,22 @@ def wait(name):
 
 @step
 def flood(how: str) -> None:
-    print("the beginning", flush=True)
     note(f"ready {os.getpid()}")
     wait("go")
     line = "x" * 999 + "\\n"
     if how == "print":
+        print("the beginning")
         for _ in range(200):
             print(line * 1000, end="")
+        print("the end")
     else:
+        os.write(1, b"the beginning\\n")
         data = line.encode() * 1000
         for _ in range(200):
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(1, rest):]
         os.write(1, b"the end\\n")
-    print("the end")
     note("done 1")
     wait("stop")
 
@@ -237,6 +241,7 @@ def test_l08_200_mb_of_output_keep_head_and_tail_and_no_memory(bench: Bench, tmp
     before = _memory(process.pid, "VmRSS")
     bench.write("go", "")
     bench.noted("done")
+    grown = _memory(process.pid, "VmHWM") - before
     bench.write("stop", "")
     bench.in_state("succeeded")
     with bench.store() as store:
@@ -249,9 +254,7 @@ def test_l08_200_mb_of_output_keep_head_and_tail_and_no_memory(bench: Bench, tmp
     assert "characters left out" in said
     assert 1_000_000 < len(said) < 1_300_000
     assert size < 8 << 20
-    peaks = [int(line.split()[1]) for line in bench.ledger() if line.startswith("peak")]
-    assert not peaks
-    assert before > 0
+    assert grown < 20 << 20
 
 
 LEAKS = """
@@ -332,7 +335,9 @@ def test_l09_what_a_run_does_to_its_process_does_not_reach_the_next_one(bench: B
                 state[name] = {key: value for key, value in state[name].items() if key not in own}
         assert first[name] == second[name] == third[name], name
     with bench.store() as store:
-        assert ["hello 3", "raw 3"] == sorted("".join(line.text for line in store.logs.of_run(3, None, 0, 9)).split("\n"))[1:]
+        assert ["hello 3", "raw 3"] == sorted(
+            "".join(line.text for line in store.logs.of_run(3, None, 0, 9)).split("\n")
+        )[1:]
 
 
 FORGED = """
@@ -375,7 +380,9 @@ def test_l10_a_forged_result_is_never_taken_for_one(bench: Bench) -> None:
     bench.write("wf.py", FORGED)
     lines = _lines(bench, "ways", [{"how": "forged"}, {"how": "garbage"}, {"how": "printed"}])
     said = bench.flowctl("run", "wf.py", "--each", lines, code=1)
-    text = "ExecutorDied: the step wrote into flowctl's own channel, which no step may touch"
+    text = (
+        "StepFailed: step work failed: ExecutorDied: the step wrote into flowctl's own channel, which no step may touch"
+    )
     assert [("failed", text)] * 2 == _errors(bench, 2)
     assert '"true result"\n' == said.stdout
     assert ["forged", "garbage", "printed"] == bench.ledger()
@@ -406,7 +413,9 @@ def test_l12_a_name_that_another_file_has_is_refused_with_both_files(bench: Benc
     first, second = (bench.write(f"{name}.py", ONE.format(name="digest")) for name in ("first", "second"))
     bench.flowctl("workflows", "add", "first.py")
     said = bench.flowctl("workflows", "add", "second.py", code=5)
-    assert "digest" in said.stderr and str(first) in said.stderr and str(second) in said.stderr
+    assert "digest" in said.stderr
+    assert str(first) in said.stderr
+    assert str(second) in said.stderr
     assert str(first) == bench.flowctl("workflows", "show", "digest", "--json").json["path"]
     bench.flowctl("workflows", "add", "first.py")
     bench.flowctl("workflows", "add", "second.py", "--replace")
@@ -447,6 +456,3 @@ def test_l14_a_thread_that_goes_on_printing_ends_with_its_run(bench: Bench) -> N
     with bench.store() as store:
         assert [] == store.logs.of_run(2, None, 0, 10)
         assert {"begin", "other", None} >= {line.step for line in store.logs.of_run(1, None, 0, 10_000)}
-
-
-__all__ = ["processes", "shutil"]

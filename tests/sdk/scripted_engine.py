@@ -20,6 +20,7 @@ from flowctl.sdk.codec import canonical_hash
 from flowctl.sdk.wire import WIRE_VERSION, FrameReader, Message, encode_frame
 
 ROOT = os.environ.get("FLOWCTL_TEST_SDK") or str(Path(__file__).resolve().parents[2])
+PYTHON = os.environ.get("FLOWCTL_TEST_PYTHON") or sys.executable  # to try another version of Python
 TOKEN = "tokentoken"
 BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from flowctl.sdk.executor import main; main()"
 
@@ -31,7 +32,7 @@ class ExecutorDied(Exception):
 class ScriptedEngine:
     """One executor process and what it said."""
 
-    def __init__(self, directory: Path, *, python: str = sys.executable, environ: dict[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, *, python: str = PYTHON, environ: dict[str, str] | None = None) -> None:
         self.directory = directory
         self.mark = f"test{os.getpid()}.{id(self)}"
         self.messages: list[Message] = []  # everything it said
@@ -42,6 +43,7 @@ class ScriptedEngine:
         self.serial = False
         self.secrets: dict[str, str] = {}
         self._queue: list[Message] = []
+        self._unread = b""
         ours, theirs = socket.socketpair()
         environ = {**os.environ, **(environ or {})}
         environ |= {"FLOWCTL_CHANNEL": f"{theirs.fileno()}:{TOKEN}", "FLOWCTL_EXECUTOR": self.mark}
@@ -73,10 +75,7 @@ class ScriptedEngine:
                 data = self.channel.recv(1 << 18)
                 if not data:
                     raise ExecutorDied
-                frame = self._reader.feed(data)
-                if frame:
-                    self.frames.append(frame)
-                self._queue += frame
+                self._take(data)
             message = self._queue.pop(0)
             self.messages.append(message)
             if message.kind == "secret":
@@ -86,6 +85,18 @@ class ScriptedEngine:
                 self.send(Message("masked", {}))
             elif message.kind != "log":
                 return message
+
+    def _take(self, data: bytes) -> None:
+        """Read frame by frame, to know what came in one."""
+        self._unread += data
+        while len(self._unread) >= 4:
+            end = 4 + int.from_bytes(self._unread[:4], "big")
+            if len(self._unread) < end and end < 1 << 28:
+                return
+            frame = self._reader.feed(self._unread[:end])
+            self._unread = self._unread[end:]
+            self.frames.append(frame)
+            self._queue += frame
 
     def until(self, *kinds: str) -> Message:
         while True:

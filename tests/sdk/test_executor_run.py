@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowctl.sdk.wire import WIRE_VERSION, Message
-from tests.sdk.scripted_engine import ScriptedEngine, input_hash
+from tests.sdk.scripted_engine import ExecutorDied, ScriptedEngine, input_hash
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_bind_answers_with_input_and_hash_or_with_a_reason(engine: ScriptedEngin
     assert "n" in rejected.fields["message"]
 
 
-# -- values --------------------------------------------------------------------------------------------------------------
+# -- values ------------------------------------------------------------------------------------------------------------
 
 
 def test_i10_what_a_step_returned_is_a_copy_live_as_on_replay(engine: ScriptedEngine) -> None:
@@ -235,7 +235,7 @@ def test_calls_inside_a_step_are_plain(engine: ScriptedEngine) -> None:
     assert engine.keys() == ["outer"]
 
 
-# -- the engine decides ----------------------------------------------------------------------------------------------------
+# -- the engine decides ------------------------------------------------------------------------------------------------
 
 
 FLAKY = """
@@ -286,7 +286,7 @@ def test_an_outcome_ends_a_step_as_step_failed(engine: ScriptedEngine) -> None:
                 return f"{error.step}|{error.type}|{error.message}"
     """)
     engine.start()
-    assert engine.serve().payload == '"boom|KeyError|\'k\'"'
+    assert engine.serve().payload == "\"boom|KeyError|'k'\""
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_l04_a_death_without_a_result_is_seen_as_the_end_of_the_channel(engine: 
             die()
     """)
     engine.start()
-    with pytest.raises(Exception, match="^$"):
+    with pytest.raises((ExecutorDied, ConnectionResetError)):
         engine.serve()
     assert engine.of_kind("done") == []
 
@@ -416,7 +416,7 @@ def test_h07_a_hostile_exception_is_recorded_within_its_limits(engine: ScriptedE
     assert len(engine.of_kind("done")) == 2
 
 
-# -- replay ----------------------------------------------------------------------------------------------------------------
+# -- replay ------------------------------------------------------------------------------------------------------------
 
 
 def test_recorded_steps_answer_without_a_word_on_the_wire(engine: ScriptedEngine) -> None:
@@ -532,7 +532,7 @@ def test_l02_a_workflow_function_that_is_gone_is_reported(engine: ScriptedEngine
     assert (ended.fields["what"], "gone" in ended.fields["message"]) == ("workflow", True)
 
 
-# -- one executor, several runs --------------------------------------------------------------------------------------------
+# -- one executor, several runs ----------------------------------------------------------------------------------------
 
 
 def test_an_executor_runs_one_run_after_the_other(engine: ScriptedEngine) -> None:
@@ -556,15 +556,18 @@ def test_l09_what_a_run_changes_about_its_process_is_put_back(engine: ScriptedEn
 
         def look():
             mask = os.umask(0); os.umask(mask)
-            return [os.getcwd(), mask, os.environ.get("LEAK"), "HOME" in os.environ, signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL,
-                    locale.setlocale(locale.LC_ALL), len(sys.argv), sys.path[0], sys.getrecursionlimit(), len(warnings.filters),
-                    signal.getitimer(signal.ITIMER_REAL)[0], sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))]
+            blocked = sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+            handled = signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL
+            return [os.getcwd(), mask, os.environ.get("LEAK"), "HOME" in os.environ, handled, blocked,
+                    locale.setlocale(locale.LC_ALL), len(sys.argv), sys.path[0], sys.getrecursionlimit(),
+                    len(warnings.filters), signal.getitimer(signal.ITIMER_REAL)[0]]
 
         @step
         def vandal() -> None:
             os.chdir("elsewhere"); os.umask(0o777); os.environ["LEAK"] = "1"; os.environ.pop("HOME", None)
             signal.signal(signal.SIGUSR1, lambda *a: None); locale.setlocale(locale.LC_ALL, "C")
-            sys.argv.append("x"); sys.path.insert(0, "/nowhere"); sys.setrecursionlimit(5000); warnings.simplefilter("error")
+            sys.argv.append("x"); sys.path.insert(0, "/nowhere"); sys.setrecursionlimit(5000)
+            warnings.simplefilter("error")
             signal.setitimer(signal.ITIMER_REAL, 500); signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
             sys.stdout = open(os.devnull, "w"); os.close(2); os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
@@ -608,7 +611,9 @@ def test_a_seed_of_one_run_does_not_make_the_next_predictable(engine: ScriptedEn
         ("os.chdir('/tmp'); import shutil; shutil.rmtree(home)", ["a working directory that is gone"]),
     ],
 )
-def test_g09_what_a_run_leaves_behind_is_told_with_its_end(tmp_path: Path, code: str, leftovers: list[str] | None) -> None:
+def test_g09_what_a_run_leaves_behind_is_told_with_its_end(
+    tmp_path: Path, code: str, leftovers: list[str] | None
+) -> None:
     home = tmp_path / "home"
     home.mkdir()
     with ScriptedEngine(home) as engine:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,13 @@ NOUNS = sorted(file.stem for file in FOLDER.glob("*.sql"))
 HOT = re.compile(r"SCAN (?!\(|CONSTANT|meta|engines|workflows|payloads|sources|snapshots)")
 BLOCKS = [(noun, name) for noun in NOUNS for name in load(noun)]
 JSON_PARAMETERS = {"tags": "{}", "keys": "[]", "failed": "[]", "engines": "[]"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One empty file for all: nothing here changes it."""
+    with Store.open(tmp_path_factory.mktemp("queries") / "flow.db") as opened:
+        yield opened
 
 
 def parameters(sql: str, number: int) -> dict[str, Any]:
@@ -51,6 +61,7 @@ def test_no_block_is_compiled_again_at_each_execution(store: Store, noun: str, n
 
     sql, raw = load(noun)[name], store.connection.raw
     raw.authorizer = count
+    raw.execute("PRAGMA foreign_keys = OFF").fetchall()
     for number in (1, 2, 3):
         prepared.clear()
         raw.execute("SAVEPOINT attempt").fetchall()
@@ -62,6 +73,7 @@ def test_no_block_is_compiled_again_at_each_execution(store: Store, noun: str, n
         seen = len(prepared)
         raw.execute("ROLLBACK TO attempt").fetchall()
         raw.execute("RELEASE attempt").fetchall()
+    raw.authorizer = None
     assert 0 == seen
 
 
@@ -79,3 +91,20 @@ def test_parameters_are_named_and_never_positional(noun: str, name: str) -> None
 def test_a_part_stands_in_for_its_text() -> None:
     text = "-- part: guard\nepoch = :epoch\n\n-- name: one\n-- said to the reader\nSELECT 1 WHERE {guard}\n"
     assert {"one": "SELECT 1 WHERE epoch = :epoch"} == parse(text)
+
+
+def test_the_store_is_imported_without_what_is_slow_or_dangerous() -> None:
+    script = "import sys, flowctl.store; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    unwanted = {
+        "apsw.ext",
+        "apsw.bestpractice",
+        "sqlite3",
+        "importlib.resources",
+        "asyncio",
+        "logging",
+        "tempfile",
+        "rich",
+    }
+    assert set() == unwanted & set(loaded)
+    assert {"apsw", "flowctl.store.runs"} <= set(loaded)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flowctl.core.errors import Conflict, NotFound
-from flowctl.core.model import Claim, RunFilter
+from flowctl.core.errors import ClaimLost, Conflict, NotFound
+from flowctl.core.model import Claim, RunState
 from flowctl.store import Store
-from tests.store.scene import Children, Scene, error, new_run
-
-
-def ids(scene: Scene, **fields: Any) -> list[int]:
-    return [run.id for run in scene.store.runs.find(RunFilter(**fields))]
-
+from tests.store.scene import Children, Scene, new_run
 
 # -- creation
 
@@ -116,6 +112,15 @@ def test_what_waits_is_claimable_when_it_is_woken(scene: Scene) -> None:
     assert not scene.write(lambda: scene.store.runs.wake(run.id, scene.now))
     assert [run.id] == scene.store.runs.claimable(scene.now, limit=9)
     assert scene.store.runs.get(run.id).reason is None
+
+
+def test_what_waits_until_an_instant_is_claimable_then(scene: Scene) -> None:
+    run = scene.release(scene.held(), "waiting", wake_at=scene.now + 50)
+    runs = scene.store.runs
+    for root in (None, run.id):
+        assert [] == runs.claimable(scene.now, root_id=root, limit=9)
+        assert scene.now + 50 == runs.next_wake(scene.now, root_id=root)
+        assert [run.id] == runs.claimable(scene.now + 50, root_id=root, limit=9)
 
 
 def test_a_family_is_claimed_apart_from_other_runs(scene: Scene) -> None:
@@ -281,174 +286,7 @@ def test_b13_an_orphan_may_be_blocked_for_a_person(scene: Scene) -> None:
     assert {"pay": "interrupted"} == scene.states(run.id)
 
 
-# -- retry
-
-
-def failed_run(scene: Scene) -> int:
-    claim = scene.held()
-    for seq, key in enumerate(("fetch", "parse", "mail"), 1):
-        scene.begin(claim, key, seq)
-        if key == "parse":
-            scene.fail(claim, key)
-        else:
-            scene.succeed(claim, key)
-    return scene.finish(claim, "failed", failed_steps=["parse"]).id
-
-
-def test_h08_a_retry_keeps_what_succeeded_and_counts_attempts_on(scene: Scene) -> None:
-    number = failed_run(scene)
-    scene.write(lambda: scene.store.runs.retry(number, scene.now + 5, replay="newest"))
-    run = scene.store.runs.get(number)
-    assert ("queued", 2, "newest", None, None, []) == (
-        run.state, run.attempt, run.replay, run.error, run.finished_at, run.failed_steps,
-    )  # fmt: skip
-    assert {"fetch": "succeeded", "mail": "succeeded"} == scene.states(number)
-    claim = scene.claim(number)
-    again = scene.begin(claim, "parse", 2)
-    assert (2, 2) == (again.attempt, again.first_attempt)
-    scene.succeed(claim, "parse")
-    assert "succeeded" == scene.finish(claim).state
-    assert [("parse", 1, "failed")] == [(a.key, a.attempt, a.state) for a in scene.store.steps.attempts(number)]
-    assert [] == scene.store.check(full=True)
-
-
-def test_a_retry_from_a_step_runs_that_one_and_all_after_it_anew(scene: Scene) -> None:
-    number = failed_run(scene)
-    scene.write(lambda: scene.store.runs.retry(number, scene.now, replay="pinned", from_step="fetch"))
-    assert {} == scene.states(number)
-    claim = scene.claim(number)
-    assert 2 == scene.begin(claim, "fetch", 1).attempt  # a number is never given twice
-    scene.succeed(claim, "fetch")
-    assert [] == scene.store.check()
-
-
-def test_a_retry_from_a_step_starts_its_child_runs_anew(scene: Scene) -> None:
-    claim = scene.held()
-    scene.begin(claim, "first", 1, kind="child")
-    scene.begin(claim, "second", 2, kind="child")
-    family = {"root_id": claim.run_id, "parent_id": claim.run_id}
-    first, second = (scene.submit(parent_step=key, **family) for key in ("first", "second"))
-    for child, key in ((first, "first"), (second, "second")):
-        scene.finish(scene.claim(child))
-        scene.succeed(claim, key)
-    scene.finish(claim, "failed")
-    scene.write(lambda: scene.store.runs.retry(claim.run_id, scene.now, replay="newest", from_step="second"))
-    kept = scene.store.runs.child_of(claim.run_id, "first")
-    assert kept is not None
-    assert (first, None) == (kept.id, scene.store.runs.child_of(claim.run_id, "second"))
-    anew = scene.submit(parent_step="second", **family)
-    assert [first, second, anew] == [run.id for run in scene.store.runs.children(claim.run_id)]
-
-
-def test_a_cancelled_and_a_blocked_run_may_be_retried_with_other_code(scene: Scene) -> None:
-    for state in ("cancelled", "blocked"):
-        claim = scene.held()
-        scene.begin(claim, "fetch", 1)
-        if state == "blocked":
-            scene.release(claim, "blocked", reason="code changed")
-        else:
-            scene.write(lambda claim=claim: scene.store.steps.cancel(claim, scene.now))
-            scene.finish(claim, "cancelled")
-        code = scene.store.runs.get(claim.run_id).code
-        scene.write(
-            lambda run=claim.run_id, code=code: scene.store.runs.retry(run, scene.now, replay="accept", code=code)
-        )
-        run = scene.store.runs.get(claim.run_id)
-        assert ("queued", 2, "accept") == (run.state, run.attempt, run.replay)
-        assert {} == scene.states(run.id)
-
-
-def test_a_retry_may_be_for_later(scene: Scene) -> None:
-    number = failed_run(scene)
-    scene.write(lambda: scene.store.runs.retry(number, scene.now, replay="pinned", wake_at=scene.now + 50))
-    assert [] == scene.store.runs.claimable(scene.now, limit=9)
-    assert [number] == scene.store.runs.claimable(scene.now + 50, limit=9)
-
-
-def test_b09_the_second_of_two_retries_is_refused(scene: Scene) -> None:
-    number = failed_run(scene)
-    scene.write(lambda: scene.store.runs.retry(number, scene.now, replay="newest"))
-    with pytest.raises(Conflict) as caught:
-        scene.write(lambda: scene.store.runs.retry(number, scene.now, replay="newest"))
-    assert "is queued" in caught.value.message
-    assert 2 == scene.store.runs.get(number).attempt
-
-
-def test_a_retry_from_an_unknown_step_changes_nothing(scene: Scene) -> None:
-    number = failed_run(scene)
-    with pytest.raises(NotFound):
-        scene.write(lambda: scene.store.runs.retry(number, scene.now, replay="newest", from_step="nowhere"))
-    assert "failed" == scene.store.runs.get(number).state
-
-
-# -- finding
-
-
-def test_runs_are_found_newest_first_page_by_page(scene: Scene) -> None:
-    for _ in range(5):
-        scene.submit()
-    assert [5, 4] == ids(scene, limit=2)
-    assert [3, 2] == ids(scene, limit=2, before=4)
-    assert [1] == ids(scene, limit=2, before=2)
-
-
-FILTERS: list[tuple[dict[str, Any], list[int]]] = [
-    ({}, [4, 3, 2, 1]),
-    ({"namespace": "home"}, [5]),
-    ({"namespace": None}, [5, 4, 3, 2, 1]),
-    ({"namespace": None, "states": ("failed", "queued")}, [5, 3, 2, 1]),
-    ({"states": ("queued",)}, [3, 2]),
-    ({"states": ("queued", "succeeded")}, [4, 3, 2]),
-    ({"states": ("queued", "succeeded"), "limit": 2}, [4, 3]),
-    ({"dead": True}, [1]),
-    ({"workflow": "report"}, [3]),
-    ({"workflow": "report", "states": ("succeeded",)}, []),
-    ({"workflow": "nothing"}, []),
-    ({"tags": {"team": "a"}}, [3, 2]),
-    ({"tags": {"team": "a", "env": "prod"}}, [3]),
-    ({"tags": {"team": "b"}}, []),
-    ({"since": 1_000_060}, [4]),
-    ({"search": "REPORT"}, [3]),
-    ({"search": 'say "hi"'}, [2]),
-    ({"search": "100%"}, [2]),
-    ({"search": "1000"}, []),
-    ({"search": "needle"}, [3]),
-    ({"search": "a_b"}, []),
-    ({"search": "went wrong"}, [1]),
-    ({"search": "well done"}, [4]),
-]
-
-
-@pytest.mark.parametrize(("fields", "expected"), FILTERS, ids=[str(fields) for fields, _ in FILTERS])
-def test_runs_are_found_by_what_is_known_of_them(scene: Scene, fields: dict[str, Any], expected: list[int]) -> None:
-    failed, done = scene.held(), None
-    scene.submit(tags={"team": "a"}, input='{"text":"say \\"hi\\" 100% axb"}')
-    large = f'{{"text":"{"x" * 300_000} needle"}}'
-    scene.submit(workflow="report", tags={"team": "a", "env": "prod"}, input=large)
-    scene.now += 60
-    done = scene.held()
-    scene.submit(namespace="home")
-    scene.finish(failed, "failed", error=error("it went wrong"))
-    scene.finish(done, output='"well done"')
-    assert expected == ids(scene, **fields)
-
-
-def test_the_last_run_is_found_by_name_and_state(scene: Scene) -> None:
-    scene.finish(scene.held(), "failed")
-    scene.submit(workflow="report")
-    runs = scene.store.runs
-    assert (2, 2, 1) == (runs.last("default").id, runs.last("default", "report").id, runs.last("default", "digest").id)
-    assert 1 == runs.last("default", states=("failed",)).id
-    for arguments in (("home",), ("default", "nothing"), ("default", None, ("paused",))):
-        with pytest.raises(NotFound):
-            runs.last(*arguments)
-
-
-def test_counts_are_of_one_namespace(scene: Scene) -> None:
-    scene.held()
-    scene.submit()
-    scene.submit(namespace="home")
-    assert {"running": 1, "queued": 1} == scene.store.runs.counts("default")
+# -- races
 
 
 def test_b07_of_racing_ends_one_stands(path: Path, children: Children) -> None:
@@ -456,17 +294,15 @@ def test_b07_of_racing_ends_one_stands(path: Path, children: Children) -> None:
         scene = Scene(store)
         claims = [scene.held() for _ in range(40)]
 
-    def end(state: str) -> Callable[[], int]:
+    def end(state: RunState) -> Callable[[], int]:
         def finish_all() -> int:
             won = 0
             with Store.open(path, busy_timeout=30_000) as store:
                 for claim in claims:
-                    try:
-                        with store.transaction():
-                            store.runs.finish(claim, 5, state, output='"x"' if state == "succeeded" else None)  # type: ignore[arg-type]
-                            won += 1
-                    except Exception as lost:  # noqa: BLE001 - counted below
-                        assert "ClaimLost" == type(lost).__name__
+                    with suppress(ClaimLost), store.transaction():
+                        output = '"x"' if state == "succeeded" else None
+                        store.runs.finish(claim, 5, state, output=output)
+                        won += 1
             return won
 
         return finish_all

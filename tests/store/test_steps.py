@@ -1,0 +1,205 @@
+"""Steps: one outcome each, and every attempt on the way to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flowctl.core.errors import Conflict
+from flowctl.core.model import Attempt, Claim
+from tests.store.scene import Scene, dump, error, new_step
+
+
+def attempts(scene: Scene, claim: Claim, key: str | None = None) -> list[tuple[str, int, str]]:
+    return [(a.key, a.attempt, a.state) for a in scene.store.steps.attempts(claim.run_id, key)]
+
+
+def back_off(scene: Scene, claim: Claim, key: str, delay: int = 50) -> None:
+    scene.write(lambda: scene.store.steps.fail_attempt(claim, key, error(), scene.now + delay, scene.now))
+
+
+def start(scene: Scene, claim: Claim, key: str) -> int:
+    return int(scene.write(lambda: scene.store.steps.start_attempt(claim, key, scene.now)))
+
+
+def test_the_row_that_begin_returns_is_the_row_that_is_stored(scene: Scene) -> None:
+    claim = scene.held()
+    begun = scene.begin(
+        claim, "fetch#2", 1, kind="shell", source_hash=b"s" * 16, wake_at=5, on_crash="block", input='{"url":"x"}'
+    )
+    assert begun == scene.store.steps.get(claim.run_id, "fetch#2")
+    assert ("fetch", "block", 1, 1) == (begun.name, begun.on_crash, begun.attempt, begun.first_attempt)
+
+
+def test_input_is_recorded_before_and_output_after(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1, input='{"url":"x"}')
+    (step,) = scene.store.steps.of_run(claim.run_id)
+    assert ('{"url":"x"}', None, "running", None) == (step.input, step.output, step.state, step.finished_at)
+    scene.now += 7
+    scene.succeed(claim, "fetch", '{"pages":3}')
+    (step,) = scene.store.steps.of_run(claim.run_id)
+    assert ('{"pages":3}', "succeeded", scene.now) == (step.output, step.state, step.finished_at)
+    assert [] == attempts(scene, claim)
+
+
+def test_beginning_again_returns_the_row_as_it_is(scene: Scene) -> None:
+    claim = scene.held()
+    first = scene.begin(claim, "fetch", 1)
+    scene.now += 5
+    assert first == scene.begin(claim, "fetch", 1)
+    back_off(scene, claim, "fetch")
+    assert scene.now + 50 == scene.begin(claim, "fetch", 1).wake_at
+    start(scene, claim, "fetch")
+    scene.write(lambda: scene.store.steps.interrupt(claim, scene.now))
+    assert "interrupted" == scene.begin(claim, "fetch", 1).state
+
+
+@pytest.mark.parametrize("fields", [{"input_hash": b"other"}, {"kind": "shell"}, {"seq": 2}, {"key": "parse"}])
+def test_beginning_again_with_something_else_is_a_defect(scene: Scene, fields: dict[str, Any]) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    before = dump(scene.store)
+    with pytest.raises(ValueError, match="recorded"):
+        scene.write(
+            lambda: scene.store.steps.begin(claim, new_step(**({"key": "fetch", "seq": 1} | fields)), scene.now)
+        )
+    assert before == dump(scene.store)
+
+
+def test_b01_a_second_outcome_is_refused_and_the_first_stands(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    scene.succeed(claim, "fetch", '"first"')
+    before = dump(scene.store)
+    for action in (
+        lambda: scene.store.steps.succeed(claim, "fetch", '"second"', scene.now),
+        lambda: scene.store.steps.fail(claim, "fetch", error(), scene.now),
+        lambda: scene.store.steps.fail_attempt(claim, "fetch", error(), scene.now, scene.now),
+        lambda: scene.store.steps.start_attempt(claim, "fetch", scene.now),
+        lambda: scene.store.steps.succeed(claim, "unknown", '"x"', scene.now),
+    ):
+        with pytest.raises(Conflict):
+            scene.write(action)
+    scene.write(lambda: scene.store.steps.cancel(claim, scene.now))
+    scene.write(lambda: scene.store.steps.interrupt(claim, scene.now))
+    assert before == dump(scene.store)
+
+
+def test_h01_every_failed_attempt_is_a_row_with_its_error(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    scene.now += 10
+    back_off(scene, claim, "fetch")
+    waiting = scene.store.steps.get(claim.run_id, "fetch")
+    assert waiting is not None
+    assert ("running", 1, scene.now + 50) == (waiting.state, waiting.attempt, waiting.wake_at)
+    scene.now += 50
+    assert 2 == start(scene, claim, "fetch")
+    scene.now += 3
+    scene.fail(claim, "fetch", "no again")
+    began = scene.now - 63
+    assert [
+        Attempt("fetch", 1, "failed", error(), began, began + 10),
+        Attempt("fetch", 2, "failed", error("no again"), began + 60, began + 63),
+    ] == scene.store.steps.attempts(claim.run_id)
+    (step,) = scene.store.steps.of_run(claim.run_id)
+    assert ("failed", 2, 1, error("no again"), None) == (
+        step.state, step.attempt, step.first_attempt, step.error, step.wake_at,
+    )  # fmt: skip
+
+
+def test_an_attempt_under_way_is_not_started_again(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    with pytest.raises(Conflict):
+        start(scene, claim, "fetch")
+    back_off(scene, claim, "fetch")
+    with pytest.raises(Conflict):
+        back_off(scene, claim, "fetch")
+    assert 2 == start(scene, claim, "fetch")
+
+
+def test_h06_an_interruption_is_a_row_that_does_not_count_as_a_failure(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    scene.begin(claim, "other", 2)
+    scene.write(lambda: scene.store.steps.interrupt(claim, scene.now, ["fetch"]))
+    assert {"fetch": "interrupted", "other": "running"} == scene.states(claim.run_id)
+    assert 2 == start(scene, claim, "fetch")
+    (step, _) = scene.store.steps.of_run(claim.run_id)
+    assert ("running", 2, 1) == (step.state, step.attempt, step.crashes)
+    assert [("fetch", 1, "interrupted")] == attempts(scene, claim, "fetch")
+    scene.succeed(claim, "fetch")
+    assert [("fetch", 1, "interrupted")] == attempts(scene, claim)
+
+
+def test_what_is_not_a_body_is_not_interrupted(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    scene.begin(claim, "later", 2)
+    back_off(scene, claim, "later")
+    scene.begin(claim, "sleep", 3, kind="sleep", wake_at=scene.now + 9)
+    scene.begin(claim, "child", 4, kind="child")
+    scene.write(lambda: scene.store.steps.interrupt(claim, scene.now))
+    assert {"fetch": "interrupted", "later": "running", "sleep": "running", "child": "running"} == scene.states(
+        claim.run_id
+    )
+    assert ["fetch", "later", "sleep", "child"] == [step.key for step in scene.store.steps.unfinished(claim.run_id)]
+
+
+def test_cancelling_ends_every_open_step_and_records_its_attempt_once(scene: Scene) -> None:
+    claim = scene.held()
+    for seq, key in enumerate(("done", "body", "later", "broken"), 1):
+        scene.begin(claim, key, seq)
+    scene.succeed(claim, "done")
+    back_off(scene, claim, "later")
+    scene.write(lambda: scene.store.steps.interrupt(claim, scene.now, ["broken"]))
+    scene.write(lambda: scene.store.steps.cancel(claim, scene.now))
+    assert {"done": "succeeded", "body": "cancelled", "later": "cancelled", "broken": "cancelled"} == scene.states(
+        claim.run_id
+    )
+    assert [("body", 1, "cancelled"), ("broken", 1, "interrupted"), ("later", 1, "failed")] == attempts(scene, claim)
+    assert [] == scene.store.steps.unfinished(claim.run_id)
+    scene.finish(claim, "cancelled")
+    assert [] == scene.store.check(full=True)
+
+
+def test_a_step_may_fail_while_it_waits_for_its_next_attempt(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    back_off(scene, claim, "fetch")
+    scene.fail(claim, "fetch", "out of time")
+    assert [("fetch", 1, "failed")] == attempts(scene, claim)
+    (step,) = scene.store.steps.of_run(claim.run_id)
+    assert ("failed", error("out of time")) == (step.state, step.error)
+
+
+def test_steps_are_read_in_the_programs_order_and_page_by_page(scene: Scene) -> None:
+    claim = scene.held()
+    with scene.store.transaction():
+        for seq in range(1_203, 0, -1):
+            scene.store.steps.begin(claim, new_step(f"fetch#{seq}", seq), scene.now)
+    steps = scene.store.steps
+    everything = [step.seq for step in steps.history(claim.run_id)]
+    assert list(range(1, 1_204)) == everything
+    assert everything == [step.seq for step in steps.of_run(claim.run_id)]
+    assert [11, 12] == [step.seq for step in steps.of_run(claim.run_id, after_seq=10, limit=2)]
+    assert 1_203 == steps.count(claim.run_id)
+    assert steps.get(claim.run_id, "nowhere") is None
+
+
+def test_logs_are_read_by_run_by_step_and_on_from_where_one_was(scene: Scene) -> None:
+    first, second = scene.held(), scene.held()
+    logs = scene.store.logs
+    with scene.store.transaction():
+        one = logs.append(first.run_id, None, None, 5, "stdout", None, "outside")
+        two = logs.append(first.run_id, "fetch", 1, 6, "log", "WARNING", "slow")
+        logs.append(second.run_id, "fetch", 1, 7, "stderr", None, "other run")
+    assert ["outside", "slow"] == [line.text for line in logs.of_run(first.run_id)]
+    assert [two] == [line.id for line in logs.of_run(first.run_id, "fetch")]
+    assert [two] == [line.id for line in logs.of_run(first.run_id, after_id=one)]
+    assert [one] == [line.id for line in logs.of_run(first.run_id, limit=1)]
+    (line,) = logs.of_run(first.run_id, "fetch")
+    assert ("fetch", 1, 6, "log", "WARNING") == (line.step, line.attempt, line.at, line.stream, line.level)

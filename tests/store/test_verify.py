@@ -1,0 +1,150 @@
+"""The check of a whole file: nothing to say of a sound one, and each fault found by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import apsw
+import pytest
+
+from flowctl.store import Store, verify
+from tests.store.scene import Scene, error
+
+
+def lived(scene: Scene) -> None:
+    """Fill a file with something of everything."""
+    done = scene.held(input=f'"{"x" * 300_000}"')
+    scene.begin(done, "fetch", 1)
+    scene.succeed(done, "fetch")
+    scene.begin(done, "parse", 2)
+    scene.write(lambda: scene.store.steps.fail_attempt(done, "parse", error(), scene.now, scene.now))
+    scene.write(lambda: scene.store.steps.start_attempt(done, "parse", scene.now))
+    scene.fail(done, "parse")
+    scene.finish(done, "failed", failed_steps=["parse"])
+    scene.write(lambda: scene.store.runs.retry(done.run_id, scene.now, replay="newest"))
+    done = scene.claim(done.run_id)
+    scene.begin(done, "parse", 2)
+    scene.succeed(done, "parse")
+    scene.finish(done)
+    parent = scene.held()
+    scene.begin(parent, "child", 1, kind="child")
+    scene.submit(parent_id=parent.run_id, root_id=parent.run_id, parent_step="child")
+    scene.release(parent, "waiting")
+    asleep = scene.held()
+    scene.begin(asleep, "sleep", 1, kind="sleep", wake_at=scene.now + 9)
+    scene.release(asleep, "sleeping", wake_at=scene.now + 9)
+    scene.begin(scene.held(), "fetch", 1)
+
+
+def test_a_file_that_has_lived_is_sound(scene: Scene) -> None:
+    lived(scene)
+    assert [] == scene.store.check()
+    assert [] == scene.store.check(full=True)
+    assert [] == scene.store.verify()
+
+
+FAULTS = [  # what another program might do, and the check that finds it
+    ("payloads", "UPDATE steps SET output = '2' WHERE run_id = 1 AND key = 'fetch'", "run 1 step fetch output"),
+    ("payloads", "UPDATE steps SET output_crc = NULL WHERE run_id = 1 AND key = 'fetch'", "run 1 step fetch output"),
+    ("payloads", "UPDATE runs SET output = NULL, state = 'cancelled' WHERE id = 1", "run 1 output"),
+    ("payloads", "UPDATE attempts SET error = '{}' WHERE attempt = 1", "run 1 step parse attempt 1 error"),
+    ("payloads", "UPDATE payloads SET text = text || ' '", "run 1 input"),
+    ("payloads", "DELETE FROM payloads", "run 1 input"),
+    ("sources", "UPDATE sources SET text = text || ' '", "source "),
+    ("missing_sources", "DELETE FROM sources", ""),
+    ("foreign_keys", "PRAGMA foreign_keys = OFF; UPDATE steps SET run_id = 99 WHERE run_id = 1", "steps row"),
+    ("no_holes", "UPDATE steps SET seq = 7 WHERE run_id = 1 AND key = 'parse'", "run 1"),
+    ("final_is_final", "UPDATE steps SET state = 'running', output = NULL, output_crc = NULL, finished_at = NULL"
+     " WHERE run_id = 1 AND key = 'fetch'", "run 1 step fetch"),
+    ("attempts_in_a_row", "DELETE FROM attempts WHERE attempt = 1", "run 1 step parse"),
+    ("attempts_in_a_row", "UPDATE steps SET attempt = 9 WHERE key = 'sleep'", "run 4 step sleep"),
+    ("failure_recorded", "DELETE FROM attempts WHERE attempt = 2", "run 1 step parse"),
+    ("held_by_a_running_engine", "UPDATE engines SET stopped_at = 5", "run 5"),
+    ("families", "UPDATE runs SET root_id = 1 WHERE id = 3", "run 3"),
+    ("families", "UPDATE runs SET parent_id = 4 WHERE id = 3", "run 3"),
+    ("waiting_for_something", "UPDATE runs SET state = 'cancelled', finished_at = 2000000 WHERE id = 3", "run 2"),
+    ("audit_log", "DELETE FROM events WHERE run_id = 5 AND state = 'running'", "run 5"),
+    ("audit_log", "UPDATE runs SET epoch = 9 WHERE id = 5; DELETE FROM events WHERE epoch = 9", "run 5"),
+    ("audit_begins", "DELETE FROM events WHERE run_id = 5 AND state = 'queued'", "run 5"),
+    ("application_id", "PRAGMA application_id = 7", ""),
+    ("user_version", "PRAGMA user_version = 7", ""),
+    ("journal_mode", "PRAGMA journal_mode = DELETE", ""),
+    ("schema", "CREATE TABLE planted (x)", "table planted"),
+    ("schema", "DROP INDEX runs_state", "index runs_state"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "subject"), FAULTS, ids=[f"{name} {n}" for n, (name, *_) in enumerate(FAULTS)]
+)
+def test_each_fault_is_found_by_its_check(path: Path, name: str, script: str, subject: str) -> None:
+    with Store.open(path) as store:
+        lived(Scene(store))
+    other = apsw.Connection(str(path))
+    triggers = other.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name <> 'runs_changed'"
+    ).fetchall()
+    for trigger, _ in triggers:
+        other.execute(f"DROP TRIGGER {trigger}").fetchall()
+    other.execute(script).fetchall()
+    for _, sql in triggers:
+        other.execute(sql).fetchall()
+    other.close()
+    connection = verify.Connection(str(path))  # what is not flowctl's would not be opened by the store
+    findings = verify.check(connection, full=True)
+    connection.close()
+    assert any(name == finding.check and finding.subject.startswith(subject) for finding in findings), findings
+    assert all(finding.message for finding in findings)
+
+
+@pytest.mark.parametrize("name", ["one_outcome", "one_place"])
+def test_j06_two_current_rows_of_one_step_are_found_when_the_index_is_gone(path: Path, name: str) -> None:
+    with Store.open(path) as store:
+        lived(Scene(store))
+    other = apsw.Connection(str(path))
+    other.execute("DROP INDEX steps_key; DROP INDEX steps_seq; DROP TRIGGER steps_recorded").fetchall()
+    other.execute("UPDATE steps SET superseded_at = NULL").fetchall()
+    other.close()
+    connection = verify.Connection(str(path))
+    found = {finding.check: finding.subject for finding in verify.check(connection, full=False)}
+    connection.close()
+    assert "run 1 step parse" == found[name]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_j06_a_damaged_page_is_a_finding_and_not_an_error(path: Path, full: bool) -> None:
+    with Store.open(path) as store:
+        scene = Scene(store)
+        for _ in range(50):
+            scene.submit(input=f'"{"x" * 2_000}"')
+        root = store.connection.value("SELECT rootpage FROM sqlite_schema WHERE name = 'runs'")
+        page = store.connection.value("PRAGMA page_size")
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * page)
+        file.write(b"\xff" * 100)
+    with Store.open(path) as store:
+        checks = {finding.check for finding in store.check(full)}
+    assert {"pages", "payloads"} <= checks
+
+
+def test_only_the_full_check_compares_an_index_with_its_table(path: Path) -> None:
+    with Store.open(path) as store:
+        lived(Scene(store))
+        root = store.connection.value("SELECT rootpage FROM sqlite_schema WHERE name = 'runs_workflow'")
+        page = store.connection.value("PRAGMA page_size")
+    content = path.read_bytes()
+    start = (root - 1) * page
+    index = content[start : start + page].replace(b"digest", b"digesu")
+    path.write_bytes(content[:start] + index + content[start + page :])
+    with Store.open(path) as store:
+        assert [] == [finding for finding in store.check() if finding.check == "pages"]
+        assert "pages" in {finding.check for finding in store.check(full=True)}
+
+
+def test_n01_files_that_others_may_read_are_found(scene: Scene) -> None:
+    os.chmod(scene.store.path, 0o640)
+    os.chmod(scene.store.path + "-wal", 0o604)
+    os.link(scene.store.path, scene.store.path + ".second")
+    found = [(Path(finding.subject).name, finding.message[:13]) for finding in scene.store.check()]
+    assert [("flow.db", "has mode 0640"), ("flow.db", "is not a file"), ("flow.db-wal", "has mode 0604")] == found
