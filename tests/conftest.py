@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOWCTL = [sys.executable, "-m", "flowctl"]
+FLOWCTL = [sys.executable, "-P", "-m", "flowctl"]  # -P: a json.py in the current folder is not ours
 
 settings.register_profile("flowctl", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("flowctl")

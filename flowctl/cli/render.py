@@ -21,9 +21,9 @@ _RUN_COLUMNS = (
     Column("WORKFLOW"),
     Column("CREATED"),
     Column("DURATION", right=True),
-    Column("REASON"),
+    Column("REASON", whole=False),
 )
-_WORKFLOW_COLUMNS = (Column("WORKFLOW"), Column("FILE"), Column("PARAMETERS"), Column("DOES"))
+_WORKFLOW_COLUMNS = (Column("WORKFLOW"), Column("FILE"), Column("PARAMETERS"), Column("DOES", whole=False))
 
 
 def show_runs(terminal: Terminal, runs: Sequence[Run], reasons: Mapping[int, str | None]) -> None:

@@ -28,14 +28,14 @@ _STEP_COLUMNS = (
     Column("KIND"),
     Column("DURATION", right=True),
     Column("ATTEMPTS", right=True),
-    Column("NOTE"),
+    Column("NOTE", whole=False),
 )
 _ATTEMPT_COLUMNS = (
     Column("ATTEMPT", right=True),
     Column("STATE"),
     Column("STARTED"),
     Column("DURATION", right=True),
-    Column("ERROR"),
+    Column("ERROR", whole=False),
 )
 
 

@@ -9,6 +9,9 @@ from flowctl.cli.terminal import Terminal
 from flowctl.cli.words import labelled, look
 from flowctl.core.text import safe_line
 
+GAP = 2  # between columns
+NARROW = 12  # a last column that has less is wrapped rather than cut
+
 
 class Cell(NamedTuple):
     """One field of a table."""
@@ -18,7 +21,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One column. A column that is `whole` is never wrapped or cut, even on a narrow terminal."""
+    """One column. The last one, unless it is `whole`, is cut on a terminal so that a row is one line."""
 
     title: str
     right: bool = False
@@ -62,13 +65,27 @@ def _draw(terminal: Terminal, columns: Sequence[Column], rows: Sequence[Sequence
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        justify, overflow = ("right" if column.right else "left"), ("fold" if column.whole else "ellipsis")
-        table.add_column(Text(column.title), justify=justify, overflow=overflow, no_wrap=not column.whole)  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(*(Text(cell.text, style=cell.style) for cell in row))
     console = terminal.console()
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(Text(column.title), justify="right" if column.right else "left", overflow="fold")
+    room = _room_for_last(columns, rows, console.width)
+    for row in rows:
+        texts = [Text(cell.text, style=cell.style) for cell in row]
+        if room is not None:
+            texts[-1].truncate(room, overflow="ellipsis")
+        table.add_row(*texts)
     with console.capture() as captured:
         console.print(table)
     terminal.drawn("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def _room_for_last(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> int | None:
+    """Return the width that is left to the last column; None when it is to be whole, or would be too narrow."""
+    from rich.cells import cell_len
+
+    if columns[-1].whole:
+        return None
+    others = [[column.title, *(row[index].text for row in rows)] for index, column in enumerate(columns[:-1])]
+    room = width - sum(max(map(cell_len, texts)) + GAP for texts in others)
+    return room if room >= NARROW else None

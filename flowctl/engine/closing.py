@@ -22,8 +22,8 @@ def ended(session: Session, message: Message) -> None:
     """Record what the executor says of the workflow function's end, and free or replace the executor."""
     state = message.fields["state"]
     clean = state in ("succeeded", "suspended") and not message.fields.get("leftovers")
-    if session.run.options.get("isolation") == "process":
-        clean = False
+    if session.run.options.get("isolation") == "process" or session.phase == "cancelling":
+        clean = False  # one that was told to end may not be given another run
     if session.phase == "cancelling" and state != "succeeded":
         state = "cancelled"
     _ENDED[state](session, message)

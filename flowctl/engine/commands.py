@@ -62,11 +62,11 @@ def resume(store: Store, run_id: int, now: int) -> Run:
 
 
 def steal(store: Store, run_id: int, now: int) -> Run:
-    """Take a run from an engine that is alive but stuck, so that it can go on elsewhere."""
+    """Take a run and its children from engines that are alive but stuck, so that they can go on elsewhere."""
     recover_store(store, now)
-    run = store.runs.get(run_id)
-    if run.state == "running":
-        recovery.steal(store, run, now)
+    for run in _with_children(store, run_id):
+        if run.state == "running":
+            recovery.steal(store, run, now)
     return store.runs.get(run_id)
 
 

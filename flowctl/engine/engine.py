@@ -200,6 +200,8 @@ class Engine:
         return events
 
     def _apply(self, events: list[Event], due: list[Session], look: bool, stop: int) -> None:
+        if look:  # before the events: after a request to pause or cancel no further step begins
+            self._heed_requests()
         for event in events:
             session = event.executor.session
             if isinstance(session, Session) and session.phase != "over":
@@ -207,8 +209,6 @@ class Engine:
         for session in due:
             if session.phase != "over":
                 self._guarded(session, timers.elapse, session)
-        if look:
-            self._heed_requests()
         if stop:
             for session in list(self._sessions.values()):
                 self._guarded(session, self._stop_session, session)
@@ -229,6 +229,8 @@ class Engine:
             closing.let_go(session, keep=False)
 
     def _stop_session(self, session: Session) -> None:
+        if session.phase == "over":
+            return
         if self._stop >= 2:
             session.ending = "pause"
             closing.interrupt(session)

@@ -9,6 +9,9 @@ from typing import Any, Literal, NamedTuple
 from flowctl.core.model import Step
 from flowctl.core.policy import DEFAULT_OPTIONS, StepOptions
 
+# The executor itself ends a command that takes too long, without ending itself; this is in case it cannot.
+COMMAND_SLACK_MS = 3_000
+
 Phase = Literal["held", "body", "backoff", "sleep", "child"]
 
 
@@ -71,7 +74,7 @@ def body_deadline(operation: Operation, now: int, monotonic: float) -> float:
     """Return when the body that starts now has to be killed, in monotonic seconds."""
     limits = []
     if operation.options.timeout_ms is not None:
-        limits.append(operation.options.timeout_ms)
+        limits.append(operation.options.timeout_ms + (COMMAND_SLACK_MS if operation.kind == "shell" else 0))
     if operation.ends_at is not None:
         limits.append(max(0, operation.ends_at - now))
     return monotonic + min(limits) / 1000 if limits else inf

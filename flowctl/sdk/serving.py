@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import sys
 from typing import Any, Callable, Optional
@@ -223,6 +224,7 @@ def _unfit(what: str, function: str, error: InputError) -> _Ending:
 
 def begin(channel: Channel) -> Executor:
     """Capture what this process prints from now on, and return its executor."""
+    faulthandler.enable(2)  # where it crashed, for whoever reads its standard error
     capture.install()
     capture_logging.install()
     codec.resolve_secrets_with(_resolve)

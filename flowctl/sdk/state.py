@@ -44,6 +44,7 @@ class State(NamedTuple):
     niceness: int
     descriptors: dict[int, int]  # 0, 1 and 2, each with a duplicate of what it was
     threads: frozenset[int]
+    children: frozenset[int]
 
 
 def take() -> State:
@@ -66,6 +67,7 @@ def take() -> State:
         niceness=os.getpriority(os.PRIO_PROCESS, 0),
         descriptors={fd: _duplicate(fd) for fd in (0, 1, 2)},
         threads=frozenset(thread.ident or 0 for thread in threading.enumerate()),
+        children=frozenset(_children()),
     )
 
 
@@ -74,7 +76,7 @@ def restore(state: State) -> list[str]:
     left = _restore_functions(state)
     _restore_python(state)
     _restore_signals(state)
-    left += [*_left_threads(state), *_left_children()]
+    left += [*_left_threads(state), *_left_children(state)]
     left += _restore_descriptors(state)
     left += _restore_process(state)
     left += _restore_limits(state)
@@ -208,9 +210,9 @@ def _left_threads(state: State) -> list[str]:
     return [_count(count, "thread", "threads")] if count else []
 
 
-def _left_children() -> list[str]:
+def _left_children(state: State) -> list[str]:
     _reap()
-    count = len(_children())
+    count = len(set(_children()) - state.children)
     return [_count(count, "child process", "child processes")] if count else []
 
 

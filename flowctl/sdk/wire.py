@@ -35,6 +35,7 @@ A `step` of kind `sleep` carries `duration_ms` or `until` (UTC ms). One of kind 
 in the same frame and gets no answer. So is a step with `pure` set, unless it failed: then the executor waits.
 `ended.state` is succeeded (payload: output), failed (payload: error; `failed_steps`: keys that a retry runs again),
 cancelled, suspended, or mismatch (`seq`, `key`, `what`: key, kind, input, source; `expected`: the recorded key; payload: input now asked).
+`what` is workflow or parameters, with `message`, when the loaded code no longer has the function or its parameters do not fit the run's input.
 `ended.leftovers` lists what the run left behind (text such as "1 thread"): the engine then replaces the executor.
 
 Messages of the engine:

@@ -134,15 +134,6 @@ def test_m08_the_xdg_folders_are_used_and_relative_ones_ignored(flowctl, tmp_pat
     )
 
 
-def test_j17_a_file_that_cannot_be_written_can_still_be_read(flowctl, hello, tmp_path) -> None:
-    """As another than root, whom no permission stops, it is the folder that is read-only."""
-    flowctl("--db", "ro/f.db", "run", hello, "name=x")
-    before = sorted(path.name for path in (tmp_path / "ro").iterdir())
-    for command in (["ls", "--json"], ["show", "1", "--json"], ["logs", "1", "--json"], ["db", "status", "--json"]):
-        flowctl("--db", "ro/f.db", *command)
-    assert set(before) <= {path.name for path in (tmp_path / "ro").iterdir()} | {"f.db-wal", "f.db-shm"}
-
-
 def test_a_folder_that_is_gone_is_a_sentence(hello, tmp_path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -62,11 +62,11 @@ COMMANDS = [
 
 
 @pytest.fixture
-def hostile(flowctl, tmp_path):
+def hostile(quick, tmp_path):
     (tmp_path / "hostile.py").write_text(WORKFLOW)
-    said = [flowctl("run", "hostile.py:hostile"), flowctl("run", "hostile.py:fails", code=1)]
-    flowctl("workflows", "add", "hostile.py")
-    plant(flowctl("db", "path").stdout.strip())
+    said = [quick("run", "hostile.py:hostile"), quick("run", "hostile.py:fails", code=1)]
+    quick("workflows", "add", "hostile.py")
+    plant(quick("db", "path").stdout.strip())
     return said
 
 
@@ -106,29 +106,29 @@ def test_n11_n12_progress_is_harmless(hostile) -> None:
     assert f"returned {HOSTILE}" == hostile[0].json
 
 
-def test_n11_n12_every_command_is_harmless(hostile, flowctl) -> None:
+def test_n11_n12_every_command_is_harmless(hostile, quick) -> None:
     for command in COMMANDS:
-        said = flowctl(*command, code=None)
+        said = quick(*command, code=None)
         assert_harmless(said.stdout)
         assert_harmless(said.stderr)
         assert re.search(r"\\(x1b|u001b)\]52;c;aGk=", OURS.sub("", said.stdout + said.stderr)), command
         assert LITERAL in said.stdout + said.stderr or command == ["workflows", "list"], command
 
 
-def test_n11_json_has_the_very_text_and_no_character_that_is_obeyed(hostile, flowctl) -> None:
+def test_n11_json_has_the_very_text_and_no_character_that_is_obeyed(hostile, quick) -> None:
     for command in (["show", "1"], ["show", "3"], ["ls"], ["workflows", "list"], ["show", "1", "1"], ["wait", "3"]):
-        said = flowctl(*command, "--json", code=None)
+        said = quick(*command, "--json", code=None)
         assert_harmless(said.stdout)
         assert said.json
-    run = flowctl("show", "1", "--json").json
+    run = quick("show", "1", "--json").json
     assert (f"returned {HOSTILE}", HOSTILE) == (run["output"], run["input"]["text"])
     assert f"raised {HOSTILE}" == run["steps"][1]["error"]["message"]
-    run = flowctl("show", "3", "--json").json
+    run = quick("show", "3", "--json").json
     assert (f"flow {HOSTILE}", f"key {HOSTILE}", f"reason {HOSTILE}") == (run["workflow"], run["key"], run["reason"])
     assert {f"tag {HOSTILE}": HOSTILE} == run["tags"]
     assert [f"good {HOSTILE}", f"bad {HOSTILE}"] == [step["key"] for step in run["steps"]]
     for number in "13":
-        for line in flowctl("logs", number, "--json").stdout.splitlines():
+        for line in quick("logs", number, "--json").stdout.splitlines():
             assert_harmless(line)
             assert json.loads(line)["text"].count("owned") == 1
 
@@ -147,7 +147,7 @@ def test_n11_n12_the_live_tree_is_harmless(hostile, on_terminal) -> None:
         assert VISIBLE in OURS.sub("", text)
 
 
-def test_n11_messages_about_what_a_person_typed_are_harmless(flowctl) -> None:
+def test_n11_messages_about_what_a_person_typed_are_harmless(quick) -> None:
     for words in (
         ["show", "\x1b[2J"],
         ["run", "\x1b[2J"],
@@ -155,8 +155,8 @@ def test_n11_messages_about_what_a_person_typed_are_harmless(flowctl) -> None:
         ["run", "x.py", "\x1b[2J"],
         ["ls", "--tag", "\x1b"],
     ):
-        said = flowctl(*words, code=None)
+        said = quick(*words, code=None)
         assert_harmless(said.stderr)
-        said = flowctl("--json", *words, code=None)
+        said = quick("--json", *words, code=None)
         assert_harmless(said.stdout)
         assert said.json["error"]["code"] == said.code

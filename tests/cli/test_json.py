@@ -131,11 +131,11 @@ FILES = {
 }
 
 
-def test_m06_every_command_prints_json_in_success_and_in_failure(flowctl, tmp_path) -> None:
+def test_m06_every_command_prints_json_in_success_and_in_failure(quick, tmp_path) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     for words, code in COMMANDS:
-        done = flowctl("--json", *words, code=code)
+        done = quick("--json", *words, code=code)
         values = [json.loads(line) for line in done.stdout.splitlines()]
         assert len(values) >= 1, words
         assert "\x1b" not in done.stdout

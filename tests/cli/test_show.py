@@ -121,3 +121,7 @@ def test_tables_are_whole_when_piped_and_fit_a_terminal(flowctl, on_terminal, fa
             lines = screen.read_to_end().splitlines()
         assert max(map(len, lines)) <= 60
         assert "✗ failed" in "\n".join(lines)
+    with on_terminal("ls", size=(24, 80)) as screen:
+        lines = screen.read_to_end().splitlines()
+    assert 2 == len(lines)
+    assert "…" in lines[1]

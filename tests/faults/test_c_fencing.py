@@ -69,16 +69,18 @@ def family() -> int:
 """
 
 
-def test_c01_stealing_from_an_engine_that_is_not_stuck_takes_the_run_and_counts_no_failure(bench: Bench) -> None:
+def test_c01_stealing_from_an_engine_that_is_not_stuck_takes_the_family_and_counts_no_failure(bench: Bench) -> None:
     robbed = bench.spawn("run", f"{bench.write('family.py', FAMILY)}:family")
     first = bench.noted("pid")[0]
 
-    assert bench.flowctl("resume", 2, "--steal").json == 3  # the child, whose body runs
+    bench.in_state("waiting")
+
+    assert bench.flowctl("resume", 1, "--steal").json == 7
 
     assert not alive(first)
     assert attempts_of(bench.shown(2)) == {"held": CUT}
     out, _ = robbed.communicate(timeout=10)
-    assert (robbed.returncode, out.strip()) == (0, "7")  # it still had the parent
+    assert (robbed.returncode, out.strip()) == (0, "7")  # it was waiting for the parent, which nobody took from it
     assert attempts_of(bench.shown(1)) == {"child": ["succeeded"], "held": ["succeeded"]}
 
 

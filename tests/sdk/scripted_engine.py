@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -261,4 +260,49 @@ def wait_until(condition: Any, seconds: float = 3.0) -> None:
         time.sleep(0.005)
 
 
-TERM = signal.SIGTERM
+def waiting(engine: ScriptedEngine, source: str) -> None:
+    """Load, start, and go on until the run waits in its first sleep or child."""
+    assert engine.load(source).kind == "loaded"
+    engine.start()
+    while True:
+        message = engine.receive()
+        if message.kind == "step" and message.fields["kind"] in ("sleep", "child"):
+            return
+        engine.answer(message)
+
+
+def start(engine: ScriptedEngine, source: str) -> None:
+    engine.load(source)
+    engine.start()
+
+
+TWO_STEPS = """
+    from flowctl import step, workflow
+
+    @step
+    def double(n: int) -> int:
+        return 2 * n
+
+    @step(name="sum up", retries=2, backoff="5s")
+    def add(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    @workflow
+    def main(n: int = 4) -> int:
+        '''Add twice.'''
+        return add([double(n), double(n + 1)])
+"""
+
+SLEEPER = """
+    from flowctl import sleep, step, workflow
+
+    @step
+    def one() -> int:
+        return 1
+
+    @workflow
+    def main() -> int:
+        first = one()
+        sleep("2d")
+        return first + one()
+"""

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from flowctl.sdk.wire import Message
 from tests.sdk.scripted_engine import ScriptedEngine, time_limit
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[ScriptedEngine]:
-    with ScriptedEngine(tmp_path) as engine:
-        yield engine
-
 
 SPREAD = """
     import threading, time

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.sdk.scripted_engine import ROOT, ScriptedEngine
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[ScriptedEngine]:
-    with ScriptedEngine(tmp_path) as engine:
-        yield engine
 
 
 def workflow(body: str, head: str = "") -> str:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flowctl.sdk.wire import Message
 from tests.sdk.scripted_engine import ScriptedEngine
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[ScriptedEngine]:
-    with ScriptedEngine(tmp_path) as engine:
-        yield engine
-
 
 EMPTY = "from flowctl import workflow\n@workflow\ndef main() -> None:\n    pass\n"
 

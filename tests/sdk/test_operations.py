@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -17,13 +16,6 @@ from flowctl import gather, now, random, secret, sh, sleep, step, uuid4, workflo
 from flowctl.sdk.errors import DefinitionError
 from flowctl.sdk.shell import ShellFailed
 from tests.sdk.scripted_engine import ScriptedEngine, input_hash, time_limit
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[ScriptedEngine]:
-    with ScriptedEngine(tmp_path) as engine:
-        yield engine
-
 
 # -- outside of runs ---------------------------------------------------------------------------------------------------
 
