@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -38,8 +37,10 @@ class Snapshot:
 
 def code_of(path: str, files: dict[str, str]) -> str:
     """Return the hash that names this code: SHA-256 over the workflow file's path and every file's path and text."""
-    texts = [[name, hashlib.sha256(text.encode()).hexdigest()] for name, text in sorted(files.items())]
-    return hashlib.sha256(json.dumps([path, texts]).encode()).hexdigest()
+    from hashlib import sha256  # loads OpenSSL, which most commands never need
+
+    texts = [[name, sha256(text.encode()).hexdigest()] for name, text in sorted(files.items())]
+    return sha256(json.dumps([path, texts]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 
 import pytest
@@ -176,22 +177,22 @@ def test_m06_payloads_are_as_they_were_recorded(flowctl, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_a_run_of_20000_steps_is_shown_as_fast_as_a_small_one(flowctl, tmp_path) -> None:
-    import time
-
     (tmp_path / "many.py").write_text(
         "from flowctl import step, workflow\n\n@step(pure=True)\ndef work(n: int) -> int:\n    return n\n\n"
         "@workflow\ndef many(count: int = 1) -> int:\n    return sum(work(i) for i in range(count))\n"
     )
     flowctl("run", "many.py", "count=50")
     flowctl("run", "many.py", "count=20000", "-q")
-    took = {}
-    for number in (1, 2):
-        times = []
-        for _ in range(5):
-            begun = time.perf_counter()
-            flowctl("show", number)
-            times.append(time.perf_counter() - begun)
-        took[number] = min(times)
-    assert took[2] < 1.5 * took[1] + 0.05
+    small, large = (processor_seconds(lambda number=number: flowctl("show", number)) for number in (1, 2))
+    assert large < 1.5 * small + 0.2
     assert "19,950 earlier steps: flowctl show 2 --all" in flowctl("show", "2").stdout
     assert 20000 == len(flowctl("show", "2", "--json").json["steps"])
+
+
+def processor_seconds(action) -> float:
+    """Return what five calls cost, whatever else the machine does meanwhile."""
+    before = os.times()
+    for _ in range(5):
+        action()
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system

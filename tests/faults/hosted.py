@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from flowctl.core.clock import SYSTEM_CLOCK, Clock, SystemClock
 from flowctl.core.config import default_database
@@ -18,6 +19,8 @@ from flowctl.engine.engine import Engine
 from flowctl.engine.loading import load_file
 from flowctl.engine.supervisor import CodeTarget, Supervisor
 from flowctl.store import Store
+
+LONGEST_S = 60  # what a test may take that hosts engines
 
 
 @dataclass
@@ -74,11 +77,18 @@ def hosted() -> Iterator[Hosted]:
     supervisor = Supervisor()
     path = default_database(os.environ)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LONGEST_S)
     try:
         with Store.open(path) as store:
             yield Hosted(store, supervisor)
     finally:
+        signal.alarm(0)
         supervisor.close()
+
+
+def _too_long(_number: int, _frame: object) -> NoReturn:
+    raise AssertionError(f"an engine was still busy after {LONGEST_S} s")
 
 
 @contextmanager

@@ -267,12 +267,12 @@ def test_a08_who_comes_too_late_between_the_look_and_the_claim_is_told_so(
     bench.wait_for(lambda: bench.ledger() == ["held"])
     if finished:
         (tmp_path / "go").touch()
-        first.wait()
+        first.wait(timeout=10)
     late.send_signal(signal.SIGCONT)
-    late.wait()
+    late.wait(timeout=10)
     (tmp_path / "go").touch()
 
-    assert (late.returncode, first.wait()) == (5, 0)
+    assert (late.returncode, first.wait(timeout=10)) == (5, 0)
     assert bench.ledger() == ["held"]
 
 
@@ -286,7 +286,11 @@ def test_a09_after_a_reboot_runs_are_free_at_once_whatever_locks_and_pids_say(be
     bench.wait_for(lambda: bench.ledger() == ["held", "held"], timeout=3)
     (tmp_path / "go").touch()
 
-    assert (after.wait(), before.wait()) == (0, 5)  # the process with that number was not killed: it may be anybody
+    codes = (after.wait(timeout=10), before.wait(timeout=10))
+    assert codes == (0, 5)  # the process with that number was not killed: it may be anybody
+        0,
+        5,
+    )  # the process with that number was not killed: it may be anybody
     assert attempts_of(bench.shown()) == {"held": CUT}
 
 

@@ -84,6 +84,20 @@ def test_c01_stealing_from_an_engine_that_is_not_stuck_takes_the_family_and_coun
     assert attempts_of(bench.shown(1)) == {"child": ["succeeded"], "held": ["succeeded"]}
 
 
+def test_c01_the_body_of_a_stopped_engine_is_dead_before_its_step_runs_again_elsewhere(bench: Bench) -> None:
+    stuck = bench.spawn("run", f"{bench.write('family.py', FAMILY)}:child", "n=5")
+    first = bench.noted("pid")[0]
+    stuck.send_signal(signal.SIGSTOP)
+    bench.wait_for(lambda: stopped(stuck.pid))
+
+    assert bench.flowctl("resume", 1, "--steal").json == 5
+
+    assert not alive(first)
+    stuck.send_signal(signal.SIGCONT)
+    assert stuck.wait(timeout=10) == 5
+    assert attempts_of(bench.shown()) == {"held": CUT}
+
+
 def test_c03_an_engine_that_has_lost_its_claim_ends_the_step_without_waiting_for_its_result(bench: Bench) -> None:
     path = bench.write("family.py", FAMILY)
     engine = bench.spawn("run", f"{path}:child", "n=5")
