@@ -13,6 +13,7 @@ from flowctl.cli.control import RUNS, apply_each, show_changed
 from flowctl.cli.foreground import work_here
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
+from flowctl.cli.references import find_step
 from flowctl.cli.run import print_numbers
 from flowctl.cli.selecting import Chosen, Filters, filter_options, selected_runs
 from flowctl.cli.targets import new_supervisor
@@ -137,13 +138,10 @@ class _Retry:
         def one(store: Store, run: Run) -> Run:
             if run.state not in ("failed", "cancelled", "blocked"):
                 raise Conflict(f"run {run.id} is {run.state} and cannot be retried", _instead(run))
-            if self.from_step is not None:
-                from flowctl.cli.references import find_step
-
-                find_step(store, run, self.from_step)
+            from_step = find_step(store, run, self.from_step).key if self.from_step is not None else None
             snapshot = None if self.same_code else newest_code(supervisor, run)
             now = SYSTEM_CLOCK.now()
-            return commands.retry(store, run.id, now, replay=self.replay, snapshot=snapshot, from_step=self.from_step)
+            return commands.retry(store, run.id, now, replay=self.replay, snapshot=snapshot, from_step=from_step)
 
         return one
 

@@ -58,6 +58,7 @@ def work_here(
             if stopped():
                 break
             try:
+                _announce_wait(invocation, store.runs.get(number))
                 with narrator.watch(number):
                     run = engine.follow(number, exclusive=exclusive)
             except Conflict as error:
@@ -73,6 +74,12 @@ def work_here(
         invocation.terminal.warn(f"not begun: flowctl resume {left}")
         codes.append(INTERRUPTED)
     return next((code for code in codes if code), 0)
+
+
+def _announce_wait(invocation: Invocation, run: Run) -> None:
+    """Say it when nothing will happen for a while: until a run is due there is nothing else to see."""
+    if run.state in ("queued", "sleeping") and run.wake_at is not None and run.wake_at > SYSTEM_CLOCK.now():
+        invocation.terminal.say(f"run {run.id} {run.workflow} goes on at {local(run.wake_at)}; ctrl-C pauses it")
 
 
 def _narrator(invocation: Invocation, store: Store) -> Narrator:

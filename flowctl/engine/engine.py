@@ -108,11 +108,11 @@ class Engine:
             if not self._sessions and not self._inbox:
                 run = self.store.runs.get(run_id)
                 self._refuse_elsewhere(run, exclusive)
-                if run.state in SETTLED and not self._family_waits():
-                    return run
                 if self._stop:
                     self._pause_family()
                     return self.store.runs.get(run_id)
+                if run.state in SETTLED and not self._family_waits():
+                    return run
             self._inbox += self.supervisor.poll(self._timeout())
             self._check_file()
             if self._on_idle is not None:
@@ -135,7 +135,7 @@ class Engine:
 
     def _family_waits(self) -> bool:
         """Tell whether a failure handler or a child of the run is still due here."""
-        return self._stop == 0 and bool(self.store.runs.claimable(self.clock.now(), root_id=self._root, limit=1))
+        return bool(self.store.runs.claimable(self.clock.now(), root_id=self._root, limit=1))
 
     def _pause_family(self) -> None:
         with self.store.transaction():

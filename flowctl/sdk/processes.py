@@ -91,15 +91,12 @@ def _descendants(processes: Iterable[Process], roots: set[int]) -> set[int]:
 
 
 def _kill(sign: bytes, root: Optional[int]) -> list[int]:
-    # The root is only stopped until the others are dead: as their subreaper it keeps the ones that
-    # lose their parent findable, and a stopped root starts no new ones.
+    # The others go first: while the root lives, those that lost their parent are found as its children. It is not
+    # stopped for that: if whoever kills died in between, a stopped root would stay for ever.
     if root is not None and root != os.getpid():
-        _send([root], signal.SIGSTOP)
-    left = _kill_until_none(lambda: [pid for pid in _members(sign, root) if pid != root])
-    if root is not None and root != os.getpid():
+        _send([pid for pid in _members(sign, root) if pid != root], signal.SIGKILL)
         _send([root], signal.SIGKILL)
-        left = _kill_until_none(lambda: _members(sign, root))
-    return left
+    return _kill_until_none(lambda: _members(sign, root))
 
 
 def _kill_until_none(find: Callable[[], list[int]]) -> list[int]:

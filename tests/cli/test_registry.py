@@ -198,7 +198,7 @@ def test_retry_from_a_step_runs_it_and_what_follows_again(flowctl, gated, tmp_pa
     flowctl("run", gated, code=1)
     gated.write_text(gated.read_text().replace("raise ValueError(total)", "return total"))
     flowctl("retry", "1", "--from", "nothing", code=4)
-    assert 3 == flowctl("retry", "1", "--from", "gate").json
+    assert 3 == flowctl("retry", "1", "--from", "2").json
     assert ["before", "gate", "after", "gate", "after"] == (tmp_path / "ledger").read_text().split()
 
 

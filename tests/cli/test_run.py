@@ -80,7 +80,9 @@ def test_a_run_may_wait_for_its_time(flowctl, hello) -> None:
     shown = flowctl("show", run, "--json").json
     assert "queued" == shown["state"]
     assert shown["wake_at"] > shown["created_at"]
-    assert ["Hello, y!"] == flowctl("run", hello, "name=y", "--in", "200ms").json
+    done = flowctl("run", hello, "name=y", "--in", "500ms")
+    assert ["Hello, y!"] == done.json
+    assert "run 2 hello goes on at " in done.stderr
 
 
 def test_a_failed_run_ends_with_1_and_says_what_to_do(flowctl, failing) -> None:

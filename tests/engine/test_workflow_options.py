@@ -100,6 +100,10 @@ def test_each_run_with_isolation_has_a_process_of_its_own(bench: Bench) -> None:
         @workflow(isolation="process")
         def alone(number: int) -> list[int]:
             return look()
+
+        @workflow
+        def both() -> list[list[int]]:
+            return [shared(1), alone(2), shared(3)]
         """,
     )
     path.with_name("lines").write_text('{"number": 1}\n{"number": 2}\n')
@@ -108,6 +112,7 @@ def test_each_run_with_isolation_has_a_process_of_its_own(bench: Bench) -> None:
         results = [json.loads(line) for line in out.splitlines()]
         assert len({pid for pid, _ in results}) == processes
         assert [count for _, count in results] == seen
+    assert [count for _, count in bench.flowctl("run", "isolated.py:both").json] == [1, 1, 2]
 
 
 def test_what_a_run_changes_in_its_process_is_put_back_for_the_next_run(bench: Bench) -> None:

@@ -288,9 +288,6 @@ def test_a09_after_a_reboot_runs_are_free_at_once_whatever_locks_and_pids_say(be
 
     codes = (after.wait(timeout=10), before.wait(timeout=10))
     assert codes == (0, 5)  # the process with that number was not killed: it may be anybody
-        0,
-        5,
-    )  # the process with that number was not killed: it may be anybody
     assert attempts_of(bench.shown()) == {"held": CUT}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -49,6 +50,40 @@ def test_c01_an_engine_that_wakes_after_its_run_was_stolen_and_finished_changes_
             "running",
             "succeeded",
         ]
+
+
+TWO = """
+@step
+def one() -> int:
+    note("one")
+    tries = len((HERE / "ledger").read_text().split())
+    while tries == 2 and not (HERE / "go").exists():
+        time.sleep(0.01)
+    return tries
+
+@workflow
+def both() -> int:
+    return one()
+"""
+
+
+def test_c01_an_engine_that_wakes_while_another_works_on_its_run_does_not_answer_for_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    armed = {"FLOWCTL_TESTING": "1", "FLOWCTL_FAILPOINT": "result-read@2:stop"}
+    stale = bench.spawn("run", bench.write("both.py", TWO), **armed)
+    bench.wait_for(lambda: stopped(stale.pid))
+    thief = bench.spawn("resume", 1, "--steal")
+    bench.wait_for(lambda: bench.ledger() == ["one", "one"])
+
+    stale.send_signal(signal.SIGCONT)
+    assert stale.wait(timeout=10) == 5
+    assert (bench.shown()["state"], thief.poll()) == ("running", None)
+    (tmp_path / "go").touch()
+
+    out, _ = thief.communicate(timeout=10)
+    assert (thief.returncode, out.strip()) == (0, "2")
+    assert bench.shown()["by_key"]["one"]["output"] == 2
 
 
 FAMILY = """
@@ -220,6 +255,11 @@ def offspring() -> str:
 """
 
 
+def _engine_with_offspring(bench: Bench) -> subprocess.Popen[str]:
+    bench.flowctl("run", bench.write("offspring.py", OFFSPRING), "--detach")
+    return bench.spawn("resume", 1)  # which starts the executor when the lock is held already
+
+
 @pytest.fixture
 def opened() -> Callable[[int], set[str]]:
     """Return the kinds of flowctl's own files that a process has open."""
@@ -240,7 +280,7 @@ def opened() -> Callable[[int], set[str]]:
 def test_c09_neither_lock_nor_database_is_open_in_anything_that_a_step_starts(
     bench: Bench, opened: Callable[[int], set[str]]
 ) -> None:
-    engine = bench.spawn("run", bench.write("offspring.py", OFFSPRING))
+    engine = _engine_with_offspring(bench)
     executor, grandchild, forked = bench.noted("pid", 3)
     try:
         assert opened(engine.pid) == {"lock", "database"}
@@ -250,7 +290,7 @@ def test_c09_neither_lock_nor_database_is_open_in_anything_that_a_step_starts(
 
 
 def test_c09_a_process_that_outlives_the_engine_does_not_keep_its_runs_from_others(bench: Bench) -> None:
-    engine = bench.spawn("run", bench.write("offspring.py", OFFSPRING))
+    engine = _engine_with_offspring(bench)
     executor, grandchild, _ = bench.noted("pid", 3)
     try:
         engine.send_signal(signal.SIGSTOP)

@@ -278,6 +278,29 @@ def test_g03_setsid_and_double_forks_die_with_the_cancellation(bench: Bench, wor
     _check_cancelled(bench, 1)
 
 
+def test_g03_a_command_that_timed_out_leaves_nothing_behind_for_the_rest_of_its_run(bench: Bench) -> None:
+    bench.write(
+        "rest.py",
+        """
+        @step
+        def living() -> list[str]:
+            pids = [line.split()[1] for line in (HERE / "ledger").read_text().splitlines()]
+            stats = [Path(f"/proc/{pid}/stat") for pid in pids]
+            states = [stat.read_text().rpartition(")")[2].split()[0] for stat in stats if stat.exists()]
+            return [len(pids), *(state for state in states if state != "Z")]
+
+        @workflow
+        def main() -> list:
+            try:
+                sh("setsid sleep 300 & echo pid $! >> ledger; (setsid sleep 300 & echo pid $! >> ledger); sleep 300",
+                   timeout="500ms")
+            except StepFailed:
+                return living()
+        """,
+    )
+    assert bench.flowctl("run", "rest.py").json == [2]
+
+
 def test_g03_nothing_of_a_timed_out_attempt_is_left_when_the_next_one_starts(bench: Bench) -> None:
     bench.write(
         "overlap.py",

@@ -258,6 +258,7 @@ CASES = {
     "mute": lambda: throw(Mute()),
     "liar": lambda: throw(Liar()),
     "huge": lambda: throw(ValueError("x" * 50_000_000)),
+    "wide": lambda: throw(ValueError("\U0001f600" * 1_000_000)),
     "cyclic": cyclic,
     "grouped": grouped,
     "endless": endless,
@@ -298,14 +299,21 @@ def test_h07_whatever_a_step_raises_is_recorded_within_64_kb(bench: Bench) -> No
     bench.write("hostile.py", HOSTILE)
     said = bench.flowctl("run", "hostile.py:steps").json
     types = {case: kind.removeprefix("hostile.") for case, kind in said.items()}
-    expected = {"mute": "Mute", "liar": "Liar", "huge": "ValueError", "cyclic": "ValueError", "base": "Own"}
+    expected = {
+        "mute": "Mute",
+        "liar": "Liar",
+        "huge": "ValueError",
+        "wide": "ValueError",
+        "cyclic": "ValueError",
+        "base": "Own",
+    }
     expected |= {"grouped": "ExceptionGroup", "endless": "RecursionError", "keyboard": "KeyboardInterrupt"}
     expected |= {"exit": "SystemExit", "exit_huge": "SystemExit", "exit_unreadable": "SystemExit", "late": "LateRetry"}
     expected |= {"generator": "GeneratorExit", "surrogate": "ValueError", "stop": "StopIteration", "masked": "Masked"}
     assert types | {"anonymous": ""} == expected | {"anonymous": ""}
     with bench.store() as store:
         errors = {json.loads(step.input)["case"]: step.error or "" for step in store.steps.history(1)}
-    assert len(errors) == 17
+    assert len(errors) == 18
     assert max(len(error.encode()) for error in errors.values()) <= 64 * 1024
     assert json.loads(errors["huge"])["message"].startswith("xxx")
     assert "ValueError: two" in json.loads(errors["cyclic"])["traceback"]
