@@ -143,7 +143,9 @@ def _conclude(invocation: Invocation, run: Run) -> None:
         terminal.warn(f"{head}: flowctl resume {run.id}")
     elif run.state == "blocked":
         terminal.warn(f"{head}: {run.reason}\n  flowctl retry {run.id} (also: --same-code, --accept, --from STEP)")
-    elif run.state in ("sleeping", "queued", "waiting"):
+    elif run.state == "waiting":
+        terminal.warn(f"{head} {run.reason}, which cannot go on by itself: flowctl ls")
+    elif run.state in ("sleeping", "queued"):
         terminal.warn(f"{head} until {local(run.wake_at)}: flowctl resume {run.id}")
     else:
         terminal.warn(head)

@@ -33,7 +33,7 @@ LOOKS = {
     "interrupted": Look("↯", "!", "yellow"),
 }
 _UNKNOWN = Look("?", "?", "")
-_EXITS = {"succeeded": 0, "failed": 1, "cancelled": 6, "blocked": 8, "paused": 130}
+_EXITS = {"succeeded": 0, "failed": 1, "cancelled": 6, "blocked": 8, "waiting": 8, "paused": 130}
 TIMED_OUT = 7
 
 

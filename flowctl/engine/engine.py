@@ -96,7 +96,7 @@ class Engine:
         self._stop = 1 if self._stop == 0 else 2
 
     def follow(self, run_id: int, *, exclusive: bool = False) -> Run:
-        """Work on this run and its family until it is final, paused or blocked, and return it.
+        """Work on this run and its family until it is final, paused or blocked, or waits for a child that is.
 
         A run that another engine has is waited for; with `exclusive` that raises Conflict, and so does its loss.
         """
@@ -111,7 +111,7 @@ class Engine:
                 if self._stop:
                     self._pause_family()
                     return self.store.runs.get(run_id)
-                if run.state in SETTLED and not self._family_waits():
+                if self._stands_still(run) and not self._family_waits():
                     return run
             self._inbox += self.supervisor.poll(self._timeout())
             self._check_file()
@@ -132,6 +132,10 @@ class Engine:
                 raise Conflict(f"run {run.id} is being worked on by another process", f"flowctl logs {run.id} -f")
             if run.state in SETTLED:
                 raise Conflict(f"run {run.id} went on in another process and is {run.state}", f"flowctl show {run.id}")
+
+    def _stands_still(self, run: Run) -> bool:
+        """Tell whether a run is settled, or waits for children of which each is paused, blocked or so waiting too."""
+        return run.state in SETTLED or (run.state == "waiting" and not self.store.runs.family_moves(self._root or 0))
 
     def _family_waits(self) -> bool:
         """Tell whether a failure handler or a child of the run is still due here."""

@@ -78,13 +78,20 @@ def _free(store: Store, run: Run, now: int, what: str) -> None:
     if run.request == "cancel":
         store.runs.orphan(run.id, run.epoch, now, "queued", what)
         store.runs.cancel_idle(run.id, now, "cancelled")
+        _wake_parent(store, run, now)
     elif unknown:
         reason = unknown_outcome(unknown[0].key, what)
         store.runs.orphan(run.id, run.epoch, now, "blocked", reason)
     elif run.crashes + 1 >= CRASH_LIMIT:
         reason = f"flowctl died {run.crashes + 1} times in a row while it ran this"
         store.runs.orphan(run.id, run.epoch, now, "failed", reason)
+        _wake_parent(store, run, now)
     elif run.request == "pause":
         store.runs.orphan(run.id, run.epoch, now, "paused", what)
     else:
         store.runs.orphan(run.id, run.epoch, now, "queued", what)
+
+
+def _wake_parent(store: Store, run: Run, now: int) -> None:
+    if run.parent_id is not None:
+        store.runs.wake(run.parent_id, now)

@@ -22,7 +22,7 @@ QUIET_TICKS = 5  # then the flusher stops ticking until something is posted
 OUTBOX_MESSAGES = 100
 OUTBOX_BYTES = 64 * 1024
 ANSWER_POLL_S = 0.02
-_RECEIVE = 1 << 18
+_RECEIVE = 1 << 16  # a larger buffer would be mapped and unmapped for every message
 
 
 class Channel:

@@ -85,6 +85,10 @@ class Runs:
         """Return a run at the top and all runs below it, the oldest first."""
         return self._runs(SQL["family"], {"run": root_id})
 
+    def family_moves(self, root_id: int) -> bool:
+        """Tell whether some run of a family goes on by itself, now or later."""
+        return self._connection.row(SQL["family_moves"], {"root": root_id}) is not None
+
     def child_of(self, parent_id: int, parent_step: str) -> Run | None:
         """Return the child run that answers a step of its parent."""
         row = self._connection.row(SQL["child_of"], {"run": parent_id, "step": parent_step})

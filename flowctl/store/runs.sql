@@ -101,6 +101,13 @@ SELECT min(wake_at) FROM (
     SELECT state, wake_at FROM runs WHERE root_id = :root AND state IN ('queued', 'sleeping', 'waiting'))
 WHERE wake_at > :now AND state IN ('queued', 'sleeping', 'waiting')
 
+-- name: family_moves
+SELECT 1 FROM (
+    SELECT state, wake_at FROM runs WHERE id = :root
+    UNION ALL
+    SELECT state, wake_at FROM runs WHERE root_id = :root AND state IN ('queued', 'running', 'sleeping', 'waiting'))
+WHERE state IN ('queued', 'running', 'sleeping') OR (state = 'waiting' AND wake_at IS NOT NULL) LIMIT 1
+
 -- name: release
 UPDATE runs SET
     state = :state, reason = :reason, wake_at = :wake_at, engine_id = NULL, changed_at = :now,

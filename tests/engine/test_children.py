@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -155,3 +156,61 @@ def test_a_grandchild_is_cancelled_with_the_run_at_the_top(bench: Bench) -> None
     )
     bench.flowctl("run", "three.py:oldest", code=7)
     assert [bench.shown(number)["state"] for number in (1, 2, 3)] == ["failed", "cancelled", "cancelled"]
+
+
+BLOCKED_CHILD = """
+@step(on_crash="block")
+def unknown() -> str:
+    if not (HERE / "mended").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "known"
+
+@workflow
+def child() -> str:
+    return unknown()
+
+@workflow
+def parent() -> str:
+    return child()
+"""
+
+
+def test_a_run_that_waits_for_a_blocked_child_is_let_go_and_goes_on_with_the_child(bench: Bench) -> None:
+    bench.write("blocks.py", BLOCKED_CHILD)
+    assert "waiting for run 2" in bench.flowctl("run", "blocks.py:parent", code=8).stderr
+    assert [bench.shown(number)["state"] for number in (1, 2)] == ["waiting", "blocked"]
+    bench.write("mended", "")
+    assert bench.flowctl("retry", 2).json == "known"
+    assert bench.shown(1)["output"] == "known"
+
+
+def test_a_parent_goes_on_after_a_cancelled_child_whose_engine_died_before_it_could_obey(bench: Bench) -> None:
+    bench.write(
+        "stuck.py",
+        """
+        @step
+        def busy() -> None:
+            note(f"pid {os.getpid()}")
+            time.sleep(300)
+
+        @workflow
+        def child() -> None:
+            busy()
+
+        @workflow
+        def parent() -> str:
+            try:
+                child()
+            except StepFailed as failure:
+                return failure.type
+        """,
+    )
+    engine = bench.spawn("run", "stuck.py:parent")
+    bench.noted("pid")
+    bench.in_state("waiting")
+    engine.send_signal(signal.SIGSTOP)
+    bench.flowctl("cancel", 2)
+    engine.kill()
+    engine.wait()
+    assert bench.flowctl("resume", 1).json == "ChildCancelled"
+    assert bench.shown(2)["state"] == "cancelled"

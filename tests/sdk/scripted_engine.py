@@ -71,7 +71,7 @@ class ScriptedEngine:
         """Return the next message; `log` and `secret` are kept and answered on the way."""
         while True:
             while not self._queue:
-                data = self.channel.recv(1 << 18)
+                data = self.channel.recv(1 << 16)
                 if not data:
                     raise ExecutorDied
                 self._take(data)
