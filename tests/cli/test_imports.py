@@ -34,7 +34,7 @@ def test_a_list_loads_neither_the_screen_nor_what_draws(flowctl, hello) -> None:
 
 
 def test_the_root_help_says_of_each_command_what_its_own_help_does() -> None:
-    context = click.Context(cli)
+    context = context_of(cli, "flowctl")
     assert list(cli.members) == [name for names in cli.sections.values() for name in names]
     for name in cli.members:
         command = cli.get_command(context, name)
@@ -44,11 +44,16 @@ def test_the_root_help_says_of_each_command_what_its_own_help_does() -> None:
 
 
 def test_every_help_page_has_an_example() -> None:
-    pages = list(all_commands(cli, click.Context(cli, info_name="flowctl")))
+    pages = list(all_commands(cli, context_of(cli, "flowctl")))
     assert len(pages) > 25
     for path, command, context in pages:
         text = command.get_help(context)
         assert f"Examples:\n  {path}" in text or "Examples:\n  flowctl" in text, path
+
+
+def context_of(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
+    """Return a context as a call would have it: a command keeps the help option that its first context gave it."""
+    return click.Context(command, info_name=name, parent=parent, **command.context_settings)
 
 
 def all_commands(command: click.Command, context: click.Context):
@@ -57,19 +62,18 @@ def all_commands(command: click.Command, context: click.Context):
         for name in command.list_commands(context):
             member = command.get_command(context, name)
             assert member is not None
-            yield from all_commands(member, click.Context(member, info_name=name, parent=context))
+            yield from all_commands(member, context_of(member, name, context))
 
 
 def test_examples_parse() -> None:
     """An example that the parser refuses would be a lie."""
     import shlex
 
-    for path, command, _ in all_commands(cli, click.Context(cli, info_name="flowctl")):
+    for path, command, _ in all_commands(cli, context_of(cli, "flowctl")):
         for example in command.examples:
             for part in example.split(" && "):
                 words = shlex.split(part.split(" > ")[0])[1:]
-                target, context = cli, click.Context(cli, info_name="flowctl", resilient_parsing=False)
-                context = cli.make_context("flowctl", words)
+                target, context = cli, cli.make_context("flowctl", words)
                 while isinstance(target, click.Group):
                     rest = [*context._protected_args, *context.args]
                     name, target, rest = target.resolve_command(context, rest)
