@@ -67,7 +67,7 @@ def test_a01_p4_killed_with_a_result_unread_only_that_body_runs_again(bench: Ben
 
     engine = bench.spawn("run", bench.write("chain.py", LEDGER + source))
     bench.wait_for(lambda: bench.ledger()[-1:] == ["done"])
-    assert stopped(engine.pid)
+    bench.wait_for(lambda: stopped(engine.pid))
     engine.kill()
     engine.wait()
     assert bench.flowctl("resume", 1).json == 4
