@@ -72,6 +72,10 @@ def _mismatch(session: Session, message: Message) -> None:
             recorded = session.store.steps.get(session.run.id, fields["expected"])
             was, asked = _shorten(recorded.input if recorded else None), _shorten(message.payload)
             reason = f"{place} was recorded with input {was}, code now gives {asked}"
+        case "kind":
+            reason = f"{place} was recorded as another kind of operation than code asks for now"
+        case _ if not fields["expected"]:
+            reason = f"code now asks {place}, which is recorded at another place"
         case _:
             reason = f'step {fields["seq"]} was "{fields["expected"]}", code now asks "{fields["key"]}"'
     session.store.runs.take_back_code(session.claim, session.engine.now)

@@ -56,11 +56,11 @@ class Session:
 
     def save(self) -> tuple[Any, ...]:
         """Return what `restore` needs to take back everything that one transaction did to this session."""
-        return self.phase, self.ending, self.grace, self.idle_since, self.serial, dict(self.operations)
+        return self.executor, self.phase, self.ending, self.grace, self.idle_since, self.serial, dict(self.operations)
 
     def restore(self, saved: tuple[Any, ...]) -> None:
         """Take the session back to what `save` returned."""
-        self.phase, self.ending, self.grace, self.idle_since, self.serial, self.operations = saved
+        self.executor, self.phase, self.ending, self.grace, self.idle_since, self.serial, self.operations = saved
         self.outbox.clear()
 
     def take_messages(self) -> list[Message]:

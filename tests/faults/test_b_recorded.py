@@ -17,7 +17,7 @@ from flowctl.core.model import FINAL_STATES
 from flowctl.engine import commands
 from flowctl.engine import engine as engine_module
 from flowctl.store import Store
-from tests.faults.conftest import Bench
+from tests.faults.conftest import Bench, alive
 from tests.faults.hosted import MovedClock, hosted, summary, trouble
 from tests.faults.seen import CHAIN, ONCE, WAITING, attempts_of
 
@@ -110,6 +110,35 @@ def _stop_twice(engine: engine_module.Engine, bench: Bench) -> None:
     engine.stop()
     time.sleep(0.05)
     engine.stop()
+
+
+SLOW = """
+@step(retries=1, backoff=0, timeout="200ms")
+def slow() -> int:
+    note(str(os.getpid()))
+    if len((HERE / "ledger").read_text().split()) == 1:
+        time.sleep(60)
+    return 1
+
+@workflow
+def slowly() -> int:
+    return slow()
+"""
+
+
+def test_b02_a_timeout_whose_record_fails_still_ends_the_old_attempt_before_the_next(
+    bench: Bench, hurried: None
+) -> None:
+    path = bench.write("slowly.py", SLOW)
+    for nth in range(8, 15):  # the writes around the timeout
+        with hosted() as host, host.engine() as engine:
+            (path.parent / "ledger").unlink(missing_ok=True)
+            number = host.submit(path)
+            with trouble(host.store, nth.__eq__) as count:
+                assert engine.follow(number).output == "1"
+            first, second = map(int, bench.ledger())
+            assert (nth, count[0] >= nth, alive(first)) == (nth, True, False)
+            assert first != second
 
 
 UNSTORABLE = """
