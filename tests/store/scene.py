@@ -12,8 +12,8 @@ from typing import Any
 from flowctl.core.model import Claim, NewRun, NewStep, Run, Snapshot, Step, code_of
 from flowctl.store import Store
 
-SOURCE = {"/work/digest.py": "def digest(): ...\n"}
-SNAPSHOT = Snapshot(code_of("/work/digest.py", SOURCE), "/work/digest.py", SOURCE)
+SOURCE = {"/flows/digest.py": "def digest(): ...\n"}
+SNAPSHOT = Snapshot(code_of("/flows/digest.py", SOURCE), "/flows/digest.py", SOURCE)
 HASH = b"h" * 16
 
 

@@ -163,10 +163,10 @@ def test_a_missing_large_payload_is_named(scene: Scene) -> None:
 
 
 def test_snapshots_come_back_and_share_their_files(scene: Scene) -> None:
-    files = {"/work/digest.py": "import tools\n", "/work/tools.py": "X = 1\n"}
-    edited = {**files, "/work/digest.py": "import tools\nY = 2\n"}
+    files = {"/flows/digest.py": "import tools\n", "/flows/tools.py": "X = 1\n"}
+    edited = {**files, "/flows/digest.py": "import tools\nY = 2\n"}
     for content in (files, edited, edited):
-        snapshot = Snapshot(code_of("/work/digest.py", content), "/work/digest.py", content)
+        snapshot = Snapshot(code_of("/flows/digest.py", content), "/flows/digest.py", content)
         scene.write(lambda snapshot=snapshot: scene.store.snapshots.put(snapshot, scene.now))
         assert snapshot == scene.store.snapshots.get(snapshot.code)
     assert 4 == scene.store.connection.value("SELECT count(*) FROM sources")  # the scene's own is one of them

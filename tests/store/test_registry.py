@@ -14,7 +14,7 @@ from tests.store.scene import SNAPSHOT, Scene
 def workflow(**fields: Any) -> NewWorkflow:
     usual: dict[str, Any] = {
         "name": "digest",
-        "path": "/work/digest.py",
+        "path": "/flows/digest.py",
         "function": "digest",
         "parameters": {"feeds": {"type": "array"}},
         "options": {"attempts": 2},
@@ -46,10 +46,10 @@ def test_registering_the_same_file_again_brings_it_up_to_date(scene: Scene) -> N
 def test_l12_a_name_that_two_files_define_is_a_conflict_that_names_both(scene: Scene) -> None:
     add(scene)
     with pytest.raises(Conflict) as caught:
-        add(scene, path="/work/other.py")
-    assert "/work/digest.py" in caught.value.message
-    assert "/work/other.py" in caught.value.message
-    assert "/work/other.py" == add(scene, path="/work/other.py", replace=True).path
+        add(scene, path="/flows/other.py")
+    assert "/flows/digest.py" in caught.value.message
+    assert "/flows/other.py" in caught.value.message
+    assert "/flows/other.py" == add(scene, path="/flows/other.py", replace=True).path
 
 
 def test_namespaces_are_apart_and_lists_are_in_order(scene: Scene) -> None:

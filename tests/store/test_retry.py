@@ -84,7 +84,7 @@ def test_a_cancelled_and_a_blocked_run_may_be_retried_with_other_code(scene: Sce
 
 
 def test_a_retry_with_newer_code_that_does_not_fit_gets_its_earlier_code_back(scene: Scene) -> None:
-    number, newest = failed_run(scene), Snapshot("f" * 64, "/work/digest.py", {})
+    number, newest = failed_run(scene), Snapshot("f" * 64, "/flows/digest.py", {})
     earlier = scene.store.runs.get(number).code
     scene.write(lambda: scene.store.snapshots.put(newest, scene.now))
     scene.write(lambda: scene.store.runs.retry(number, scene.now, replay="newest", code=newest.code))
