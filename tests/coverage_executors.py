@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from threading import Lock
 
 import coverage
 
@@ -12,11 +13,13 @@ def coverage_init(_registry: object, _options: object) -> None:
     if "FLOWCTL_CHANNEL" not in os.environ:
         return
     write = os.write
+    saving = Lock()  # two threads that save at once crash SQLite
 
     def save_and_write(fd: int, data: bytes | memoryview) -> int:
         current = coverage.Coverage.current()
         if current is not None and b'"ended"' in bytes(data[:1000]):
-            current.save()
+            with saving:
+                current.save()
         return write(fd, data)
 
     os.write = save_and_write

@@ -225,7 +225,8 @@ class Engine:
             action(*arguments)
         except ClaimLost:
             stands = self.store.runs.get(session.run.id)
-            if self._unsure and stands.epoch == session.claim.epoch:  # the commit whose answer was lost did happen
+            # Ours still, maybe claimed anew: the commit whose answer was lost did happen.
+            if self._unsure and (stands.epoch == session.claim.epoch or stands.engine_id == self._id):
                 self.run_changed(stands, stands.state, stands.reason)
             else:
                 self.run_changed(session.run, "fenced", "another engine took it")
@@ -260,7 +261,8 @@ class Engine:
         free = self._capacity - len(self._sessions)
         self._look = False
         for held in self.store.runs.orphans([self._id]) if self._unsure else ():
-            if held.id not in self._sessions:  # the claim whose answer was lost did happen
+            session = self._sessions.get(held.id)
+            if session is None or session.phase == "over":  # the claim whose answer was lost did happen
                 self._begin_session(held)
         if free <= 0 or self._root is None:
             return

@@ -294,7 +294,7 @@ def test_l10_a_forged_result_is_never_taken_for_one(bench: Bench) -> None:
         "StepFailed: step work failed: ExecutorDied: the step wrote into flowctl's own channel, which no step may touch"
     )
     assert [("failed", text)] * 2 == _errors(bench, 2)
-    assert '"true result"\n' == said.stdout
+    assert '"true result"\n' == said.stdout, said.stderr
     assert ["forged", "garbage", "printed"] == bench.ledger()
 
 
