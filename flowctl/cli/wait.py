@@ -66,12 +66,16 @@ def _wait(invocation: Invocation, store: Store, numbers: list[int], limit: int |
 
 
 def _tell_of_orphans(invocation: Invocation, store: Store, runs: list[Run]) -> bool:
-    """Say so when nobody works on a run: it would be waited for in vain."""
-    reasons = Reasons(store)
-    orphans = [run for run in runs if run.engine_id is not None and reasons.gone(run.engine_id) is not None]
-    for run in orphans:
-        invocation.terminal.say(f"run {run.id}: {reasons.of(run)}")
-    return bool(orphans)
+    """Say so when nobody works on a run: it would be waited for in vain. Return whether there is such a run."""
+    reasons, told = Reasons(store), False
+    for run in runs:
+        if run.engine_id is not None and reasons.gone(run.engine_id) is not None:
+            invocation.terminal.say(f"run {run.id}: {reasons.of(run)}")
+            told = True
+        elif run.state == "queued" and not store.engines.running():
+            invocation.terminal.say(f"run {run.id} is queued and nobody works on it: flowctl resume {run.id}")
+            told = True
+    return told
 
 
 def _print(invocation: Invocation, store: Store, runs: list[Run]) -> None:

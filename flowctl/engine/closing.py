@@ -8,7 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from flowctl.core.errors import ClaimLost
-from flowctl.core.model import FINAL_STATES, NewRun, RunState
+from flowctl.core.model import FINAL_STATES, NewRun, Run, RunState
 from flowctl.core.policy import RUN_BACKOFF, backoff, error_text, summary, unknown_outcome
 from flowctl.engine import bodies
 from flowctl.sdk.codec import canonical_hash
@@ -49,7 +49,7 @@ def _suspended(session: Session, message: Message) -> None:
     wakes = [operation.wake_at for operation in operations if operation.wake_at is not None]
     children = [session.store.runs.get(operation.child) for operation in operations if operation.child is not None]
     if session.ending == "pause":
-        release(session, "paused", reason=session.engine.pause_reason)
+        release(session, "paused", reason=session.pause_reason)
     elif any(child.state in FINAL_STATES for child in children):
         release(session, "queued")
     else:
@@ -117,7 +117,7 @@ def fail(session: Session, error: str, failed_steps: list[str]) -> None:
     """Fail the run, or begin its next attempt when it has one left; start its `on_failure` workflow when not."""
     run, now = session.run, session.engine.now
     session.store.steps.cancel(session.claim, now)
-    retries = json.loads(error).get("type") not in ("RunTimedOut", "GiveUp", "CrashLoop")
+    retries = json.loads(error).get("type") not in ("RunTimedOut", "GiveUp")
     if retries and run.attempt < run.options.get("attempts", 1):
         session.store.runs.finish(
             session.claim, now, "failed", error=error, failed_steps=failed_steps, reason=summary(error)
@@ -130,14 +130,16 @@ def fail(session: Session, error: str, failed_steps: list[str]) -> None:
     session.engine.cancel_children(run.id)
     finish(session, "failed", error=error, failed_steps=failed_steps, reason=summary(error))
     if "on_failure" in run.options:
-        _start_handler(session, error)
+        session.store.runs.create(failure_handler(run, error), session.engine.now)
+        session.engine.look_for_runs()
 
 
-def _start_handler(session: Session, error: str) -> None:
-    run, handler = session.run, session.run.options["on_failure"]
+def failure_handler(run: Run, error: str) -> NewRun:
+    """Return the run of the `on_failure` workflow of a run that has failed with that error."""
+    handler = run.options["on_failure"]
     failure = {"run": run.id, "workflow": run.workflow, "error": json.loads(error)}
     text = json.dumps({handler["parameter"]: failure}, ensure_ascii=False)
-    new = NewRun(
+    return NewRun(
         workflow=handler["workflow"],
         path=handler["path"],
         function=handler["function"],
@@ -152,8 +154,6 @@ def _start_handler(session: Session, error: str) -> None:
         priority=run.priority,
         root_id=run.root_id or run.id,
     )
-    session.store.runs.create(new, session.engine.now)
-    session.engine.look_for_runs()
 
 
 def time_out(session: Session) -> None:
@@ -188,7 +188,7 @@ def release(session: Session, state: RunState, *, reason: str | None = None, wak
     """Give the claim back."""
     engine = session.engine
     if state in ("queued", "sleeping", "waiting") and session.store.runs.get(session.run.id).request == "pause":
-        state, reason, wake_at = "paused", engine.pause_reason, None  # asked while the run was letting go
+        state, reason, wake_at = "paused", session.pause_reason, None  # asked while the run was letting go
     session.store.runs.release(session.claim, engine.now, state, reason=reason, wake_at=wake_at)
     engine.run_changed(session.run, state, reason)
     engine.look_for_runs()
@@ -209,7 +209,7 @@ def interrupt(session: Session) -> None:
         return
     session.store.steps.interrupt(session.claim, session.engine.now)
     if session.ending == "pause":
-        release(session, "paused", reason=session.engine.pause_reason)
+        release(session, "paused", reason=session.pause_reason)
         let_go(session, keep=False)
     else:
         restart(session)
@@ -249,7 +249,7 @@ def _forced_suspension(session: Session) -> None:
         "SuspensionSwallowed", "the workflow did not unwind when it was suspended: a loop or a wait ignores it"
     )
     if session.ending == "pause":
-        release(session, "paused", reason=session.engine.pause_reason)
+        release(session, "paused", reason=session.pause_reason)
     else:
         fail(session, error, [])
     let_go(session, keep=False)

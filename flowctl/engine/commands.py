@@ -10,7 +10,8 @@ from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
 from flowctl.core.model import FINAL_STATES, NewRun, Replay, Run, Snapshot
 from flowctl.engine import recovery
-from flowctl.engine.recovery import recover_store
+from flowctl.engine.recovery import recover_store, with_children
+from flowctl.engine.session import PAUSED
 from flowctl.store import Store
 
 
@@ -27,7 +28,7 @@ def cancel(store: Store, run_id: int, now: int) -> Run:
     """Cancel a run and its children. A finished run stays as it is."""
     recover_store(store, now)
     with store.transaction():
-        for run in _with_children(store, run_id):
+        for run in with_children(store, run_id):
             if not store.runs.cancel_idle(run.id, now, "cancelled"):
                 store.runs.request(run.id, "cancel", now)
             elif run.parent_id is not None:
@@ -39,10 +40,10 @@ def pause(store: Store, run_id: int, now: int, reason: str | None = None) -> Run
     """Pause a run and its children: steps that run are finished, nothing new begins."""
     recover_store(store, now)
     with store.transaction():
-        for run in _with_children(store, run_id):
+        for run in with_children(store, run_id):
             if run.id == run_id and run.state in FINAL_STATES | {"blocked"}:
                 raise Conflict(f"run {run_id} is {run.state} and cannot be paused", f"flowctl show {run_id}")
-            if not store.runs.pause_idle(run.id, now, reason or "paused by a person"):
+            if not store.runs.pause_idle(run.id, now, reason or PAUSED):
                 store.runs.request(run.id, "pause", now)
     return store.runs.get(run_id)
 
@@ -51,7 +52,7 @@ def resume(store: Store, run_id: int, now: int) -> Run:
     """Let a paused run and its children go on; free a run whose engine is dead. A run that goes on by itself stays."""
     recover_store(store, now)
     with store.transaction():
-        family = _with_children(store, run_id)
+        family = with_children(store, run_id)
         if family[0].state in FINAL_STATES | {"blocked"}:
             state = family[0].state
             hint = f"flowctl retry {run_id}" if state != "succeeded" else f"flowctl rerun {run_id}"
@@ -64,7 +65,7 @@ def resume(store: Store, run_id: int, now: int) -> Run:
 def steal(store: Store, run_id: int, now: int) -> Run:
     """Take a run and its children from engines that are alive but stuck, so that they can go on elsewhere."""
     recover_store(store, now)
-    for run in _with_children(store, run_id):
+    for run in with_children(store, run_id):
         if run.state == "running":
             recovery.steal(store, run, now)
     return store.runs.get(run_id)
@@ -113,11 +114,3 @@ def rerun(store: Store, run_id: int, now: int, snapshot: Snapshot | None = None)
             store.snapshots.put(snapshot, now)
         number, _ = store.runs.create(new, now)
     return number
-
-
-def _with_children(store: Store, run_id: int) -> list[Run]:
-    """Return the run, its children, theirs, and so on: parents before children."""
-    family = [store.runs.get(run_id)]
-    for run in family:
-        family += store.runs.children(run.id)
-    return family

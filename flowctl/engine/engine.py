@@ -24,7 +24,7 @@ from flowctl.engine.claim import EngineLock, boot_id
 from flowctl.engine.handlers import HANDLERS
 from flowctl.engine.observer import Change, LogCaptured, Observer, RunChanged, StepChanged, ignore
 from flowctl.engine.output import RawOutput
-from flowctl.engine.session import Session
+from flowctl.engine.session import PAUSED, STOPPED, Session
 from flowctl.engine.supervisor import CodeTarget, Event, Executor, Gone, Output, Received, Supervisor
 from flowctl.store import Store
 
@@ -54,7 +54,6 @@ class Engine:
         self.store = store
         self.supervisor = supervisor
         self.changes: list[Change] = []
-        self.pause_reason = "stopped by a person"
         self.now = clock.now()
         self.monotonic = clock.monotonic()
         self.clock = clock
@@ -68,6 +67,7 @@ class Engine:
         self._after: list[Callable[[], None]] = []
         self._output = RawOutput()
         self._root: int | None = None
+        self._first_epoch = 0  # of the run that is followed
         self._look = True  # whether there may be something to claim
         self._wake_at: int | None = None  # when a run that waits now is due
         self._stop: Literal[0, 1, 2] = 0
@@ -101,7 +101,7 @@ class Engine:
         A run that another engine has is waited for; with `exclusive` that raises Conflict, and so does its loss.
         """
         run = self.store.runs.get(run_id)
-        self._root = run.root_id or run.id
+        self._root, self._first_epoch = run.root_id or run.id, run.epoch
         recovery.recover(self)
         while True:
             self.tick()
@@ -130,7 +130,7 @@ class Engine:
         if exclusive and run.id not in self._claimed and not self._stop:
             if run.state == "running" and run.engine_id != self._id:
                 raise Conflict(f"run {run.id} is being worked on by another process", f"flowctl logs {run.id} -f")
-            if run.state in SETTLED:
+            if run.state in SETTLED and run.epoch != self._first_epoch:
                 raise Conflict(f"run {run.id} went on in another process and is {run.state}", f"flowctl show {run.id}")
 
     def _stands_still(self, run: Run) -> bool:
@@ -144,7 +144,7 @@ class Engine:
     def _pause_family(self) -> None:
         with self.store.transaction():
             for run in self.store.runs.family(self._root or 0):
-                self.store.runs.pause_idle(run.id, self.clock.now(), self.pause_reason)
+                self.store.runs.pause_idle(run.id, self.clock.now(), STOPPED)
 
     def _timeout(self) -> float:
         monotonic, now = self.clock.monotonic(), self.clock.now()
@@ -248,6 +248,7 @@ class Engine:
             if session is not None and request == "cancel":
                 self._guarded(session, closing.cancel, session, CANCEL_GRACE_S)
             elif session is not None:
+                session.pause_reason = PAUSED
                 self._guarded(session, session.drain, "pause", inf)
         for session in self._sessions.values():
             if session.phase != "over":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flowctl.core.model import EngineRow, Run
 from flowctl.core.policy import CRASH_LIMIT, unknown_outcome
+from flowctl.engine import closing
 from flowctl.engine.claim import boot_id, engine_alive, lock_path
 from flowctl.sdk import processes
 from flowctl.store import Store
@@ -85,11 +86,30 @@ def _free(store: Store, run: Run, now: int, what: str) -> None:
     elif run.crashes + 1 >= CRASH_LIMIT:
         reason = f"flowctl died {run.crashes + 1} times in a row while it ran this"
         store.runs.orphan(run.id, run.epoch, now, "failed", reason)
-        _wake_parent(store, run, now)
+        _give_up(store, run.id, now)
     elif run.request == "pause":
         store.runs.orphan(run.id, run.epoch, now, "paused", what)
     else:
         store.runs.orphan(run.id, run.epoch, now, "queued", what)
+
+
+def _give_up(store: Store, run_id: int, now: int) -> None:
+    """Do for a run that has failed here what an engine does for one that fails in its hands."""
+    run, *below = with_children(store, run_id)
+    for child in below:
+        if not store.runs.cancel_idle(child.id, now, "cancelled"):
+            store.runs.request(child.id, "cancel", now)
+    if run.error is not None and "on_failure" in run.options:
+        store.runs.create(closing.failure_handler(run, run.error), now)
+    _wake_parent(store, run, now)
+
+
+def with_children(store: Store, run_id: int) -> list[Run]:
+    """Return the run, its children, theirs, and so on: parents before children."""
+    family = [store.runs.get(run_id)]
+    for run in family:
+        family += store.runs.children(run.id)
+    return family
 
 
 def _wake_parent(store: Store, run: Run, now: int) -> None:

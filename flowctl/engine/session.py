@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from flowctl.engine.engine import Engine
     from flowctl.engine.supervisor import Executor
 
+STOPPED = "stopped by a person"
+PAUSED = "paused by a person"
 LOAD_TIMEOUT_S = 60.0
 SUSPEND_TIMEOUT_S = 10.0
 
@@ -44,6 +46,7 @@ class Session:
         self.grace = inf  # monotonic: when the present phase has taken too long
         self.idle_since = inf
         self.serial = False
+        self.pause_reason = STOPPED
         self.refusal = "importing its code took too long"
         self._began = self._attempt_began()
 

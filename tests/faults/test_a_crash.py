@@ -141,7 +141,7 @@ def test_a03_a_number_is_not_printed_before_it_is_on_disk(bench: Bench) -> None:
 
 
 def test_a04_a_step_that_kills_its_engine_each_time_fails_the_run_and_no_other(bench: Bench) -> None:
-    killer = bench.write("killer.py", _KILLER)
+    killer = f"{bench.write('killer.py', _KILLER)}:killer"
     chain = bench.write("chain.py", CHAIN)
 
     bench.flowctl("run", killer, code=-signal.SIGKILL)
@@ -157,15 +157,21 @@ def test_a04_a_step_that_kills_its_engine_each_time_fails_the_run_and_no_other(b
     assert [each["state"] for each in said["by_key"]["deadly"]["attempts"]] == ["interrupted"] * CRASH_LIMIT
     assert Counter(bench.ledger()) == {"deadly": CRASH_LIMIT} | ONCE
 
+    assert bench.flowctl("resume", 3).json == "CrashLoop"  # the workflow that is to start when it failed
+
 
 _KILLER = """
+@workflow
+def tell(failure: dict) -> str:
+    return failure["error"]["type"]
+
 @step
 def deadly() -> None:
     note("deadly")
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
 
-@workflow
+@workflow(on_failure=tell)
 def killer() -> None:
     deadly()
 """
