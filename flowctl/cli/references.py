@@ -54,9 +54,15 @@ def find_step(store: Store, run: Run, text: str) -> Step:
     if step is None and _NUMBER.fullmatch(text):
         page = store.steps.of_run(run.id, after_seq=int(text) - 1, limit=1)
         step = page[0] if page and page[0].seq == int(text) else None
+    step = step or next((old for old in set_aside(store, run) if text in (old.key, str(old.seq))), None)
     if step is None:
         raise NotFound(f"run {run.id} has no step {_shown(text)}", _nearest(store, run, text))
     return step
+
+
+def set_aside(store: Store, run: Run) -> list[Step]:
+    """Return what a blocked retry was to run anew: a person who decides has to see it."""
+    return store.steps.replaced(run.id) if run.state == "blocked" else []
 
 
 def _nearest(store: Store, run: Run, text: str) -> str:

@@ -9,7 +9,7 @@ import click
 from flowctl.cli.completing import complete_run
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
-from flowctl.cli.references import find_run, find_step
+from flowctl.cli.references import find_run, find_step, set_aside
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run
@@ -48,7 +48,7 @@ def run_json(store: Store, run: Run) -> str:
     from flowctl.cli.json_shapes import dumps, full_run_shape
     from flowctl.cli.words import Reasons
 
-    steps, attempts = store.steps.of_run(run.id), store.steps.attempts(run.id)
+    steps, attempts = store.steps.of_run(run.id) + set_aside(store, run), store.steps.attempts(run.id)
     return dumps(full_run_shape(run, Reasons(store).of(run), steps, attempts))
 
 
@@ -59,7 +59,7 @@ def _show_run(invocation: Invocation, store: Store, run: Run, whole: bool) -> No
     count = store.steps.count(run.id)
     left_out = 0 if whole or count <= PAGE else count - PAGE
     # Places have no gaps, so the steps left out are those up to that place.
-    steps = store.steps.of_run(run.id, after_seq=left_out)
+    steps = store.steps.of_run(run.id, after_seq=left_out) + set_aside(store, run)
     reasons = Reasons(store)
     gone = run.engine_id is not None and reasons.gone(run.engine_id) is not None
     children = {child.parent_step or "": child.id for child in store.runs.children(run.id)}

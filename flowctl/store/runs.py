@@ -230,7 +230,9 @@ class Runs:
     # -- parts
 
     def _seq_of(self, run_id: int, key: str) -> int:
-        step = self._steps.get(run_id, key)
+        step = self._steps.get(run_id, key) or next(
+            (old for old in self._steps.replaced(run_id) if old.key == key), None
+        )
         if step is None:
             raise NotFound(f"run {run_id} has no step {key}", f"See its steps with: flowctl show {run_id}")
         return step.seq

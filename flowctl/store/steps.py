@@ -146,6 +146,10 @@ class Steps:
             yield from page
             after = page[-1].seq
 
+    def replaced(self, run_id: int) -> list[Step]:
+        """Return the steps that a retry set aside and that have not run anew, in the program's order."""
+        return [self._step(row) for row in self._connection.rows(SQL["replaced"], {"run": run_id})]
+
     def unfinished(self, run_id: int) -> list[Step]:
         """Return the steps without an outcome, in the program's order."""
         return [self._step(row) for row in self._connection.rows(SQL["unfinished"], {"run": run_id})]

@@ -104,6 +104,13 @@ SELECT {columns} FROM steps WHERE {current}
 SELECT {columns} FROM steps
 WHERE run_id = +:run AND superseded_at IS NULL AND seq > +:after ORDER BY seq LIMIT +:limit
 
+-- name: replaced
+SELECT {columns} FROM steps AS old WHERE run_id = +:run AND superseded_at IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM steps WHERE run_id = old.run_id AND key = old.key AND superseded_at IS NULL)
+    AND NOT EXISTS (
+        SELECT 1 FROM steps WHERE run_id = old.run_id AND key = old.key AND superseded_at IS NOT NULL AND id > old.id)
+ORDER BY seq
+
 -- name: unfinished
 SELECT {columns} FROM steps WHERE {open} ORDER BY seq
 

@@ -249,6 +249,8 @@ def test_i09_a_retry_names_the_step_whose_source_changed_and_does_what_it_is_tol
     said = bench.flowctl("retry", "1", code=8)
     assert 'step 1 "fetch" was recorded by other code than it has now' in said.stderr
     assert ["fetch a", "parse A", "save A!"] == bench.ledger()
+    assert "failed" == bench.shown()["by_key"]["save"]["state"]  # what is to run again is still to be seen
+    assert "OSError: full" in bench.flowctl("show", "1", "save").stdout
 
     said = bench.flowctl("retry", "1", "--same-code", code=1)
     assert "OSError: full" in said.stderr
