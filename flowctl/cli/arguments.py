@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flowctl.core.errors import NotFound, NotPermitted, UsageError
+from flowctl.core.text import shorten
 
 _PAIR = re.compile(r"([^\W\d]\w*)(:?=)(.*)", re.DOTALL)
 _HINT = "write name=value, name:=JSON, or name=@file"
@@ -143,5 +144,4 @@ def _kind(value: object) -> str:
 
 
 def _shown(text: str) -> str:
-    quoted = repr(text)
-    return quoted if len(quoted) <= 60 else f"{quoted[:57]}…"
+    return shorten(repr(text), 60)

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from flowctl.core.errors import NotFound, UsageError
+from flowctl.core.text import shorten
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run, RunState, Step
@@ -78,5 +79,4 @@ def _storable(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    quoted = repr(text)
-    return quoted if len(quoted) <= 60 else f"{quoted[:57]}…"
+    return shorten(repr(text), 60)

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from flowctl.core.text import shorten
+
 CRASH_LIMIT = 10  # engine deaths in a row, without a new checkpoint, after which a run is parked
 
 
@@ -64,7 +66,7 @@ def summary(error: str) -> str:
     record: dict[str, Any] = json.loads(error)
     message = " ".join(str(record.get("message", "")).split())
     text = f"{record.get('type', 'Error')}: {message}" if message else str(record.get("type", "Error"))
-    return text if len(text) <= 200 else text[:199] + "…"
+    return shorten(text, 200)
 
 
 def unknown_outcome(key: str, what: str) -> str:

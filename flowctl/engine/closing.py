@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from flowctl.core.errors import ClaimLost
 from flowctl.core.model import FINAL_STATES, NewRun, Run, RunState
 from flowctl.core.policy import RUN_BACKOFF, backoff, error_text, summary, unknown_outcome
+from flowctl.core.text import shorten
 from flowctl.engine import bodies
 from flowctl.sdk.codec import canonical_hash
 
 if TYPE_CHECKING:
     from flowctl.engine.session import Session
     from flowctl.sdk.wire import Message
+
+SHOWN = 500  # characters of each input in the reason of a mismatch
 
 
 def ended(session: Session, message: Message) -> None:
@@ -70,7 +73,8 @@ def _mismatch(session: Session, message: Message) -> None:
             reason = f"{place} was recorded by other code than it has now"
         case "input":
             recorded = session.store.steps.get(session.run.id, fields["expected"])
-            was, asked = _shorten(recorded.input if recorded else None), _shorten(message.payload)
+            was = shorten(recorded.input if recorded else "null", SHOWN)
+            asked = shorten(message.payload or "null", SHOWN)
             reason = f"{place} was recorded with input {was}, code now gives {asked}"
         case "kind":
             reason = f"{place} was recorded as another kind of operation than code asks for now"
@@ -80,11 +84,6 @@ def _mismatch(session: Session, message: Message) -> None:
             reason = f'step {fields["seq"]} was "{fields["expected"]}", code now asks "{fields["key"]}"'
     session.store.runs.take_back_code(session.claim, session.engine.now)
     block(session, reason)
-
-
-def _shorten(text: str | None) -> str:
-    text = text or "null"
-    return text if len(text) <= 500 else text[:499] + "…"
 
 
 _ENDED: dict[str, Callable[[Session, Message], None]] = {
