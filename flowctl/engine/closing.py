@@ -53,7 +53,7 @@ def _suspended(session: Session, message: Message) -> None:
     children = [session.store.runs.get(operation.child) for operation in operations if operation.child is not None]
     if session.ending == "pause":
         release(session, "paused", reason=session.pause_reason)
-    elif any(child.state in FINAL_STATES for child in children):
+    elif not operations or any(child.state in FINAL_STATES for child in children):
         release(session, "queued")
     else:
         if session.ends_at is not None:
