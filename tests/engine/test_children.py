@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tests.faults.conftest import Bench
+import pytest
+
+from flowctl.engine import timers
+from tests.faults.conftest import Bench
+from tests.faults.hosted import hosted
 
 FAMILY = """
 @step
@@ -214,3 +216,29 @@ def test_a_parent_goes_on_after_a_cancelled_child_whose_engine_died_before_it_co
     engine.wait()
     assert bench.flowctl("resume", 1).json == "ChildCancelled"
     assert bench.shown(2)["state"] == "cancelled"
+
+
+def test_a_child_that_ends_while_its_parent_is_being_suspended_is_not_missed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bench.write(
+        "parent.py",
+        """
+        @step
+        def work(n: int) -> int:
+            time.sleep(0.01)
+            return n
+
+        @workflow
+        def child(n: int) -> int:
+            return work(n)
+
+        @workflow
+        def parent() -> list:
+            return gather(child.bind(1), child.bind(2))
+        """,
+    )
+    with hosted() as host, host.engine() as engine:
+        for hold_ms in (1, 5, 10, 15, 20, 25, 30, 40) * 2:
+            monkeypatch.setattr(timers, "HOLD_MS", hold_ms)
+            assert (hold_ms, "[1,2]") == (hold_ms, engine.follow(host.submit(path)).output)
