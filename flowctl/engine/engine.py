@@ -327,7 +327,7 @@ class Engine:
         parent = self._sessions.get(child.parent_id)
         if parent is not None and parent.phase in ("running", "draining"):
             self._guarded(parent, waits.on_child, parent, self.store.runs.get(child.id))
-        elif parent is None:
+        elif parent is None or parent.phase == "over":  # let go in this very tick, before its child ended
             self.store.runs.wake(child.parent_id, self.now)
             self.look_for_runs()
 
