@@ -10,7 +10,7 @@ from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
 from flowctl.core.model import FINAL_STATES, NewRun, Replay, Run, Snapshot
 from flowctl.engine import recovery
-from flowctl.engine.recovery import recover_store, with_children
+from flowctl.engine.recovery import cancel_all, recover_store, with_children
 from flowctl.engine.session import PAUSED
 from flowctl.store import Store
 
@@ -28,11 +28,7 @@ def cancel(store: Store, run_id: int, now: int) -> Run:
     """Cancel a run and its children. A finished run stays as it is."""
     recover_store(store, now)
     with store.transaction():
-        for run in with_children(store, run_id):
-            if not store.runs.cancel_idle(run.id, now, "cancelled"):
-                store.runs.request(run.id, "cancel", now)
-            elif run.parent_id is not None:
-                store.runs.wake(run.parent_id, now)
+        cancel_all(store, with_children(store, run_id), now)
     return store.runs.get(run_id)
 
 

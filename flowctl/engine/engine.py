@@ -28,8 +28,7 @@ from flowctl.engine.session import PAUSED, STOPPED, Session
 from flowctl.engine.supervisor import CodeTarget, Event, Executor, Gone, Output, Received, Supervisor
 from flowctl.store import Store
 
-LONGEST_WAIT_S = 15.0  # the wall clock is read again at least this often, so that a suspend or a clock change shows
-LOOK_S = 0.2  # how often the file is asked whether another process changed it
+LOOK_S = 0.2  # the longest wait: how often the file is asked for changes, and the wall clock read again
 REDRAW_S = 0.1
 TROUBLE_WAIT_S = 0.1  # before a commit that failed is tried again
 STOP_GRACE_S = 2.0
@@ -154,7 +153,7 @@ class Engine:
         limit = LOOK_S if self._on_idle is None else REDRAW_S
         if self._inbox:  # the last commit failed
             limit = TROUBLE_WAIT_S
-        return max(0.0, min(soonest, limit, LONGEST_WAIT_S))
+        return max(0.0, min(soonest, limit))
 
     # -- one tick ---------------------------------------------------------------------------------------------------
 

@@ -96,12 +96,19 @@ def _free(store: Store, run: Run, now: int, what: str) -> None:
 def _give_up(store: Store, run_id: int, now: int) -> None:
     """Do for a run that has failed here what an engine does for one that fails in its hands."""
     run, *below = with_children(store, run_id)
-    for child in below:
-        if not store.runs.cancel_idle(child.id, now, "cancelled"):
-            store.runs.request(child.id, "cancel", now)
+    cancel_all(store, below, now)
     if run.error is not None and "on_failure" in run.options:
         store.runs.create(closing.failure_handler(run, run.error), now)
     _wake_parent(store, run, now)
+
+
+def cancel_all(store: Store, runs: list[Run], now: int) -> None:
+    """Cancel idle runs, and ask the engines of the others to."""
+    for run in runs:
+        if store.runs.cancel_idle(run.id, now, "cancelled"):
+            _wake_parent(store, run, now)
+        else:
+            store.runs.request(run.id, "cancel", now)
 
 
 def with_children(store: Store, run_id: int) -> list[Run]:
