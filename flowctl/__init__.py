@@ -6,6 +6,7 @@ The names are imported when they are first asked for: flowctl itself lives below
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flowctl.sdk.command import sh as sh
     from flowctl.sdk.definition import step as step
     from flowctl.sdk.definition import workflow as workflow
     from flowctl.sdk.errors import GiveUp as GiveUp
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from flowctl.sdk.operations import now as now
     from flowctl.sdk.operations import random as random
     from flowctl.sdk.operations import secret as secret
-    from flowctl.sdk.operations import sh as sh
     from flowctl.sdk.operations import sleep as sleep
     from flowctl.sdk.operations import uuid4 as uuid4
 
@@ -29,7 +29,7 @@ _MODULES = {
     "now": "operations",
     "random": "operations",
     "secret": "operations",
-    "sh": "operations",
+    "sh": "command",
     "sleep": "operations",
     "step": "definition",
     "uuid4": "operations",

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Sequence, Union
 
-from flowctl.sdk.codec import ANY, Codec
 from flowctl.sdk.context import current, step_info
 from flowctl.sdk.definition import BoundCall
 from flowctl.sdk.errors import DefinitionError
-from flowctl.sdk.hints import codec_for
-from flowctl.sdk.jsontext import hash_of_plain, text_of
 from flowctl.sdk.options import StepOptions, check_name, step_options, unknown_name
 
 if TYPE_CHECKING:
+    from flowctl.sdk.codec import Codec
     from flowctl.sdk.shell import ShellResult
 
     Argument = Union[str, int, float, os.PathLike[str]]
@@ -58,6 +56,7 @@ class ShellCall(BoundCall["ShellResult"]):
     @property
     def output(self) -> Codec:
         """The codec of a ShellResult."""
+        from flowctl.sdk.hints import codec_for
         from flowctl.sdk.shell import ShellResult
 
         return codec_for(ShellResult)
@@ -69,6 +68,9 @@ class ShellCall(BoundCall["ShellResult"]):
 
     def encode_input(self) -> tuple[str, str]:
         """Return argv or command, and cwd, input and the names in env, where they are given."""
+        from flowctl.sdk.codec import ANY
+        from flowctl.sdk.jsontext import hash_of_plain, text_of
+
         line = self._line
         plain: dict[str, Any] = {}
         if isinstance(line.args, str):

@@ -6,17 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional
 
-from flowctl.sdk.codec import Codec, Secret
-from flowctl.sdk.command import sh as sh
 from flowctl.sdk.context import current, step_info
 from flowctl.sdk.definition import BoundCall
-from flowctl.sdk.hints import codec_for
-from flowctl.sdk.jsontext import hash_of_plain, text_of
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from flowctl.sdk.codec import Codec
     from flowctl.sdk.durations import Duration
     from flowctl.sdk.runtime import Runtime
 
@@ -57,9 +54,13 @@ class _Value(BoundCall[Any]):
 
     @property
     def output(self) -> Codec:
+        from flowctl.sdk.hints import codec_for
+
         return codec_for(self._hint)
 
     def encode_input(self) -> tuple[str, str]:
+        from flowctl.sdk.jsontext import hash_of_plain
+
         return "null", hash_of_plain(None).hex()
 
     def run(self) -> Any:
@@ -90,6 +91,8 @@ class _Sleep(BoundCall[None]):
         return self._fields
 
     def encode_input(self) -> tuple[str, str]:
+        from flowctl.sdk.jsontext import hash_of_plain, text_of
+
         plain = {name: _iso(value) if name == "until" else value for name, value in self._fields.items()}
         return text_of(plain), hash_of_plain(plain).hex()
 
@@ -208,6 +211,8 @@ def secret(name: str) -> str:
     It is taken from the executor's environment (`--env-file`), then from the environment of flowctl itself.
     Raises LookupError when there is none of that name.
     """
+    from flowctl.sdk.codec import Secret
+
     return Secret(secret_value(name), name)
 
 
