@@ -13,7 +13,7 @@ from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.cli.selecting import Chosen, Filters, filter_options, selected_runs
 from flowctl.cli.words import Reasons, labelled
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.errors import Conflict, FlowctlError, UsageError
+from flowctl.core.errors import FlowctlError, UsageError
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run
@@ -35,20 +35,17 @@ YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def cancel(invocation: Invocation, /, runs: tuple[str, ...], yes: bool, **given: Any) -> int:
     """Cancel runs and their children, at once or by the engine that works on them.
 
-    A cancelled run can be retried.
+    A finished run stays as it is. A cancelled run can be retried.
     """
     from flowctl.engine import commands
-
-    def one(store: Store, run: Run) -> Run:
-        if run.state in ("succeeded", "failed"):
-            raise Conflict(f"run {run.id} has {run.state} already", f"flowctl show {run.id}")
-        return commands.cancel(store, run.id, SYSTEM_CLOCK.now())
 
     with invocation.writing() as store:
         chosen = selected_runs(invocation, store, runs, Filters(**given))
         if not runs:
             confirm(f"cancel {len(chosen.runs)} runs", yes)
-        return change_runs(invocation, store, chosen, one)
+        return change_runs(
+            invocation, store, chosen, lambda store, run: commands.cancel(store, run.id, SYSTEM_CLOCK.now())
+        )
 
 
 @click.command("pause", cls=Command, examples=["flowctl pause @last", "flowctl pause --workflow digest"])

@@ -107,7 +107,9 @@ def failure(command: Command, result: ShellResult) -> ShellFailed:
 
 def short(args: Union[str, tuple[str, ...]]) -> str:
     """Return a command as short text for a person."""
-    text = args if isinstance(args, str) else " ".join(args)
+    import shlex
+
+    text = args if isinstance(args, str) else shlex.join(args)
     text = " ".join(text.split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
