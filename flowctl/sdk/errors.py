@@ -270,11 +270,6 @@ def _one(error: BaseException, indent: str, room: list[int]) -> Iterator[str]:
             yield from _one(member, indent + "  | ", room)
 
 
-def shown_frames(error: BaseException) -> list[tuple[str, int]]:
-    """Return file and line of the frames of a traceback that are the user's, outermost first."""
-    return [(filename, line) for filename, line, _ in _places(error.__traceback__)]
-
-
 def _places(at: Optional[TracebackType]) -> list[tuple[str, int, str]]:
     places: list[tuple[str, int, str]] = []
     while at is not None:
