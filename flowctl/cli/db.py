@@ -65,7 +65,7 @@ def check(invocation: Invocation, /, full: bool) -> int:
     Exit code 65 when something is wrong.
     """
     with invocation.reading() as store:
-        findings = store.check(full)
+        findings = store.check(full, SYSTEM_CLOCK.now())
     problems = [{"check": each.check, "subject": each.subject, "message": each.message} for each in findings]
     lines = [f"{each.subject}: {each.message} ({each.check})" for each in findings]
     text = "\n".join(lines) if lines else f"{invocation.db}: no damage found"

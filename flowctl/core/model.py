@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 RunState = Literal["queued", "running", "sleeping", "waiting", "paused", "blocked", "succeeded", "failed", "cancelled"]
 StepState = Literal["running", "succeeded", "failed", "cancelled", "interrupted"]
@@ -26,8 +26,7 @@ RUN_STATES: tuple[RunState, ...] = (
 FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The source a run started with: path of the workflow file ('' for a shell command) and every file's text."""
 
     code: str
@@ -69,8 +68,7 @@ class NewRun:
     rerun_of: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One row of `runs`."""
 
     id: int
@@ -111,8 +109,7 @@ class Run:
     changed_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewStep:
+class NewStep(NamedTuple):
     """What an executor says of a step that is about to begin."""
 
     seq: int
@@ -126,8 +123,7 @@ class NewStep:
     on_crash: str = "rerun"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One row of `steps`."""
 
     id: int
@@ -152,8 +148,7 @@ class Step:
     on_crash: str = "rerun"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One row of `attempts`: an attempt that did not succeed."""
 
     key: str
@@ -164,16 +159,14 @@ class Attempt:
     finished_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """An engine's exclusive right to a run. Every write on the run's behalf carries it."""
 
     run_id: int
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class EngineRow:
+class EngineRow(NamedTuple):
     """One row of `engines`."""
 
     id: int
@@ -185,8 +178,7 @@ class EngineRow:
     stopped_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewWorkflow:
+class NewWorkflow(NamedTuple):
     """What it takes to register a workflow."""
 
     name: str
@@ -200,8 +192,7 @@ class NewWorkflow:
     python: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Workflow:
+class Workflow(NamedTuple):
     """One row of `workflows`: a registered name."""
 
     id: int
@@ -217,8 +208,7 @@ class Workflow:
     added_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(NamedTuple):
     """One row of `logs`: a captured chunk of text, maybe several lines."""
 
     id: int
@@ -231,8 +221,7 @@ class LogLine:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One row of `events`."""
 
     id: int

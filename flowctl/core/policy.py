@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowctl.core.text import shorten
 
 CRASH_LIMIT = 10  # engine deaths in a row, without a new checkpoint, after which a run is parked
 
 
-@dataclass(frozen=True, slots=True)
-class StepOptions:
+class StepOptions(NamedTuple):
     """The options of a step as they travel on the wire. Defaults are those of `flowctl.step`."""
 
     retries: int = 0

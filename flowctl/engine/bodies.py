@@ -7,10 +7,11 @@ from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 
+from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
 from flowctl.core.model import Step
 from flowctl.core.policy import next_delay
-from flowctl.engine.operation import Operation, body_deadline
+from flowctl.engine.operation import Operation, body_deadline, runs_unasked
 from flowctl.sdk.wire import Message
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
 def begin_body(session: Session, step: Step, operation: Operation) -> None:
     """Start the body of a step that has just been asked for, or wait for the end of its backoff."""
-    if step.wake_at is not None and step.wake_at > session.engine.now:
+    if runs_unasked(operation.kind, operation.options) and step.state != "interrupted":
+        _run_body(session, operation._replace(failures=0, wake_at=None))  # a lost commit may have left it a backoff
+    elif step.wake_at is not None and step.wake_at > session.engine.now:
         session.operations[step.key] = operation._replace(phase="backoff")
-    elif session.ending is not None:
+    elif session.ending is not None and step.kind != "value":
         session.operations[step.key] = operation
     elif step.state == "interrupted" or step.wake_at is not None:
         start_attempt(session, operation)
@@ -42,7 +45,7 @@ def start_attempt(session: Session, operation: Operation) -> None:
 def _run_body(session: Session, operation: Operation) -> None:
     deadline = body_deadline(operation, session.engine.now, session.engine.monotonic)
     session.operations[operation.key] = operation._replace(phase="body", deadline=deadline)
-    if not (operation.kind == "value" or (operation.options.pure and operation.failures == 0)):
+    if operation.failures or not runs_unasked(operation.kind, operation.options):
         session.outbox.append(Message("go", {"key": operation.key, "attempt": operation.attempt}))
     session.tell(operation, "running")
 
@@ -52,6 +55,7 @@ def on_done(session: Session, message: Message) -> None:
     operation = session.operations.get(message.fields["key"])
     if operation is None or operation.phase != "body" or message.payload is None:
         return  # of an attempt that timed out meanwhile
+    failpoint.reach(f"done-{operation.key}")
     if message.fields["state"] == "succeeded":
         succeed(session, operation, message.payload)
     elif session.phase != "cancelling":

@@ -10,8 +10,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from flowctl.core.errors import NotPermitted
 from flowctl.core.model import EngineRow
+from flowctl.store.files import disk_error
 
 
 def boot_id() -> str:
@@ -42,7 +42,7 @@ class EngineLock:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
             self._fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise NotPermitted(f"cannot create the lock file {self._path}: {error.strerror}") from None
+            raise disk_error(error, f"create the lock file {self._path}") from None
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:

@@ -11,7 +11,7 @@ from flowctl.core.errors import ClaimLost
 from flowctl.core.model import FINAL_STATES, NewRun, Run, RunState
 from flowctl.core.policy import RUN_BACKOFF, backoff, error_text, summary, unknown_outcome
 from flowctl.core.text import shorten
-from flowctl.engine import bodies
+from flowctl.engine import bodies, families, offers
 from flowctl.sdk.codec import canonical_hash
 
 if TYPE_CHECKING:
@@ -27,8 +27,14 @@ def ended(session: Session, message: Message) -> None:
     clean = state in ("succeeded", "suspended") and not message.fields.get("leftovers")
     if session.run.options.get("isolation") == "process" or session.phase == "cancelling":
         clean = False  # one that was told to end may not be given another run
+    if session.phase == "suspending" and state != "suspended":
+        clean = False  # the run that it may have been offered would take the word to suspend for its own
     if session.phase == "cancelling" and state != "succeeded":
         state = "cancelled"
+    if state == "suspended" and session.phase != "suspending":
+        raise ValueError("nobody has asked it to wait")
+    if state == "succeeded" and session.operations:
+        raise ValueError(f"step {next(iter(session.operations))} has no outcome")
     _ENDED[state](session, message)
     let_go(session, keep=clean)
 
@@ -109,7 +115,7 @@ def finish(session: Session, state: RunState, **outcome: Any) -> None:
             raise
     engine.run_changed(run, state, outcome.get("reason"))
     if run.parent_id is not None:
-        engine.child_finished(run)
+        families.child_finished(engine, run)
 
 
 def fail(session: Session, error: str, failed_steps: list[str]) -> None:
@@ -126,7 +132,7 @@ def fail(session: Session, error: str, failed_steps: list[str]) -> None:
         session.engine.run_changed(run, "queued", f"attempt {run.attempt} failed: {summary(error)}")
         session.engine.look_for_runs()
         return
-    session.engine.cancel_children(run.id)
+    families.cancel_children(session.engine, run.id)
     finish(session, "failed", error=error, failed_steps=failed_steps, reason=summary(error))
     if "on_failure" in run.options:
         session.store.runs.create(failure_handler(run, error), session.engine.now)
@@ -166,7 +172,7 @@ def cancel(session: Session, grace_s: float) -> None:
     """Ask the run's processes to end; kill them when the grace is over."""
     if session.phase == "cancelling":
         return
-    session.engine.cancel_children(session.run.id)
+    families.cancel_children(session.engine, session.run.id)
     executor = session.executor
     session.phase, session.ending = "cancelling", "cancel"
     session.grace = session.engine.monotonic + grace_s
@@ -259,6 +265,9 @@ def let_go(session: Session, *, keep: bool) -> None:
     session.phase = "over"
     executor, session.executor = session.executor, None
     session.outbox.clear()
+    if executor is not None:
+        executor.quick = session.engine.monotonic - executor.began_at < offers.QUICK_S
+        keep = keep and offers.accept(session.engine, executor)
     session.engine.after(lambda: session.engine.close_session(session, executor, keep))
 
 
@@ -283,7 +292,7 @@ def _died(session: Session, reason: str) -> None:
     running = [operation for operation in session.operations.values() if operation.phase == "body"]
     if _unknown_outcome(session):
         interrupt(session)
-    elif not running:
+    elif not running or (session.serial and len(running) > 1):
         fail(session, error_text("ExecutorDied", f"the workflow function {reason}"), [])
         let_go(session, keep=False)
     elif len(running) == 1:

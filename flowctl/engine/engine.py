@@ -17,24 +17,24 @@ from typing import Literal, Self
 
 from flowctl.core import failpoint
 from flowctl.core.clock import SYSTEM_CLOCK, Clock
-from flowctl.core.errors import Busy, ClaimLost, Conflict, DiskTrouble, FlowctlError
-from flowctl.core.model import FINAL_STATES, Run
-from flowctl.engine import closing, recovery, timers, waits
+from flowctl.core.errors import Busy, ClaimLost, DiskTrouble, FlowctlError
+from flowctl.core.model import Run
+from flowctl.engine import closing, families, offers, recovery, timers, waits
 from flowctl.engine.claim import EngineLock, boot_id
-from flowctl.engine.handlers import HANDLERS
-from flowctl.engine.observer import Change, LogCaptured, Observer, RunChanged, StepChanged, ignore
+from flowctl.engine.following import Following
+from flowctl.engine.handlers import Senseless, deliver
+from flowctl.engine.observer import Change, Observer, RunChanged, ignore, place_of
 from flowctl.engine.output import RawOutput
-from flowctl.engine.session import PAUSED, STOPPED, Session
+from flowctl.engine.session import PAUSED, Session
 from flowctl.engine.supervisor import CodeTarget, Event, Executor, Gone, Output, Received, Supervisor
 from flowctl.store import Store
 
 LOOK_S = 0.2  # the longest wait: how often the file is asked for changes, and the wall clock read again
 REDRAW_S = 0.1
 TROUBLE_WAIT_S = 0.1  # before a commit that failed is tried again
+LEFT_MS = 10_000  # before a run that was taken from an engine, and then not claimed, is claimed by it again
 STOP_GRACE_S = 2.0
-CHECK_FILE_S = 1.0
-CANCEL_GRACE_S = 5.0
-SETTLED = FINAL_STATES | {"paused", "blocked"}
+CHECK_S = 1.0
 
 
 class Engine:
@@ -59,33 +59,36 @@ class Engine:
         self._observer = observer
         self._on_idle = on_idle
         self._capacity = capacity
-        self._sessions: dict[int, Session] = {}
+        self.sessions: dict[int, Session] = {}
         self._claimed: set[int] = set()  # runs that this engine has had
-        self._lost: set[int] = set()  # runs that another engine has taken from it
+        self._lost: dict[int, int] = {}  # runs that another engine has taken from it, and until when it may have them
         self._inbox: list[Event] = []
         self._after: list[Callable[[], None]] = []
         self._output = RawOutput()
-        self._root: int | None = None
-        self._first_epoch = 0  # of the run that is followed
+        self._root: int | None = None  # of the family that is followed; None: every run
         self._look = True  # whether there may be something to claim
         self._wake_at: int | None = None  # when a run that waits now is due
         self._stop: Literal[0, 1, 2] = 0
         self._stopping = 0
-        self._unsure = False  # whether the last commit failed, as far as this process was told
-        self._id = 0
+        self.unsure = False  # whether the last commit failed, as far as this process was told
+        self.id = 0
         self._check_at = 0.0
 
     def __enter__(self) -> Self:
         token = self.supervisor.token
         self._lock = EngineLock(self.store.path, token)
-        with self.store.transaction():
-            self._id = self.store.engines.start(token, "foreground", os.getpid(), boot_id(), self.clock.now())
+        try:
+            with self.store.transaction():
+                self.id = self.store.engines.start(token, "foreground", os.getpid(), boot_id(), self.clock.now())
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.supervisor.close()
         with suppress(FlowctlError):  # a dead engine is found by its free lock anyway
-            recovery.retire(self.store, self._id, self.clock.now())
+            recovery.retire(self.store, self.id, self.clock.now())
         self._lock.release()
 
     # -- for whoever hosts the engine -------------------------------------------------------------------------------
@@ -99,60 +102,77 @@ class Engine:
 
         A run that another engine has is waited for; with `exclusive` that raises Conflict, and so does its loss.
         """
-        run = self.store.runs.get(run_id)
-        self._root, self._first_epoch = run.root_id or run.id, run.epoch
+        following = Following(self, run_id, exclusive=exclusive)
+        while (run := following.turn()) is None:
+            self.listen(self.timeout())
+        return run
+
+    def drain(self) -> None:
+        """Work on every run of the file that is due, until none is; those that wait for later are left alone."""
+        self._look = True
         recovery.recover(self)
-        while True:
+        self.tick()
+        while self.busy or (self.has_due_runs() and not self._stop):
+            self.listen(self.timeout())
             self.tick()
-            if not self._sessions and not self._inbox:
-                run = self.store.runs.get(run_id)
-                self._refuse_elsewhere(run, exclusive)
-                if self._stop:
-                    self._pause_family()
-                    return self.store.runs.get(run_id)
-                if self._stands_still(run) and not self._family_waits():
-                    return run
-            self._inbox += self.supervisor.poll(self._timeout())
-            self._check_file()
-            if self._on_idle is not None:
-                self._on_idle()
 
-    def _check_file(self) -> None:
-        """Stop when the database was moved or deleted: writes to a file without a name succeed, and are lost."""
-        if self.clock.monotonic() >= self._check_at:
-            self.store.check_moved()
-            self._check_at = self.clock.monotonic() + CHECK_FILE_S
+    def listen(self, timeout: float) -> None:
+        """Wait at most so many seconds for what executors say; the next tick applies it."""
+        self._inbox += self.supervisor.poll(timeout)
+        self._look_around()
+        if self._on_idle is not None:
+            self._on_idle()
 
-    def _refuse_elsewhere(self, run: Run, exclusive: bool) -> None:
-        if run.id in self._lost:
-            raise Conflict(f"run {run.id} was taken over by another process", f"flowctl show {run.id}")
-        if exclusive and run.id not in self._claimed and not self._stop:
-            if run.state == "running" and run.engine_id != self._id:
-                raise Conflict(f"run {run.id} is being worked on by another process", f"flowctl logs {run.id} -f")
-            if run.state in SETTLED and run.epoch != self._first_epoch:
-                raise Conflict(f"run {run.id} went on in another process and is {run.state}", f"flowctl show {run.id}")
+    def _look_around(self) -> None:
+        """Stop when the database was moved or deleted: writes to a file without a name succeed, and are lost.
 
-    def _stands_still(self, run: Run) -> bool:
-        """Tell whether a run is settled, or waits for children of which each is paused, blocked or so waiting too."""
-        return run.state in SETTLED or (run.state == "waiting" and not self.store.runs.family_moves(self._root or 0))
+        And free the runs of other engines that have died meanwhile: some of this family may be among them.
+        """
+        if self.clock.monotonic() < self._check_at:
+            return
+        self.store.check_moved()
+        with suppress(Busy, DiskTrouble):
+            recovery.recover(self)
+        self._check_at = self.clock.monotonic() + CHECK_S
 
-    def _family_waits(self) -> bool:
-        """Tell whether a failure handler or a child of the run is still due here."""
+    def restrict_to(self, root_id: int) -> None:
+        """Claim only runs of this family from now on."""
+        self._root = root_id
+        self._look = True
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether there are runs in work, or messages that are not applied yet."""
+        return bool(self.sessions or self._inbox)
+
+    @property
+    def stopping(self) -> bool:
+        """Tell whether it was asked to stop."""
+        return self._stop > 0
+
+    def has_due_runs(self) -> bool:
+        """Tell whether something is to be claimed: of the family that is followed, or at all."""
         return bool(self.store.runs.claimable(self.clock.now(), root_id=self._root, limit=1))
 
-    def _pause_family(self) -> None:
-        with self.store.transaction():
-            for run in self.store.runs.family(self._root or 0):
-                self.store.runs.pause_idle(run.id, self.clock.now(), STOPPED)
+    def has_had(self, run_id: int) -> bool:
+        """Tell whether this engine has worked on the run."""
+        return run_id in self._claimed
 
-    def _timeout(self) -> float:
+    def has_lost(self, run_id: int) -> bool:
+        """Tell whether another engine has taken the run from this one."""
+        return run_id in self._lost
+
+    def timeout(self) -> float:
+        """Return how many seconds may pass until the next turn, if no executor says anything."""
         monotonic, now = self.clock.monotonic(), self.clock.now()
-        soonest = min((timers.next_deadline(session) for session in self._sessions.values()), default=inf) - monotonic
+        soonest = min((timers.next_deadline(session) for session in self.sessions.values()), default=inf) - monotonic
         if self._wake_at is not None and self._may_claim():
             soonest = min(soonest, (self._wake_at - now) / 1000)
         limit = LOOK_S if self._on_idle is None else REDRAW_S
-        if self._inbox:  # the last commit failed
-            limit = TROUBLE_WAIT_S
+        if self._inbox or self.unsure:  # the last commit failed, and what was due then still is
+            return TROUBLE_WAIT_S
+        elif self._look and self._may_claim():  # a run has ended, another may begin
+            limit = 0.0
         return max(0.0, min(soonest, limit))
 
     # -- one tick ---------------------------------------------------------------------------------------------------
@@ -160,14 +180,18 @@ class Engine:
     def tick(self) -> None:
         """Apply what came and what is due in one transaction, then answer."""
         self.now, self.monotonic = self.clock.now(), self.clock.monotonic()
+        offers.withdraw(self, self.sessions.values())
         events = self._sort_events()
-        due = [session for session in self._sessions.values() if timers.next_deadline(session) <= self.monotonic]
-        look = self._look = self._look or self.store.changed() or self._wakes()
+        due = [session for session in self.sessions.values() if timers.next_deadline(session) <= self.monotonic]
+        look = self._look = self._look or self._wakes()
         stop = self._stop if self._stop != self._stopping else 0
         if not (events or due or look or stop):
-            return
+            if not self.store.changed():
+                return
+            look = self._look = True
         failpoint.reach("result-read" if events else "timer")
-        saved = {session: session.save() for session in self._sessions.values()}
+        events = self._kill_out_of_time(due, events)
+        saved = {session: session.save() for session in self.sessions.values()}
         try:
             with self.store.transaction():
                 self._apply(events, due, look, stop)
@@ -175,16 +199,31 @@ class Engine:
             if self._stop == 2:  # at once, whatever it leaves behind
                 raise
             self._take_back(events, saved)
+            self.unsure = True
             return
-        self._unsure = False
+        except Senseless as senseless:
+            self._take_back(self._without(senseless, events), saved)
+            return
+        self.unsure = False
         self._stopping = stop or self._stopping
         self._inbox.clear()
         for change in self.changes if failpoint.ARMED else ():
-            failpoint.reach(_place(change))
+            failpoint.reach(place_of(change))
         self._answer()
 
+    def _kill_out_of_time(self, due: list[Session], events: list[Event]) -> list[Event]:
+        """Kill what has run too long, whatever the disk does; that it has is recorded by `elapse`.
+
+        Returns the events without the steps that the killed ask for: their runs ask again.
+        """
+        for session in due:
+            if session.executor is not None and timers.out_of_time(session, events):
+                self._discard(session.executor)
+                events = [event for event in events if not _asks(event, session.executor)]
+        return events
+
     def _may_claim(self) -> bool:
-        return not self._stop and len(self._sessions) < self._capacity
+        return not self._stop and len(self.sessions) < self._capacity
 
     def _wakes(self) -> bool:
         return self._wake_at is not None and self._wake_at <= self.now and self._may_claim()
@@ -203,33 +242,34 @@ class Engine:
         return events
 
     def _apply(self, events: list[Event], due: list[Session], look: bool, stop: int) -> None:
-        if look:  # before the events: after a request to pause or cancel no further step begins
-            self._heed_requests()
+        if look or self.store.changed():  # even what was asked while this transaction had to wait comes before it
+            self._look = True
+            self._heed_requests()  # before the events: after a request to pause or cancel no further step begins
         for event in events:
             session = event.executor.session
             if isinstance(session, Session) and session.phase != "over":
-                self._guarded(session, _deliver, event, session)
+                self.guarded(session, deliver, event, session)
         for session in due:
             if session.phase != "over":
-                self._guarded(session, timers.elapse, session)
+                self.guarded(session, timers.elapse, session)
         if stop:
-            for session in list(self._sessions.values()):
-                self._guarded(session, self._stop_session, session)
+            for session in list(self.sessions.values()):
+                self.guarded(session, self._stop_session, session)
         elif self._look and not self._stop:
             self._claim()
 
-    def _guarded(self, session: Session, action: Callable[..., None], *arguments: object) -> None:
+    def guarded(self, session: Session, action: Callable[..., None], *arguments: object) -> None:
         """Do something for a session, which ends when another engine has its run now."""
         try:
             action(*arguments)
         except ClaimLost:
             stands = self.store.runs.get(session.run.id)
             # Ours still, maybe claimed anew: the commit whose answer was lost did happen.
-            if self._unsure and (stands.epoch == session.claim.epoch or stands.engine_id == self._id):
+            if self.unsure and (stands.epoch == session.claim.epoch or stands.engine_id == self.id):
                 self.run_changed(stands, stands.state, stands.reason)
             else:
                 self.run_changed(session.run, "fenced", "another engine took it")
-                self._lost.add(session.run.id)
+                self._lost[session.run.id] = self.now + LEFT_MS
             closing.let_go(session, keep=False)
 
     def _stop_session(self, session: Session) -> None:
@@ -242,52 +282,55 @@ class Engine:
             session.drain("pause", STOP_GRACE_S)
 
     def _heed_requests(self) -> None:
-        for run_id, request in self.store.runs.requests(self._id):
-            session = self._sessions.get(run_id)
+        for run_id, request in self.store.runs.requests(self.id):
+            session = self.sessions.get(run_id)
             if session is not None and request == "cancel":
-                self._guarded(session, closing.cancel, session, CANCEL_GRACE_S)
+                self.guarded(session, closing.cancel, session, families.CANCEL_GRACE_S)
             elif session is not None:
                 session.pause_reason = PAUSED
-                self._guarded(session, session.drain, "pause", inf)
-        for session in self._sessions.values():
+                self.guarded(session, session.drain, "pause", inf)
+        for session in self.sessions.values():
             if session.phase != "over":
-                self._guarded(session, self._check_session, session)
+                self.guarded(session, self._check_session, session)
 
     def _check_session(self, session: Session) -> None:
         self.store.steps.require(session.claim)
         waits.check_children(session)
 
     def _claim(self) -> None:
-        free = self._capacity - len(self._sessions)
+        free = self._capacity - len(self.sessions)
         self._look = False
-        for held in self.store.runs.orphans([self._id]) if self._unsure else ():
-            session = self._sessions.get(held.id)
+        for held in self.store.runs.orphans([self.id]) if self.unsure else ():
+            session = self.sessions.get(held.id)
             if session is None or session.phase == "over":  # the claim whose answer was lost did happen
                 self._begin_session(held)
-        if free <= 0 or self._root is None:
-            return
-        for run_id in self.store.runs.claimable(self.now, root_id=self._root, limit=free):
-            run = None if run_id in self._lost else self.store.runs.claim(run_id, self._id, self.now)
-            if run is None:
-                continue
-            self._begin_session(run)
-        self._wake_at = self.store.runs.next_wake(self.now, root_id=self._root)
+        for run_id in self.claimable(free) if free > 0 else ():
+            run = self.claim(run_id, self.now)
+            if run is not None:
+                self._begin_session(run)
+        if len(self.sessions) >= self._capacity:
+            offers.make(self, self.sessions.values())
+        wakes = [self.store.runs.next_wake(self.now, root_id=self._root), *self._lost.values()]
+        self._wake_at = min((wake for wake in wakes if wake is not None and wake > self.now), default=None)
 
     def _begin_session(self, run: Run) -> None:
-        self._claimed.add(run.id)
-        session = Session(self, run)
-        self._sessions[run.id] = session
-        self.run_changed(run, "running", None)
-        self.after(partial(self.replace, session, None))
+        self.after(partial(self.replace, self.add(run), None))
 
     def _take_back(self, events: list[Event], saved: dict[Session, tuple[object, ...]]) -> None:
         self._inbox = events
         self._after.clear()
         self.changes.clear()
-        self._look = self._unsure = True
-        self._sessions = {session.run.id: session for session in saved}
+        self._look = True
+        self.sessions = {session.run.id: session for session in saved}
         for session, state in saved.items():
             session.restore(state)
+
+    def _without(self, senseless: Senseless, events: list[Event]) -> list[Event]:
+        """Return the events with the end of an executor in place of its message, and of what it said after that."""
+        at = next(index for index, event in enumerate(events) if event is senseless.event)
+        executor = senseless.event.executor
+        later = [event for event in events[at + 1 :] if event.executor is not executor]
+        return [*events[:at], *self.supervisor.disown(executor, str(senseless)), *later]
 
     def _answer(self) -> None:
         """Do what had to wait for the commit: signals and processes first, then messages, then observers."""
@@ -295,12 +338,33 @@ class Engine:
             actions, self._after = self._after, []
             for action in actions:
                 action()
-        for session in self._sessions.values():
+        for session in self.sessions.values():
             if session.outbox and session.executor is not None:
                 self.supervisor.send(session.executor, session.take_messages())
         changes, self.changes = self.changes, []
         for change in changes:
             self._observer(change)
+
+    # -- for claims and offers --------------------------------------------------------------------------------------
+
+    def claimable(self, count: int) -> list[int]:
+        """Return so many runs that are due and on offer to no executor."""
+        offered = offers.offered(self.sessions.values())
+        due = self.store.runs.claimable(self.now, root_id=self._root, limit=count + len(offered))
+        return [run_id for run_id in due if run_id not in offered][:count]
+
+    def claim(self, run_id: int, started_at: int) -> Run | None:
+        """Take a run that is due. None when it is not any more, or this engine may begin no more runs."""
+        if self._stop or self._lost.get(run_id, 0) > self.now:
+            return None
+        return self.store.runs.claim(run_id, self.id, self.now, started_at)
+
+    def add(self, run: Run) -> Session:
+        """Return a new session for a claimed run."""
+        self._claimed.add(run.id)
+        session = self.sessions[run.id] = Session(self, run)
+        self.run_changed(run, "running", None)
+        return session
 
     # -- for sessions -----------------------------------------------------------------------------------------------
 
@@ -320,28 +384,6 @@ class Engine:
         """Queue what observers hear about a run after the commit."""
         self.changes.append(RunChanged(run.id, run.workflow, state, reason, run.parent_id))
 
-    def child_finished(self, child: Run) -> None:
-        """Wake the parent of a run that has ended."""
-        assert child.parent_id is not None
-        parent = self._sessions.get(child.parent_id)
-        if parent is not None and parent.phase in ("running", "draining"):
-            self._guarded(parent, waits.on_child, parent, self.store.runs.get(child.id))
-        elif parent is None or parent.phase == "over":  # let go in this very tick, before its child ended
-            self.store.runs.wake(child.parent_id, self.now)
-            self.look_for_runs()
-
-    def cancel_children(self, run_id: int) -> None:
-        """Cancel the children of a run, and theirs, wherever they are."""
-        for child in self.store.runs.children(run_id):
-            session = self._sessions.get(child.id)
-            if session is not None and session.phase != "over":
-                self._guarded(session, closing.cancel, session, CANCEL_GRACE_S)
-            elif self.store.runs.cancel_idle(child.id, self.now, "cancelled"):
-                self.run_changed(child, "cancelled", "cancelled")
-                self.cancel_children(child.id)
-            else:
-                self.store.runs.request(child.id, "cancel", self.now)
-
     def replace(self, session: Session, executor: Executor | None) -> None:
         """Give a session an executor, after killing the one it had."""
         if executor is not None:
@@ -359,31 +401,20 @@ class Engine:
 
     def close_session(self, session: Session, executor: Executor | None, keep: bool) -> None:
         """Forget a session, and keep or kill its executor."""
-        if self._sessions.get(session.run.id) is session:  # the run may have been claimed anew in the same tick
-            del self._sessions[session.run.id]
-        self._look = True
-        if executor is None:
+        if self.sessions.get(session.run.id) is session:  # the run may have been claimed anew in the same tick
+            del self.sessions[session.run.id]
+        if keep and executor is not None and executor.session is not session:  # it went on with another run
             return
-        executor.session = None
-        if not keep:
-            self._discard(executor)
+        self._look = True
+        if executor is not None:
+            executor.session = None
+            if not keep:
+                self._discard(executor)
 
     def _discard(self, executor: Executor) -> None:
         self._output.forget(executor)
         self.supervisor.kill(executor)
 
 
-def _place(change: Change) -> str:
-    """Return the failpoint after the commit of a change: run-claimed, step-running, step-succeeded, run-sleeping, …"""
-    if isinstance(change, LogCaptured):
-        return "log"
-    return f"{'step' if isinstance(change, StepChanged) else 'run'}-{change.state}"
-
-
-def _deliver(event: Event, session: Session) -> None:
-    if isinstance(event, Gone):
-        session.on_gone(event.reason)
-    elif isinstance(event, Received):
-        handler = HANDLERS.get(event.message.kind)
-        if handler is not None:
-            handler(session, event.message)
+def _asks(event: Event, executor: Executor) -> bool:
+    return isinstance(event, Received) and event.executor is executor and event.message.kind == "step"

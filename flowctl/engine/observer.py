@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class RunChanged:
+class RunChanged(NamedTuple):
     """A run entered a state."""
 
     run_id: int
@@ -18,8 +16,7 @@ class RunChanged:
     parent_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StepChanged:
+class StepChanged(NamedTuple):
     """A step, or one of its attempts, entered a state. `error` is the JSON text of a failed attempt."""
 
     run_id: int
@@ -34,8 +31,7 @@ class StepChanged:
     wake_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogCaptured:
+class LogCaptured(NamedTuple):
     """User code printed or logged something."""
 
     run_id: int
@@ -53,3 +49,10 @@ Observer = Callable[[Change], None]
 
 def ignore(change: Change) -> None:
     """Observe nothing."""
+
+
+def place_of(change: Change) -> str:
+    """Return the failpoint after the commit of a change: run-running, step-running, step-succeeded, run-sleeping, …"""
+    if isinstance(change, LogCaptured):
+        return "log"
+    return f"{'step' if isinstance(change, StepChanged) else 'run'}-{change.state}"

@@ -60,6 +60,11 @@ def of_step(step: Step, options: StepOptions, phase: Phase) -> Operation:
     )
 
 
+def runs_unasked(kind: str, options: StepOptions) -> bool:
+    """Tell whether the first body of a step ran before the engine heard of it: how it ended comes in the same frame."""
+    return kind == "value" or options.pure
+
+
 def options_of(fields: dict[str, Any] | None) -> StepOptions:
     """Return the options that a `step` message carries."""
     return _options(tuple(sorted(fields.items()))) if fields else DEFAULT_OPTIONS

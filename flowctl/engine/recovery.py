@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 def recover(engine: Engine) -> None:
     """Free the runs of every engine that is dead."""
-    recover_store(engine.store, engine.now)
-    engine.look_for_runs()
+    if recover_store(engine.store, engine.clock.now()):
+        engine.look_for_runs()
 
 
-def recover_store(store: Store, now: int) -> None:
-    """End what dead engines left running, then put their runs back where they can go on.
+def recover_store(store: Store, now: int) -> bool:
+    """End what dead engines left running, then put their runs back where they can go on. Tell whether any was dead.
 
     Nothing waits for a lease: an engine is dead when its lock is free or the machine has booted since.
     """
     dead = [engine for engine in store.engines.running() if not engine_alive(store.path, engine)]
     if not dead:
-        return
+        return False
     for engine in dead:
         end_processes(engine)
     with store.transaction():
@@ -36,6 +36,7 @@ def recover_store(store: Store, now: int) -> None:
             _retire(store, engine.id, now, "its engine died")
     for engine in dead:
         lock_path(store.path, engine.token).unlink(missing_ok=True)
+    return True
 
 
 def retire(store: Store, engine_id: int, now: int) -> None:
@@ -46,7 +47,7 @@ def retire(store: Store, engine_id: int, now: int) -> None:
 
 def _retire(store: Store, engine_id: int, now: int, what: str) -> None:
     for run in store.runs.orphans([engine_id]):
-        _free(store, run, now, what)
+        _free(store, run.id, now, what)
     store.engines.stop(engine_id, now)
 
 
@@ -61,7 +62,7 @@ def steal(store: Store, run: Run, now: int) -> None:
             if engine.id == run.engine_id:
                 processes.kill_engine(engine.token)
                 for held in store.runs.orphans([engine.id]):
-                    _free(store, held, now, "it was taken from its engine")
+                    _free(store, held.id, now, "it was taken from its engine")
 
 
 def end_processes(engine: EngineRow) -> None:
@@ -70,7 +71,8 @@ def end_processes(engine: EngineRow) -> None:
         processes.kill_engine(engine.token)
 
 
-def _free(store: Store, run: Run, now: int, what: str) -> None:
+def _free(store: Store, run_id: int, now: int, what: str) -> None:
+    run = store.runs.get(run_id)  # as it is now: its parent, freed just before, may have asked it to cancel
     unknown = [
         step
         for step in store.steps.unfinished(run.id)
@@ -78,8 +80,7 @@ def _free(store: Store, run: Run, now: int, what: str) -> None:
     ]
     if run.request == "cancel":
         store.runs.orphan(run.id, run.epoch, now, "queued", what)
-        store.runs.cancel_idle(run.id, now, "cancelled")
-        _wake_parent(store, run, now)
+        cancel_all(store, with_children(store, run.id), now)
     elif unknown:
         reason = unknown_outcome(unknown[0].key, what)
         store.runs.orphan(run.id, run.epoch, now, "blocked", reason)

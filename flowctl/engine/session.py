@@ -59,17 +59,23 @@ class Session:
 
     def save(self) -> tuple[Any, ...]:
         """Return what `restore` needs to take back everything that one transaction did to this session."""
-        return self.executor, self.phase, self.ending, self.grace, self.idle_since, self.serial, dict(self.operations)
+        offer = self.executor.offer if self.executor is not None else None
+        return (
+            self.executor, offer, self.phase, self.ending, self.grace, self.idle_since, self.serial,
+            dict(self.operations),
+        )  # fmt: skip
 
     def restore(self, saved: tuple[Any, ...]) -> None:
         """Take the session back to what `save` returned."""
-        self.executor, self.phase, self.ending, self.grace, self.idle_since, self.serial, self.operations = saved
+        self.executor, offer, self.phase, self.ending, self.grace, self.idle_since, self.serial, self.operations = saved
         self.outbox.clear()
+        if self.executor is not None:
+            self.executor.session, self.executor.offer = self, offer
 
     def take_messages(self) -> list[Message]:
-        """Return what is to be sent now. Before a restart that is only the word to begin nothing more."""
+        """Return what is to be sent now. Before a restart no outcome: the workflow is not to go on."""
         messages, self.outbox = self.outbox, []
-        return [message for message in messages if message.kind == "drain"] if self.ending == "restart" else messages
+        return [message for message in messages if self.ending != "restart" or message.kind in ("go", "drain")]
 
     # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -92,32 +98,34 @@ class Session:
 
     def begin(self) -> None:
         """Send the recorded steps and start the workflow function."""
-        run = self.run
+        assert self.executor is not None
         self.phase = "running"
         self.grace = inf
-        self.outbox += [_past(step) for step in self.store.steps.history(run.id)]
-        fields = {
-            "run": run.id,
-            "attempt": run.attempt,
-            "function": run.function,
-            "file_id": self.store.file_id,
-            "replay": run.replay,
-            "serial": self.serial,
-            "workflow": run.workflow,
-            "namespace": run.namespace,
-            "tags": run.tags,
-            "started_at": run.started_at,
-        }
-        self.outbox.append(Message("run", fields, run.input))
+        self.executor.began_at = self.engine.monotonic
+        self.outbox += [_past(step) for step in self.store.steps.history(self.run.id)]
+        self.outbox.append(run_message(self.run, self.store.file_id, self.run.started_at, serial=self.serial))
+        if self.executor.quick:
+            self.engine.look_for_runs()  # there may be one to offer to it
+
+    def go_on(self, executor: Executor) -> None:
+        """Take over an executor that was offered this run and begins it now."""
+        executor.session = self
+        self.executor = executor
+        executor.began_at = self.engine.monotonic
+        self.phase = "running"
 
     def on_loaded(self, message: Message) -> None:
-        """Begin: the executor has imported the code."""
+        """Begin: the executor has imported the code. One that is told to end may say so too."""
         assert self.executor is not None
+        if self.phase != "loading":
+            return
         self.executor.loaded = (self.run.code, self.run.path)
         self.begin()
 
     def on_load_failed(self, message: Message) -> None:
         """Block the run: its code cannot be imported, which a person has to mend."""
+        if self.phase != "loading":
+            return
         error = json.loads(message.payload or "{}")
         where = f"{message.fields.get('file') or self.run.path}"
         if message.fields.get("line"):
@@ -169,6 +177,7 @@ class Session:
     def drain(self, ending: Ending, grace_s: float) -> None:
         """Start no further bodies; when those that run are done, or the grace is over, do what `ending` says."""
         if self.phase == "loading" and ending == "pause":
+            self.ending = ending
             closing.interrupt(self)
             return
         if self.phase not in ("running", "draining"):
@@ -197,6 +206,23 @@ class Session:
         """Decide what the death of the executor means."""
         self.executor = None
         closing.gone(self, reason)
+
+
+def run_message(run: Run, file_id: str, started_at: int | None, *, serial: bool = False) -> Message:
+    """Return the message that starts the workflow function."""
+    fields = {
+        "run": run.id,
+        "attempt": run.attempt,
+        "function": run.function,
+        "file_id": file_id,
+        "replay": run.replay,
+        "serial": serial,
+        "workflow": run.workflow,
+        "namespace": run.namespace,
+        "tags": run.tags,
+        "started_at": started_at,
+    }
+    return Message("run", fields, run.input)
 
 
 def _past(step: Step) -> Message:

@@ -14,12 +14,12 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from flowctl.core.config import Config
-from flowctl.core.errors import UsageError
+from flowctl.core.errors import FlowctlError, UsageError
 from flowctl.engine.interpreter import Interpreter, choose_interpreter, executor_environment, own_python, sdk_folder
+from flowctl.engine.shapes import require_shape
 from flowctl.sdk import processes
 from flowctl.sdk.masking import Masker
 from flowctl.sdk.wire import CHANNEL_CLOSED, WIRE_VERSION, FrameReader, Message, WireError, encode_frame
@@ -32,14 +32,21 @@ DEATH_WAIT_S = 0.2  # how long an executor that closed its channel may take to d
 _BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from flowctl.sdk.executor import main; main()"
 
 
-@dataclass(frozen=True, slots=True)
-class CodeTarget:
+class CodeTarget(NamedTuple):
     """What code is to run in: equal targets can share an executor. The path is '' for a shell command."""
 
     path: str
     directory: str
     python: str | None = None
     env_file: str | None = None
+
+
+class Offer(NamedTuple):
+    """A run that an executor may go on with: made at that instant, and withdrawn at that monotonic second."""
+
+    run_id: int
+    made_at: int
+    until: float
 
 
 class Executor:
@@ -55,20 +62,22 @@ class Executor:
         self.loaded: tuple[str, str] | None = None  # (code, path) of the workflow file it has imported
         self.used = False  # whether a run has been given to it
         self.session: Any = None  # whose messages these are: set by the engine
+        self.offer: Offer | None = None  # see offers.py
+        self.began_at = 0.0  # monotonic: when its present run began
+        self.quick = False  # whether its last run took next to no time
+        self.stray = False  # whether it goes on with a run that was withdrawn
         self.unsent = bytearray()
         self.masker = Masker()  # what its raw output must not show
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A message arrived."""
 
     executor: Executor
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """Bytes came out of the executor's file descriptor 1 or 2."""
 
     executor: Executor
@@ -76,8 +85,7 @@ class Output:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(NamedTuple):
     """The executor is dead, for the reason given as a sentence's end: "was killed by signal 11"."""
 
     executor: Executor
@@ -111,10 +119,13 @@ class Supervisor:
         executor = Executor(target, interpreter, ours, f"{self.token}.{self._count}")
         try:
             executor.process = self._spawn(executor, theirs.fileno())
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in a name
             ours.close()
-            what = f"cannot start {interpreter.python or 'Python'} in {target.directory}: {error.strerror}"
+            what = f"cannot start {interpreter.python or 'Python'} in {target.directory}: {error}"
             raise UsageError(what, "give another interpreter with --python") from None
+        except FlowctlError:
+            ours.close()
+            raise
         finally:
             theirs.close()
         ours.setblocking(False)
@@ -153,10 +164,10 @@ class Supervisor:
             self._selector.register(pipe, selectors.EVENT_READ, (executor, stream))
 
     def take(self, target: CodeTarget, loaded: tuple[str, str], *, fresh: bool = False) -> Executor | None:
-        """Return an idle executor for that target and code, or None; one that has run nothing yet, if `fresh`."""
+        """Return a living idle executor for that target and code, or None; one that has run nothing, if `fresh`."""
         for executor in self._executors:
             free = executor.session is None and not (fresh and executor.used)
-            if free and executor.target == target and executor.loaded == loaded:
+            if free and executor.target == target and executor.loaded == loaded and executor.process.poll() is None:
                 return executor
         return None
 
@@ -180,7 +191,9 @@ class Supervisor:
         """Wait at most so many seconds and return what happened, the output of an executor before its messages."""
         events, self._late = self._late, []
         ready = self._selector.select(0 if events else max(0.0, timeout))
-        for key, mask in sorted(ready, key=lambda item: isinstance(item[0].data[1], FrameReader)):
+        if len(ready) > 1:
+            ready.sort(key=lambda item: isinstance(item[0].data[1], FrameReader))
+        for key, mask in ready:
             executor, source = key.data
             if isinstance(source, str):
                 events += self._read_output(executor, source)
@@ -211,10 +224,16 @@ class Supervisor:
         if not data:
             return self._lost(executor)
         try:
-            return [Received(executor, each) for each in reader.feed(data) if not self._answers(executor, each)]
+            messages = reader.feed(data)
+            for message in messages:
+                require_shape(message)
         except WireError:
-            output = self._bury(executor)
-            return [*output, Gone(executor, "wrote into flowctl's own channel, which no step may touch")]
+            return self.disown(executor, "wrote into flowctl's own channel, which no step may touch")
+        return [Received(executor, each) for each in messages if not self._answers(executor, each)]
+
+    def disown(self, executor: Executor, reason: str) -> list[Event]:
+        """Kill an executor that says what none may say, and return its last output and its end."""
+        return [*self._bury(executor), Gone(executor, reason)]
 
     def _answers(self, executor: Executor, message: Message) -> bool:
         """Answer what is about secrets, at once: it is recorded nowhere, and the executor waits."""

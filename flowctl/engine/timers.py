@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING
 
 from flowctl.core.policy import error_text
 from flowctl.engine import bodies, closing, waits
 from flowctl.engine.operation import Operation
+from flowctl.engine.supervisor import Event, Received
 
 if TYPE_CHECKING:
     from flowctl.engine.session import Session
@@ -32,9 +34,38 @@ def next_deadline(session: Session) -> float:
             soonest = min(soonest, operation.deadline)
         elif operation.wake_at is not None and session.ending is None:
             soonest = min(soonest, engine.when(operation.wake_at))
-    if session.operations and not runs and session.phase == "running":
+    if session.operations and not runs and session.phase == "running" and not _goes_on_soon(session):
         soonest = min(soonest, session.idle_since + HOLD_MS / 1000 if session.idle_since != inf else engine.monotonic)
     return soonest
+
+
+def out_of_time(session: Session, events: Iterable[Event]) -> bool:
+    """Tell whether what runs has to be killed now, before it can be recorded: that may have to wait for the disk.
+
+    A body whose end is among the events, which are not applied yet, was in time.
+    """
+    engine = session.engine
+    if session.phase == "cancelling":
+        return engine.monotonic >= session.grace
+    if session.phase in _TIMED and session.ends_at is not None and engine.now >= session.ends_at:
+        return True
+    ended = {
+        event.message.fields.get("key") for event in events if isinstance(event, Received) and _is_end(event, session)
+    }
+    bodies = [each for each in session.operations.values() if each.phase == "body" and each.key not in ended]
+    late = [each for each in bodies if engine.monotonic >= each.deadline]
+    others = [each for each in bodies if each not in late]
+    if session.ending == "restart":  # what has run too long is recorded as such already
+        grace = session.grace
+    elif late:
+        grace = min(each.deadline for each in late) + (SIBLING_GRACE_S if others else 0)
+    else:
+        return False
+    return engine.monotonic >= grace and not any(each.options.on_crash == "block" for each in others)
+
+
+def _is_end(event: Received, session: Session) -> bool:
+    return event.executor is session.executor and event.message.kind == "done"
 
 
 def elapse(session: Session) -> None:
@@ -84,9 +115,14 @@ def _consider_suspending(session: Session) -> None:
         return
     if session.idle_since == inf:
         session.idle_since = engine.monotonic
-    wakes = [operation.wake_at for operation in session.operations.values() if operation.wake_at is not None]
-    known = len(wakes) == len(session.operations)
-    if known and min(wakes) - engine.now <= HOLD_MS:
+    if _goes_on_soon(session):
         return
+    known = all(operation.wake_at is not None for operation in session.operations.values())
     if known or engine.monotonic - session.idle_since >= HOLD_MS / 1000:
         session.suspend()
+
+
+def _goes_on_soon(session: Session) -> bool:
+    """Tell whether everything waits for instants that are known, the first of them near: its executor is kept."""
+    wakes = [operation.wake_at for operation in session.operations.values() if operation.wake_at is not None]
+    return len(wakes) == len(session.operations) and min(wakes) - session.engine.now <= HOLD_MS

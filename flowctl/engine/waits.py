@@ -34,7 +34,9 @@ def begin_child(session: Session, step: Step, fields: dict[str, Any]) -> None:
     child = session.store.runs.child_of(session.run.id, step.key)
     if child is None:
         child = _create_child(session, step, fields)
-    elif child.state in ("failed", "cancelled") and (child.finished_at or 0) <= step.begun_at:
+    elif child.state in ("failed", "cancelled") and step.begun_at == session.engine.now:
+        # The step is new, so a retry of this run asks for it. Whether the child ended before cannot be told by
+        # instants: the clock may have been set back.
         session.store.runs.retry(child.id, session.engine.now, replay=session.run.replay, code=session.run.code)
         child = session.store.runs.get(child.id)
     operation = of_step(step, options_of(None), "child")._replace(child=child.id)

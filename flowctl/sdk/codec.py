@@ -310,7 +310,10 @@ def _untag(tag: str, inner: Any) -> Any:
         return read(form.read, inner)
     container = _CONTAINERS.get(tag)
     if container is not None and isinstance(inner, list):
-        return container(_decode_list(inner))
+        try:
+            return container(_decode_list(inner))
+        except TypeError as error:  # a list in a set
+            raise Unreadable(f"cannot be read: {error}") from None
     if tag == "$object" and isinstance(inner, dict):
         return _decode_items(inner)
     if tag == "$value":

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from flowctl.sdk import capture
 from flowctl.sdk.attempt import Ended, error_text, try_body
 from flowctl.sdk.errors import Interruption, StepFailed, Unreadable
-from flowctl.sdk.runtime import Operation, Runtime, done_message
+from flowctl.sdk.runtime import Operation, Runtime, asked_after_all, done_message
 from flowctl.sdk.wire import Message
 
 if TYPE_CHECKING:
@@ -115,8 +115,10 @@ class _Gather:
                 self._begun += 1
                 if operation.unasked and not self._runtime.draining:
                     self._give(_Body(index, 1))
-                else:
-                    messages.append(operation.message)
+                    continue
+                if operation.unasked:
+                    operation = self._operations[index] = asked_after_all(operation)
+                messages.append(operation.message)
         return messages
 
     def _settle(self, index: int, outcome: _Outcome) -> None:

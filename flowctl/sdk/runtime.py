@@ -56,6 +56,7 @@ class Runtime:
         self.facts = facts
         self.draining = False
         self.interruption: Optional[Interruption] = None
+        self.next_run: Optional[Message] = None  # it came while this one still works
         self.run_sink = capture.Sink(self.emit)
         self._history = history
         self._keys = Keys()
@@ -166,7 +167,9 @@ class Runtime:
 
     def heed(self, message: Message) -> None:
         """Take note of a message that is not about one operation. Raises Suspended when it says so."""
-        if message.kind == "drain":
+        if message.kind == "run":
+            self.next_run = message
+        elif message.kind == "drain":
             self.draining = True
         elif message.kind == "suspend":
             self.interruption = Suspended()
@@ -202,6 +205,13 @@ def _step_message(bound: BoundCall[Any], asked: Asked, unasked: bool) -> Message
     if asked.source_hash is not None:
         fields["source"] = asked.source_hash
     return Message("step", fields, asked.input)
+
+
+def asked_after_all(operation: Operation) -> Operation:
+    """Return a pure operation whose body does not begin at once: it waits for `go` like any other step."""
+    options = {name: value for name, value in operation.message.fields["options"].items() if name != "pure"}
+    message = operation.message._replace(fields={**operation.message.fields, "options": options})
+    return operation._replace(message=message, unasked=False)
 
 
 def done_message(key: str, ended: Ended) -> Message:

@@ -46,7 +46,7 @@ class Executor:
             "load": self._load,
             "bind": self._bind,
             "past": self._past,
-            "run": self._run,
+            "run": self._run_all,
         }
         while True:
             message = self._channel.receive()
@@ -136,7 +136,16 @@ class Executor:
             )
         )
 
-    def _run(self, message: Message) -> None:
+    def _run_all(self, message: Optional[Message]) -> None:
+        """Execute a run, and those that follow at once: what ends one travels with what begins the next."""
+        while message is not None:
+            ended, message = self._run(message)
+            if message is None:
+                self._channel.send(ended)
+            else:
+                self._channel.post(ended)
+
+    def _run(self, message: Message) -> tuple[Message, Optional[Message]]:
         history, self._history = self._history, History()
         given = {name: value for name, value in message.fields.items() if name in runtime.RunFacts._fields}
         facts = runtime.RunFacts(**given, payload_limit=self._payload_limit)
@@ -156,7 +165,16 @@ class Executor:
         runtime.activate_in_process(None)
         if leftovers:
             ending.fields["leftovers"] = leftovers
-        self._channel.send(Message("ended", {"state": ending.state, **ending.fields}, ending.payload))
+        return Message(
+            "ended", {"state": ending.state, **ending.fields}, ending.payload
+        ), running.next_run or self._offered_run()
+
+    def _offered_run(self) -> Optional[Message]:
+        """Return the next run if it is there already; what else is there was meant for the run that has ended."""
+        message = self._channel.receive_now()
+        while message is not None and message.kind != "run":
+            message = self._channel.receive_now()
+        return message
 
     def _execute(self, running: runtime.Runtime, function: str, text: str) -> _Ending:
         """Call the workflow function and say how it ended."""

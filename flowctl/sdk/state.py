@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import _locale
+import _signal  # type: ignore[import-not-found]  # signal itself wraps all it returns in enums
 import contextlib
 import os
 import signal
 import sys
 import threading
 import warnings
+from operator import itemgetter
 from types import ModuleType
 from typing import Any, NamedTuple, Optional
 
@@ -24,14 +26,24 @@ _PATCHED = (  # modules that people patch
 )
 
 
+class Functions(NamedTuple):
+    """The public functions of a module of the standard library, as they were."""
+
+    module: ModuleType
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
+    look: itemgetter[Any]  # takes them all from the module at once: a dozen times faster than one by one
+
+
 class State(NamedTuple):
     """A process as it was before the first run."""
 
     directory: str
     umask: int
     environ: dict[str, str]
+    raw_environ: dict[bytes, bytes]
     signals: dict[int, Any]
-    signal_mask: set[signal.Signals]
+    signal_mask: set[int]
     locale: str
     hooks: dict[str, Any]
     path: list[str]
@@ -39,7 +51,7 @@ class State(NamedTuple):
     recursion_limit: int
     switch_interval: float
     filters: list[Any]
-    functions: list[tuple[ModuleType, str, Any]]  # public ones of the standard library, by module and name
+    functions: list[Functions]
     limits: dict[int, tuple[int, int]]
     niceness: int
     descriptors: dict[int, int]  # 0, 1 and 2, each with a duplicate of what it was
@@ -53,7 +65,8 @@ def take() -> State:
         directory=_directory(),
         umask=_umask(),
         environ=dict(os.environ),
-        signals={number: signal.getsignal(number) for number in signal.valid_signals() - _UNTOUCHABLE},
+        raw_environ=dict(_raw_environ()),
+        signals={int(number): _signal.getsignal(number) for number in signal.valid_signals() - _UNTOUCHABLE},
         signal_mask=_mask(),
         locale=_locale.setlocale(_locale.LC_ALL, None),
         hooks={name: getattr(sys, name) for name in _HOOKS},
@@ -90,14 +103,19 @@ def _directory() -> str:
         return ""
 
 
+def _raw_environ() -> dict[bytes, bytes]:
+    """Return what os.environ holds, without the decoding of every name and value."""
+    return os.environ._data  # type: ignore[attr-defined, no-any-return]
+
+
 def _umask() -> int:
     mask = os.umask(0o077)  # it can only be read by setting it
     os.umask(mask)
     return mask
 
 
-def _mask() -> set[signal.Signals]:
-    return {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])}
+def _mask() -> set[int]:
+    return set(_signal.pthread_sigmask(_signal.SIG_BLOCK, []))  # signal's own makes a member of an enum of each
 
 
 def _duplicate(fd: int) -> int:
@@ -109,18 +127,31 @@ def _duplicate(fd: int) -> int:
         return -1
 
 
-def _functions() -> list[tuple[ModuleType, str, Any]]:
-    modules = [sys.modules[name] for name in _PATCHED if name in sys.modules]
-    found = [(module, name, value) for module in modules for name, value in vars(module).items()]
-    return [each for each in found if callable(each[2]) and not each[1].startswith("_") and each[1] not in _HOOKS]
+def _functions() -> list[Functions]:
+    return [_functions_of(sys.modules[name]) for name in _PATCHED if name in sys.modules]
+
+
+def _functions_of(module: ModuleType) -> Functions:
+    public = {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
+    names = tuple(name for name in public if name not in _HOOKS)
+    return Functions(module, names, tuple(public[name] for name in names), itemgetter(*names))
 
 
 def _restore_functions(state: State) -> list[str]:
     """Put patched functions back. Who patches one patches others, which nobody knows of: that is reported as well."""
-    patched = [each for each in state.functions if each[0].__dict__.get(each[1]) is not each[2]]
-    for module, name, value in patched:
-        setattr(module, name, value)
-    return [f"another {module.__name__}.{name}" for module, name, _ in patched]
+    return [text for functions in state.functions for text in _restore_patched(functions)]
+
+
+def _restore_patched(functions: Functions) -> list[str]:
+    present = functions.module.__dict__
+    with contextlib.suppress(KeyError):
+        if functions.look(present) == functions.values:
+            return []
+    kept = zip(functions.names, functions.values)
+    patched = [(name, value) for name, value in kept if present.get(name) is not value]
+    for name, value in patched:
+        setattr(functions.module, name, value)
+    return [f"another {functions.module.__name__}.{name}" for name, _ in patched]
 
 
 def _limits() -> dict[int, tuple[int, int]]:
@@ -163,8 +194,8 @@ def _restore_python(state: State) -> None:
 def _restore_signals(state: State) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number, handler in state.signals.items():
-        if handler is not None and signal.getsignal(number) is not handler:
-            signal.signal(number, handler)
+        if handler is not None and _signal.getsignal(number) is not handler:
+            _signal.signal(number, handler)
     if _mask() != state.signal_mask:
         signal.pthread_sigmask(signal.SIG_SETMASK, state.signal_mask)
 
@@ -187,7 +218,7 @@ def _identity(fd: int) -> Optional[tuple[int, int]]:
 
 
 def _restore_process(state: State) -> list[str]:
-    if dict(os.environ) != state.environ:
+    if _raw_environ() != state.raw_environ:
         os.environ.clear()
         os.environ.update(state.environ)
     os.umask(state.umask)
@@ -211,16 +242,20 @@ def _left_threads(state: State) -> list[str]:
 
 
 def _left_children(state: State) -> list[str]:
-    _reap()
+    if not _reap():
+        return []
     count = len(set(_children()) - state.children)
     return [_count(count, "child process", "child processes")] if count else []
 
 
-def _reap() -> None:
-    """Take leave of ended children, adopted ones included: zombies would pile up in a long-lived executor."""
-    with contextlib.suppress(ChildProcessError):
+def _reap() -> bool:
+    """Take leave of ended children, adopted ones included: zombies would pile up. Tell whether any child is left."""
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _children() -> list[int]:

@@ -55,6 +55,9 @@ Messages of the engine:
 | secret | name, value | – | value is null when there is no such secret |
 | masked | – | – | answer to `mask`: what the executor's children print from now on is masked |
 
+A `run` may come while the run before still works: that one is done first, and its `ended` travels with what begins
+the next. It counts as begun when the engine has recorded the end of the run before.
+
 An executor that reads end-of-file kills its own process group and exits: its engine is gone. One whose user code
 closed the channel exits with CHANNEL_CLOSED: the number may belong to another file by now.
 """
@@ -136,10 +139,12 @@ class FrameReader:
             for kind, fields, size in entries:
                 payload = None
                 if size is not None:
+                    if size < 0:
+                        raise ValueError("a payload of negative size")
                     payload = data[at : at + size].decode()
                     at += size
                 messages.append(Message(kind, fields, payload))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise WireError(f"not a frame: {error}") from None
         if token != self._token or at != len(data):
             raise WireError("a frame of somebody else")

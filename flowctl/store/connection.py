@@ -74,6 +74,8 @@ def translated(error: apsw.Error, path: str) -> Exception:
             return Damaged(f"{path} is not a flowctl database", "Name another file with --db.")
         case apsw.CorruptError() | apsw.FormatError():
             return Damaged(f"the database {path} is damaged: {text}", "See what is left with: flowctl db check")
+        case apsw.SQLError() if text.endswith("malformed JSON"):
+            return Damaged(f"the database {path} is damaged: it holds malformed JSON", "See: flowctl db check")
         case apsw.ReadOnlyError() | apsw.CantOpenError() | apsw.PermissionsError() | apsw.AuthError():
             return NotPermitted(f"the database {path} cannot be opened or written: {text}")
         case apsw.TooBigError():

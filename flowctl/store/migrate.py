@@ -109,6 +109,7 @@ def _build(path: str) -> None:
                 " ('file_id', lower(hex(randomblob(16)))), ('created_at', :now), ('epoch_base', '0')",
                 {"now": str(SYSTEM_CLOCK.now())},
             )
+        connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")  # closing does it too, but is silent on a full disk
     finally:
         connection.close()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import zlib
+from typing import TypeVar
 
 from flowctl.core.errors import Damaged
 from flowctl.store.connection import Connection
@@ -13,6 +15,8 @@ SPILL_BYTES = 256 * 1024  # longer texts go to the table `payloads`
 _PREFIX = '{"$payload":"'
 _SUFFIX = '"}'
 _LENGTH = len(_PREFIX) + 64 + len(_SUFFIX)
+
+T = TypeVar("T")
 
 
 def sha256(data: bytes) -> str:
@@ -27,6 +31,17 @@ def reference(text: str) -> str | None:
     if len(text) == _LENGTH and text.startswith(_PREFIX):
         return text[len(_PREFIX) : -len(_SUFFIX)]
     return None
+
+
+def read_column(text: str, kind: type[T], what: str) -> T:
+    """Return the dict or list that a JSON column of flowctl's own holds. Raises Damaged, which says of what."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, kind):
+        raise Damaged(f"{what} is damaged: it is not what flowctl writes", "See: flowctl db check")
+    return value
 
 
 def pack(text: str) -> tuple[str, int]:

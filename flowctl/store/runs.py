@@ -9,7 +9,7 @@ from flowctl.core.errors import ClaimLost, Conflict, NotFound
 from flowctl.core.model import Claim, NewRun, Replay, Request, Run, RunFilter, RunState
 from flowctl.core.policy import error_text
 from flowctl.store.connection import Connection, Row
-from flowctl.store.payloads import Payloads, pack
+from flowctl.store.payloads import Payloads, pack, read_column
 from flowctl.store.queries import load
 from flowctl.store.steps import Steps
 
@@ -100,9 +100,13 @@ class Runs:
 
     # -- claims
 
-    def claim(self, run_id: int, engine_id: int, now: int) -> Run | None:
-        """Take a run that is due, and raise its epoch. Returns None when it cannot be claimed."""
-        rows = self._connection.write(SQL["claim"], {"run": run_id, "engine": engine_id, "now": now})
+    def claim(self, run_id: int, engine_id: int, now: int, started_at: int | None = None) -> Run | None:
+        """Take a run that is due, and raise its epoch. Returns None when it cannot be claimed.
+
+        `started_at` is when its workflow function began, if that was earlier and for the first time.
+        """
+        fields = {"run": run_id, "engine": engine_id, "now": now, "started_at": started_at or now}
+        rows = self._connection.write(SQL["claim"], fields)
         return self._run(rows[0]) if rows else None
 
     def claimable(self, now: int, *, root_id: int | None = None, limit: int) -> list[int]:
@@ -251,12 +255,12 @@ class Runs:
 
     def _run(self, row: Row) -> Run:
         fields = list(row)
-        fields[7] = json.loads(row[7])  # options
-        fields[14] = json.loads(row[14])  # tags
+        fields[7] = read_column(row[7], dict, f"options of run {row[0]}")
+        fields[14] = read_column(row[14], dict, f"tags of run {row[0]}")
         fields[15] = self._payloads.unpack(row[15])  # input
         fields[17] = self._payloads.unpack_optional(row[17])  # output
         fields[18] = self._payloads.unpack_optional(row[18])  # error
-        fields[19] = json.loads(row[19])  # failed_steps
+        fields[19] = read_column(row[19], list, f"failed_steps of run {row[0]}")
         return Run(*fields)
 
 

@@ -65,13 +65,11 @@ SELECT {columns} FROM runs WHERE parent_id = :run AND parent_step = :step AND de
 
 -- name: claim
 -- The epoch starts above epoch_base, which a restored backup raises: no claim of the time before it is valid again.
+-- Only what is queued, asleep or waiting has a wake_at: the schema sees to it, here and below.
 UPDATE runs SET
-    state = 'running', engine_id = :engine, started_at = coalesce(started_at, :now), wake_at = NULL, reason = NULL,
+    state = 'running', engine_id = :engine, started_at = coalesce(started_at, :started_at), wake_at = NULL, reason = NULL,
     epoch = max(epoch, (SELECT CAST(value AS INTEGER) FROM meta WHERE meta.key = 'epoch_base')) + 1, changed_at = :now
-WHERE id = :run AND (
-    state = 'waiting'
-    OR (state = 'queued' AND (wake_at IS NULL OR wake_at <= :now))
-    OR (state = 'sleeping' AND wake_at <= :now))
+WHERE id = :run AND ((state = 'queued' AND wake_at IS NULL) OR wake_at <= :now)
 RETURNING {columns}
 
 -- name: claimable
@@ -80,7 +78,7 @@ SELECT id FROM (
     SELECT * FROM (
         SELECT id, priority FROM runs WHERE state = 'queued' AND wake_at IS NULL ORDER BY priority DESC, id LIMIT +:limit)
     UNION ALL
-    SELECT id, priority FROM runs WHERE wake_at <= +:now AND state IN ('queued', 'sleeping', 'waiting'))
+    SELECT id, priority FROM runs WHERE wake_at <= +:now)
 ORDER BY priority DESC, id LIMIT +:limit
 
 -- name: claimable_family
@@ -88,18 +86,18 @@ SELECT id FROM (
     SELECT id, priority, state, wake_at FROM runs WHERE id = +:root
     UNION ALL
     SELECT id, priority, state, wake_at FROM runs WHERE root_id = +:root AND state IN ('queued', 'sleeping', 'waiting'))
-WHERE (state = 'queued' AND wake_at IS NULL) OR (state IN ('queued', 'sleeping', 'waiting') AND wake_at <= +:now)
+WHERE (state = 'queued' AND wake_at IS NULL) OR wake_at <= +:now
 ORDER BY priority DESC, id LIMIT +:limit
 
 -- name: next_wake
-SELECT min(wake_at) FROM runs WHERE wake_at > :now AND state IN ('queued', 'sleeping', 'waiting')
+SELECT min(wake_at) FROM runs WHERE wake_at > :now
 
 -- name: next_wake_family
 SELECT min(wake_at) FROM (
-    SELECT state, wake_at FROM runs WHERE id = :root
+    SELECT wake_at FROM runs WHERE id = :root
     UNION ALL
-    SELECT state, wake_at FROM runs WHERE root_id = :root AND state IN ('queued', 'sleeping', 'waiting'))
-WHERE wake_at > :now AND state IN ('queued', 'sleeping', 'waiting')
+    SELECT wake_at FROM runs WHERE root_id = :root AND state IN ('queued', 'sleeping', 'waiting'))
+WHERE wake_at > :now
 
 -- name: family_moves
 SELECT 1 FROM (

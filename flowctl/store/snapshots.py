@@ -7,7 +7,7 @@ import json
 from flowctl.core.errors import Damaged, NotFound
 from flowctl.core.model import Snapshot
 from flowctl.store.connection import Connection
-from flowctl.store.payloads import sha256
+from flowctl.store.payloads import read_column, sha256
 from flowctl.store.queries import load
 
 SQL = load("snapshots")
@@ -34,7 +34,8 @@ class Snapshots:
         row = self._connection.row(SQL["get"], {"code": code})
         if row is None:
             raise NotFound(f"there is no snapshot {code[:12]}")
-        return Snapshot(row[0], row[1], {path: self._source(digest) for path, digest in json.loads(row[2]).items()})
+        files = read_column(row[2], dict, f"snapshot {code[:12]}")
+        return Snapshot(row[0], row[1], {path: self._source(digest) for path, digest in files.items()})
 
     def _source(self, digest: str) -> str:
         data: bytes | None = self._connection.value(SQL["source"], {"hash": digest})

@@ -90,7 +90,7 @@ UPDATE steps SET state = 'cancelled', wake_at = NULL, finished_at = max(:now, st
 WHERE {open} AND EXISTS (SELECT 1 FROM runs WHERE id = +:run AND state = 'cancelled')
 
 -- name: supersede
-UPDATE steps SET superseded_at = :now
+UPDATE steps SET superseded_at = max(:now, begun_at)
 WHERE run_id = :run AND superseded_at IS NULL AND (
     state IN ('running', 'interrupted', 'cancelled') OR key IN (SELECT value FROM json_each(:failed)) OR seq >= :from_seq)
 

@@ -123,11 +123,14 @@ class Store:
             "states": states,
         }
 
-    def check(self, full: bool = False) -> list[Finding]:
-        """Return what is wrong with the file, nothing if all is well. `full` reads every page and index as well."""
+    def check(self, full: bool = False, now: int | None = None) -> list[Finding]:
+        """Return what is wrong with the file, nothing if all is well.
+
+        `full` reads every page and index as well; given the time, what happened after tomorrow is wrong too.
+        """
         from flowctl.store import verify
 
-        return verify.check(self.connection, full)
+        return verify.check(self.connection, full, now)
 
     def verify(self) -> list[str]:
         """Return the name of every row whose payload is not what was stored, such as `run 42 step fetch output`."""

@@ -7,10 +7,11 @@ import stat
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from flowctl.core.errors import Damaged, DiskTrouble
 from flowctl.store import files, migrate
-from flowctl.store.connection import Connection, Row
+from flowctl.store.connection import Connection, Parameters, Row
 from flowctl.store.payloads import reference, sha256
 from flowctl.store.queries import load
 
@@ -20,17 +21,26 @@ _INVARIANTS = (
     "missing_sources",
     "one_outcome",
     "one_place",
+    "one_key",
+    "one_child",
     "no_holes",
     "final_is_final",
+    "one_after_the_other",
+    "woken",
     "attempts_in_a_row",
+    "attempts_of_steps",
     "failure_recorded",
+    "interruptions_counted",
     "held_by_a_running_engine",
     "families",
     "waiting_for_something",
     "audit_log",
     "audit_begins",
+    "audit_moves",
 )
 _PAYLOADS = ("input", "output", "error")
+_LONGEST_LOG = 64 * 1024 * 1024  # four times what a checkpoint cuts it to: something holds it
+_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +55,8 @@ class Finding:
 Check = Callable[[Connection], Iterator[Finding]]
 
 
-def check(connection: Connection, full: bool) -> list[Finding]:
-    """Run every check on one snapshot of the file."""
+def check(connection: Connection, full: bool, now: int | None = None) -> list[Finding]:
+    """Run every check on one snapshot of the file; given the time, also look for what happened after tomorrow."""
     checks: dict[str, Check] = {
         "pages": _integrity if full else _quick,
         "foreign_keys": _foreign_keys,
@@ -54,11 +64,15 @@ def check(connection: Connection, full: bool) -> list[Finding]:
         "user_version": _user_version,
         "schema": _schema,
         "journal_mode": _journal_mode,
+        "log_size": _log_size,
+        "free_space": _free_space,
         "permissions": _permissions,
         "payloads": payloads,
         "sources": _sources,
     }
     checks |= {name: _invariant(name) for name in _INVARIANTS}
+    if now is not None:
+        checks["future"] = _invariant("future", {"latest": now + _DAY_MS})
     findings: list[Finding] = []
     with connection.reading():
         for name, run in checks.items():
@@ -74,6 +88,8 @@ def _survived(name: str, run: Check, connection: Connection) -> list[Finding]:
             findings.append(finding)
     except (Damaged, DiskTrouble) as error:
         findings.append(Finding(name, connection.path, error.message))
+    except (TypeError, ValueError) as error:  # from a damaged page any column may come as NULL, or as another type
+        findings.append(Finding(name, connection.path, f"holds what cannot be read: {error}"))
     return findings
 
 
@@ -122,6 +138,23 @@ def _journal_mode(connection: Connection) -> Iterator[Finding]:
         yield Finding("journal_mode", connection.path, f"is {found}, not wal")
 
 
+def _log_size(connection: Connection) -> Iterator[Finding]:
+    found = files.size(connection.path + "-wal")
+    if found > _LONGEST_LOG:
+        yield Finding(
+            "log_size", connection.path + "-wal", f"has grown to {found:,} bytes: some process reads too long"
+        )
+
+
+def _free_space(connection: Connection) -> Iterator[Finding]:
+    found = os.statvfs(connection.path)
+    free, log = found.f_bavail * found.f_frsize, files.size(connection.path + "-wal")
+    if free < log:
+        yield Finding(
+            "free_space", connection.path, f"has {free:,} bytes of disk left, and its log is {log:,} bytes long"
+        )
+
+
 def _permissions(connection: Connection) -> Iterator[Finding]:
     for path in (connection.path, *(connection.path + side for side in files.SIDE_FILES)):
         try:
@@ -154,14 +187,21 @@ def _pages_of(connection: Connection, name: str) -> Iterator[Row]:
     after = 0
     while rows := connection.rows(SQL[name], {"after": after}):
         yield from rows
-        after = rows[-1][0]
+        after = _onward(connection, after, rows[-1][0])
 
 
 def _attempts(connection: Connection) -> Iterator[Row]:
     place: Row = (0, "", 0)
     while rows := connection.rows(SQL["attempt_payloads"], dict(zip(("run", "key", "attempt"), place, strict=True))):
         yield from rows
-        place = rows[-1][:3]
+        place = _onward(connection, place, rows[-1][:3])
+
+
+def _onward(connection: Connection, place: Any, last: Any) -> Any:
+    """Return where the next page begins. The order of a damaged table can lead in a circle. Raises Damaged."""
+    if last <= place:
+        raise Damaged(f"the database {connection.path} is damaged: its rows are out of order")
+    return last
 
 
 class _Sums:
@@ -195,17 +235,19 @@ class _Sums:
 
 def _sources(connection: Connection) -> Iterator[Finding]:
     for (digest,) in connection.rows(SQL["source_hashes"]):
-        data: bytes = connection.value(SQL["source"], {"hash": digest})
-        if sha256(data) != digest:
+        data: bytes | None = connection.value(SQL["source"], {"hash": digest})
+        if data is None:  # its index is damaged
+            yield Finding("sources", f"source {digest[:12]}", "is not found by its hash")
+        elif sha256(data) != digest:
             yield Finding("sources", f"source {digest[:12]}", "is not what was stored: its hash differs")
 
 
 # -- the state of runs and steps
 
 
-def _invariant(name: str) -> Check:
+def _invariant(name: str, parameters: Parameters | None = None) -> Check:
     def run(connection: Connection) -> Iterator[Finding]:
-        for run_id, key, message in connection.rows(SQL[name]):
+        for run_id, key, message in connection.rows(SQL[name], parameters):
             subject = connection.path if run_id is None else f"run {run_id}" + ("" if key is None else f" step {key}")
             yield Finding(name, subject, message)
 

@@ -39,6 +39,16 @@ GROUP BY run_id, key HAVING count(*) > 1
 SELECT run_id, max(key), 'more than one current row has place ' || seq FROM steps WHERE superseded_at IS NULL
 GROUP BY run_id, seq HAVING count(*) > 1
 
+-- name: one_key
+-- plan: walks an index of all runs with a key.
+SELECT max(id), NULL, 'more than one run has the key ' || key FROM runs WHERE key IS NOT NULL
+GROUP BY namespace, key HAVING count(*) > 1
+
+-- name: one_child
+-- plan: walks an index of all child runs.
+SELECT parent_id, parent_step, 'more than one run answers this step' FROM runs
+WHERE parent_id IS NOT NULL AND detached_at IS NULL GROUP BY parent_id, parent_step HAVING count(*) > 1
+
 -- name: no_holes
 -- plan: walks all steps.
 SELECT run_id, NULL, 'its steps have ' || max(seq) || ' places, but ' || count(DISTINCT seq) || ' of them are recorded'
@@ -47,8 +57,18 @@ GROUP BY run_id HAVING count(DISTINCT seq) <> max(seq)
 
 -- name: final_is_final
 -- plan: walks all steps.
-SELECT run_id, steps.key, 'is running, but its run is ' || runs.state FROM steps JOIN runs ON runs.id = run_id
-WHERE steps.state = 'running' AND superseded_at IS NULL AND runs.state IN ('succeeded', 'failed', 'cancelled')
+SELECT run_id, steps.key, 'is ' || steps.state || ', but its run is ' || runs.state FROM steps JOIN runs ON runs.id = run_id
+WHERE steps.finished_at IS NULL AND superseded_at IS NULL AND runs.state IN ('succeeded', 'failed', 'cancelled')
+
+-- name: one_after_the_other
+-- plan: walks all steps.
+SELECT run_id, key, 'began, started and finished in another order' FROM steps
+WHERE started_at < begun_at OR finished_at < started_at OR superseded_at < begun_at
+
+-- name: woken
+-- plan: walks all steps.
+SELECT run_id, key, 'has ended, but still waits for an instant' FROM steps
+WHERE finished_at IS NOT NULL AND wake_at IS NOT NULL
 
 -- name: attempts_in_a_row
 -- plan: walks all steps.
@@ -64,11 +84,26 @@ SELECT run_id, key, 'attempt ' || attempt || ' follows ' || earlier || ' recorde
     FROM steps AS s WHERE superseded_at IS NULL AND attempt > 1)
 WHERE earlier <> attempt - 1
 
+-- name: attempts_of_steps
+-- plan: walks all attempts.
+SELECT run_id, key, 'has attempt ' || attempt || ' recorded, but is no step' FROM attempts AS a
+WHERE NOT EXISTS (SELECT 1 FROM steps WHERE run_id = a.run_id AND key = a.key AND superseded_at IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM steps WHERE run_id = a.run_id AND key = a.key AND superseded_at IS NOT NULL)
+
 -- name: failure_recorded
 -- plan: walks all steps.
-SELECT run_id, key, 'has failed, but attempt ' || attempt || ' is not recorded' FROM steps
-WHERE state = 'failed' AND NOT EXISTS (
+SELECT run_id, key, 'is ' || state || ', but attempt ' || attempt || ' is not recorded' FROM steps
+WHERE state IN ('failed', 'cancelled', 'interrupted') AND NOT EXISTS (
     SELECT 1 FROM attempts AS a WHERE a.run_id = steps.run_id AND a.key = steps.key AND a.attempt = steps.attempt)
+
+-- name: interruptions_counted
+-- plan: walks all steps.
+SELECT run_id, key, 'counts ' || crashes || ' interruptions, but ' || recorded || ' are recorded' FROM (
+    SELECT run_id, key, crashes, (
+        SELECT count(*) FROM attempts AS a WHERE a.run_id = s.run_id AND a.key = s.key AND a.state = 'interrupted'
+            AND a.attempt BETWEEN s.first_attempt AND s.attempt) AS recorded
+    FROM steps AS s WHERE crashes > 0 OR attempt > 1 OR state = 'interrupted')
+WHERE crashes <> recorded
 
 -- name: held_by_a_running_engine
 -- plan: walks the runs that engines hold.
@@ -103,3 +138,33 @@ WHERE last.state IS NOT runs.state OR last.epoch IS NOT runs.epoch
 -- plan: walks all runs.
 SELECT runs.id, NULL, 'its first event is not that it was queued' FROM runs
 WHERE (SELECT state FROM events WHERE run_id = runs.id ORDER BY id LIMIT 1) IS NOT 'queued'
+
+-- name: audit_moves
+-- plan: walks all events.
+-- The epoch rises with each claim, the attempt with each retry, and neither otherwise.
+WITH moves (old, new) AS (VALUES
+    ('queued', 'running'), ('queued', 'paused'), ('queued', 'cancelled'),
+    ('running', 'queued'), ('running', 'sleeping'), ('running', 'waiting'), ('running', 'paused'), ('running', 'blocked'),
+    ('running', 'succeeded'), ('running', 'failed'), ('running', 'cancelled'),
+    ('sleeping', 'queued'), ('sleeping', 'running'), ('sleeping', 'paused'), ('sleeping', 'cancelled'),
+    ('waiting', 'queued'), ('waiting', 'running'), ('waiting', 'paused'), ('waiting', 'cancelled'),
+    ('paused', 'queued'), ('paused', 'cancelled'), ('blocked', 'queued'), ('blocked', 'cancelled'),
+    ('failed', 'queued'), ('cancelled', 'queued'))
+SELECT run_id, NULL, 'went from ' || old_state || ' (attempt ' || old_attempt || ', epoch ' || old_epoch || ') to '
+    || state || ' (attempt ' || attempt || ', epoch ' || epoch || ')'
+FROM (
+    SELECT run_id, state, attempt, epoch, lag(state) OVER each_run AS old_state, lag(attempt) OVER each_run AS old_attempt,
+        lag(epoch) OVER each_run AS old_epoch
+    FROM events WINDOW each_run AS (PARTITION BY run_id ORDER BY id))
+WHERE (old_state, state) NOT IN moves
+    OR epoch < old_epoch OR (epoch > old_epoch) <> (state = 'running')
+    OR attempt - old_attempt <> (state = 'queued' AND old_state IN ('failed', 'cancelled', 'blocked'))
+
+-- name: future
+-- plan: walks all runs, steps and events.
+SELECT id, NULL, 'has a time after tomorrow' FROM runs
+WHERE max(created_at, changed_at, coalesce(started_at, 0), coalesce(finished_at, 0)) > :latest
+UNION ALL
+SELECT run_id, key, 'has a time after tomorrow' FROM steps WHERE max(started_at, coalesce(finished_at, 0)) > :latest
+UNION ALL
+SELECT DISTINCT run_id, NULL, 'has an event after tomorrow' FROM events WHERE at > :latest

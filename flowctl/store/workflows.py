@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flowctl.core.errors import Conflict
 from flowctl.core.model import NewWorkflow, Workflow
 from flowctl.store.connection import Connection, Row
+from flowctl.store.payloads import read_column
 from flowctl.store.queries import load
 
 SQL = load("workflows")
@@ -30,7 +32,7 @@ class Workflows:
                 f"the workflow {new.name} is defined in {found.path} and in {new.path}",
                 f"Give one another name, or first run: flowctl workflows remove {new.name}",
             )
-        fields = {name: getattr(new, name) for name in NewWorkflow.__slots__}
+        fields: dict[str, Any] = new._asdict()
         fields |= {"parameters": json.dumps(new.parameters), "options": json.dumps(new.options), "now": now}
         return _workflow(self._connection.write(SQL["add"], fields)[0])
 
@@ -50,6 +52,6 @@ class Workflows:
 
 def _workflow(row: Row) -> Workflow:
     fields = list(row)
-    fields[5] = json.loads(row[5])  # parameters
-    fields[6] = json.loads(row[6])  # options
+    fields[5] = read_column(row[5], dict, f"parameters of workflow {row[2]}")
+    fields[6] = read_column(row[6], dict, f"options of workflow {row[2]}")
     return Workflow(*fields)

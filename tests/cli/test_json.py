@@ -109,7 +109,7 @@ COMMANDS = [
     (["retry", "@failed", "--detach"], 0),
     (["retry", "1"], 5),
     (["cancel", "4"], 0),
-    (["cancel", "1"], 5),
+    (["cancel", "1"], 0),
     (["cancel", "--state", "cancelled"], 2),
     (["cancel", "--state", "cancelled", "--yes"], 0),
     (["cancel"], 2),

@@ -16,7 +16,7 @@ import pytest
 
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.config import default_database
-from flowctl.engine.engine import CANCEL_GRACE_S
+from flowctl.engine.families import CANCEL_GRACE_S
 from flowctl.engine.recovery import recover_store
 from flowctl.store import Store
 from tests.faults.conftest import Bench, alive

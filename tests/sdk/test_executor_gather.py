@@ -306,6 +306,32 @@ def test_a_secret_asked_for_by_a_branch_is_answered(engine: ScriptedEngine) -> N
     assert ended.payload == "[24,24,24,24]"
 
 
+def test_a_pure_branch_that_may_not_begin_asks_like_any_other(engine: ScriptedEngine) -> None:
+    engine.load("""
+        from flowctl import gather, step, workflow
+
+        @step
+        def work(n: int) -> int:
+            return n
+
+        @step(pure=True, retries=1)
+        def look(n: int) -> int:
+            return n
+
+        @workflow
+        def main() -> list:
+            return gather(work.bind(1), work.bind(2), look.bind(3), concurrency=2)
+    """)
+    engine.start()
+    assert ["work", "work#2"] == [engine.until("step").fields["key"] for _ in range(2)]
+    engine.send(Message("drain", {}), Message("go", {"key": "work", "attempt": 1}))
+    asked = engine.until("step")
+    assert ("look", {"retries": 1}) == (asked.fields["key"], asked.fields["options"])
+    engine.send(Message("go", {"key": "look", "attempt": 1}), Message("go", {"key": "work#2", "attempt": 1}))
+    assert "[1,2,3]" == engine.until("ended").payload
+    assert ["work", "work#2", "look"] == engine.keys()
+
+
 def test_f08_a_thousand_branches_are_quick_and_flat(engine: ScriptedEngine) -> None:
     engine.load("""
         from flowctl import gather, step, workflow

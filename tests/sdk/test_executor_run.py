@@ -47,6 +47,33 @@ def test_finishing_a_step_and_beginning_the_next_travel_in_one_frame(engine: Scr
     assert kinds[-4:] == [["step"], ["done", "step"], ["done", "step"], ["done", "ended"]]
 
 
+def test_the_end_of_a_run_and_the_first_step_of_the_next_travel_in_one_frame(engine: ScriptedEngine) -> None:
+    engine.load(TWO_STEPS)
+    engine.start()
+    for run in (2, 3):
+        assert engine.receive().kind == "step"
+        engine.send(engine.run_message(input={"n": run}, run=run), Message("go", {"key": "double", "attempt": 1}))
+        assert engine.serve().fields["state"] == "succeeded"
+    assert engine.serve().payload == "14"
+    kinds = [[message.kind for message in frame] for frame in engine.frames]
+    assert kinds.count(["done", "ended", "step"]) == 2
+    assert kinds[-1] == ["done", "ended"]
+    assert [message.payload for message in engine.of_kind("ended")] == ["18", "10", "14"]
+
+
+def test_a_run_that_dawdles_does_not_hold_back_the_end_of_the_one_before(engine: ScriptedEngine) -> None:
+    engine.load("""
+        import time
+        from flowctl import workflow
+
+        @workflow
+        def main(nap: float) -> None:
+            time.sleep(nap)
+    """)
+    engine.send(engine.run_message(input={"nap": 0.1}), engine.run_message(input={"nap": 60}, run=2))
+    assert engine.receive().kind == "ended"
+
+
 def test_a_done_is_sent_without_a_next_step_when_the_workflow_dawdles(engine: ScriptedEngine) -> None:
     engine.load("""
         import time

@@ -52,6 +52,23 @@ def test_f09_no_block_scans_a_table_that_grows_unless_its_comment_says_why(store
     assert [] == scans or "-- plan: " in comments(noun, name), plan
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("find_state", "runs_state (namespace=? AND state=?"),
+        ("claimable_family", "runs_root (root_id=? AND state=?"),
+        ("next_wake_family", "runs_root (root_id=? AND state=?"),
+        ("family_moves", "runs_root (root_id=? AND state=?"),
+    ],
+)
+def test_f09_the_state_is_looked_up_in_the_index_so_that_finished_runs_cost_nothing(
+    store: Store, name: str, place: str
+) -> None:
+    sql = load("runs")[name]
+    plan = [row[3] for row in store.connection.rows(f"EXPLAIN QUERY PLAN {sql}", parameters(sql, 1))]
+    assert any(place in line for line in plan), plan
+
+
 @pytest.mark.parametrize(("noun", "name"), [block for block in BLOCKS if block[0] != "verify"])
 def test_no_block_is_compiled_again_at_each_execution(store: Store, noun: str, name: str) -> None:
     prepared: list[int] = []

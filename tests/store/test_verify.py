@@ -35,12 +35,18 @@ def lived(scene: Scene) -> None:
     scene.begin(asleep, "sleep", 1, kind="sleep", wake_at=scene.now + 9)
     scene.release(asleep, "sleeping", wake_at=scene.now + 9)
     scene.begin(scene.held(), "fetch", 1)
+    stopped = scene.held()
+    scene.begin(stopped, "stopped", 1)
+    scene.write(lambda: scene.store.steps.interrupt(stopped, scene.now))
+    scene.write(lambda: scene.store.steps.start_attempt(stopped, "stopped", scene.now))
+    scene.write(lambda: scene.store.steps.cancel(stopped, scene.now))
+    scene.finish(stopped, "cancelled")
 
 
 def test_a_file_that_has_lived_is_sound(scene: Scene) -> None:
     lived(scene)
     assert [] == scene.store.check()
-    assert [] == scene.store.check(full=True)
+    assert [] == scene.store.check(full=True, now=scene.now)
     assert [] == scene.store.verify()
 
 
@@ -48,7 +54,7 @@ FAULTS = [  # what another program might do, and the check that finds it
     ("payloads", "UPDATE steps SET output = '2' WHERE run_id = 1 AND key = 'fetch'", "run 1 step fetch output"),
     ("payloads", "UPDATE steps SET output_crc = NULL WHERE run_id = 1 AND key = 'fetch'", "run 1 step fetch output"),
     ("payloads", "UPDATE runs SET output = NULL, state = 'cancelled' WHERE id = 1", "run 1 output"),
-    ("payloads", "UPDATE attempts SET error = '{}' WHERE attempt = 1", "run 1 step parse attempt 1 error"),
+    ("payloads", "UPDATE attempts SET error = '{}' WHERE key = 'parse' AND attempt = 1", "run 1 step parse attempt 1"),
     ("payloads", "UPDATE payloads SET text = text || ' '", "run 1 input"),
     ("payloads", "DELETE FROM payloads", "run 1 input"),
     ("sources", "UPDATE sources SET text = text || ' '", "source "),
@@ -63,10 +69,26 @@ FAULTS = [  # what another program might do, and the check that finds it
     ("held_by_a_running_engine", "UPDATE engines SET stopped_at = 5", "run 5"),
     ("families", "UPDATE runs SET root_id = 1 WHERE id = 3", "run 3"),
     ("families", "UPDATE runs SET parent_id = 4 WHERE id = 3", "run 3"),
+    ("failure_recorded", "DELETE FROM attempts WHERE key = 'stopped'", "run 6 step stopped"),
+    ("final_is_final", "UPDATE steps SET state = 'interrupted', finished_at = NULL WHERE key = 'stopped'", "run 6"),
+    ("one_after_the_other", "UPDATE steps SET started_at = 5 WHERE key = 'sleep'", "run 4 step sleep"),
+    ("one_after_the_other", "UPDATE steps SET finished_at = begun_at, started_at = begun_at + 1 WHERE key = 'stopped'",
+     "run 6 step stopped"),
+    ("woken", "UPDATE steps SET wake_at = 5 WHERE key = 'stopped'", "run 6 step stopped"),
+    ("attempts_of_steps", "UPDATE attempts SET key = 'other' WHERE key = 'stopped'", "run 6 step other"),
+    ("interruptions_counted", "UPDATE steps SET crashes = 2 WHERE key = 'stopped'", "run 6 step stopped"),
+    ("interruptions_counted", "DELETE FROM attempts WHERE state = 'interrupted'", "run 6 step stopped"),
     ("waiting_for_something", "UPDATE runs SET state = 'cancelled', finished_at = 2000000 WHERE id = 3", "run 2"),
     ("audit_log", "DELETE FROM events WHERE run_id = 5 AND state = 'running'", "run 5"),
     ("audit_log", "UPDATE runs SET epoch = 9 WHERE id = 5; DELETE FROM events WHERE epoch = 9", "run 5"),
     ("audit_begins", "DELETE FROM events WHERE run_id = 5 AND state = 'queued'", "run 5"),
+    ("audit_moves", "UPDATE events SET epoch = 0 WHERE run_id = 1 AND state = 'failed'", "run 1"),
+    ("audit_moves", "UPDATE events SET epoch = 9 WHERE run_id = 1 AND state = 'queued' AND attempt = 2", "run 1"),
+    ("audit_moves", "UPDATE events SET attempt = 1 WHERE run_id = 1", "run 1"),
+    ("audit_moves", "DELETE FROM events WHERE run_id = 1 AND attempt = 2 AND state = 'running'", "run 1"),
+    ("future", "UPDATE runs SET changed_at = 90000000 WHERE id = 4", "run 4"),
+    ("future", "UPDATE steps SET started_at = 90000000 WHERE key = 'sleep'", "run 4 step sleep"),
+    ("future", "UPDATE events SET at = 90000000 WHERE run_id = 5", "run 5"),
     ("application_id", "PRAGMA application_id = 7", ""),
     ("user_version", "PRAGMA user_version = 7", ""),
     ("journal_mode", "PRAGMA journal_mode = DELETE", ""),
@@ -92,7 +114,7 @@ def test_each_fault_is_found_by_its_check(path: Path, name: str, script: str, su
         other.execute(sql).fetchall()
     other.close()
     connection = verify.Connection(str(path))  # what is not flowctl's would not be opened by the store
-    findings = verify.check(connection, full=True)
+    findings = verify.check(connection, full=True, now=1_000_000)
     connection.close()
     assert any(name == finding.check and finding.subject.startswith(subject) for finding in findings), findings
     assert all(finding.message for finding in findings)
@@ -148,3 +170,40 @@ def test_n01_files_that_others_may_read_are_found(scene: Scene) -> None:
     os.link(scene.store.path, scene.store.path + ".second")
     found = [(Path(finding.subject).name, finding.message[:13]) for finding in scene.store.check()]
     assert [("flow.db", "has mode 0640"), ("flow.db", "is not a file"), ("flow.db-wal", "has mode 0604")] == found
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "script", "subject"),
+    [
+        ("one_key", "runs_key", "UPDATE runs SET key = 'nightly' WHERE id > 4", "run 6"),
+        (
+            "one_child",
+            "runs_child",
+            "UPDATE runs SET parent_id = 2, parent_step = 'child' WHERE id = 4",
+            "run 2 step child",
+        ),
+    ],
+)
+def test_b05_two_runs_where_one_may_be_are_found_when_the_index_is_gone(
+    path: Path, name: str, index: str, script: str, subject: str
+) -> None:
+    with Store.open(path) as store:
+        lived(Scene(store))
+    other = apsw.Connection(str(path))
+    other.execute(f"DROP INDEX {index}; {script}").fetchall()
+    other.close()
+    connection = verify.Connection(str(path))
+    found = {finding.check: finding.subject for finding in verify.check(connection, full=False)}
+    connection.close()
+    assert subject == found[name]
+
+
+def test_j13_a_log_that_has_grown_out_of_bounds_is_found(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "_LONGEST_LOG", 1000)
+    assert ["log_size"] == [finding.check for finding in scene.store.check()]
+
+
+def test_j01_a_disk_without_room_for_the_log_is_found(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = os.statvfs(scene.store.path)
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result([*found[:4], 0, *found[5:]]))
+    assert ["free_space"] == [finding.check for finding in scene.store.check()]
