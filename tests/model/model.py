@@ -1,0 +1,414 @@
+"""What the store and the commands promise, as plain dicts: rows as the tables hold them, without SQL, files or locks.
+
+Each operation checks first and changes after, so that one that raises has changed nothing. Instants are UTC
+milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flowctl.core.errors import ClaimLost, Conflict, NotFound
+from flowctl.core.model import Claim, NewRun, NewStep, Run, Snapshot, Step
+from flowctl.core.policy import error_text, summary, unknown_outcome
+from flowctl.engine.closing import failure_handler
+from flowctl.engine.session import PAUSED
+from tests.model.tables import BODIES, CRASH_LIMIT, FINAL, IDLE, OPEN, Row, Tables
+
+
+class Model(Tables):
+    """One file and the engines that are alive, with everything that can be asked of them."""
+
+    # -- engines
+
+    def start_engine(self, token: str, pid: int) -> int:
+        """Record an engine that is alive."""
+        number = len(self.engines) + 1
+        self.engines[number] = {
+            "id": number,
+            "token": token,
+            "kind": "foreground",
+            "pid": pid,
+            "boot_id": self.boot,
+            "started_at": self.now,
+            "stopped_at": None,
+        }
+        self.alive.add(number)
+        return number
+
+    def stop_engine(self, engine: int) -> None:
+        """End an engine in order: what an error left it with is free."""
+        self._retire(engine, "its engine stopped")
+        self.alive.discard(engine)
+
+    def crash_engine(self, engine: int) -> None:
+        """End an engine out of order: the file learns nothing."""
+        self.alive.discard(engine)
+
+    def reboot(self, boot: str) -> None:
+        """End everything that runs on the machine."""
+        self.boot = boot
+        self.alive.clear()
+
+    def recover(self) -> dict[int, int]:
+        """Free the runs of dead engines. Returns how many each had when its processes were ended."""
+        dead = self.dead()
+        killed = {row["id"]: len(self.held(row["id"])) for row in dead if row["boot_id"] == self.boot}
+        for row in dead:
+            self._retire(row["id"], "its engine died")
+        if dead:
+            self.commit()
+        return killed
+
+    # -- commands
+
+    def submit(self, new: NewRun, snapshot: Snapshot) -> tuple[int, bool]:
+        """Create a run, or find the one with its key."""
+        found = [run for run in self.runs.values() if (run["namespace"], run["key"]) == (new.namespace, new.key)]
+        if new.key is not None and found:
+            if (found[0]["workflow"], found[0]["input_hash"]) != (new.workflow, new.input_hash):
+                raise Conflict("the key is another run's")
+            self.put(snapshot)
+            return found[0]["id"], False
+        self.put(snapshot)
+        return self.create(new), True
+
+    def cancel(self, run: int) -> Row:
+        """Cancel a run and all below it."""
+        self.recover()
+        self._cancel_all(self.family(run))
+        return self.answer(run)
+
+    def pause(self, run: int) -> Row:
+        """Pause a run and all below it."""
+        self.recover()
+        family = self.family(run)
+        if family[0]["state"] in FINAL | {"blocked"}:
+            raise Conflict("nothing to pause")
+        for member in family:
+            if member["state"] in ("queued", "sleeping", "waiting"):
+                self.move(member, "paused", reason=PAUSED, wake_at=None, request=None)
+            else:
+                self._request(member, "pause")
+        return self.answer(run)
+
+    def resume(self, run: int) -> Row:
+        """Let a run and all below it go on."""
+        self.recover()
+        family = self.family(run)
+        if family[0]["state"] in FINAL | {"blocked"}:
+            raise Conflict("nothing to resume")
+        for member in family:
+            if member["state"] == "paused":
+                self.move(member, "queued", reason=None, wake_at=None)
+        return self.answer(run)
+
+    def steal(self, run: int) -> dict[int, int]:
+        """Take a run and all below it from their engines. Returns how many runs each had when it was robbed."""
+        robbed = self.recover()
+        for engine in [member["engine_id"] for member in self.family(run) if member["state"] == "running"]:
+            robbed.setdefault(engine, len(self.held(engine)))
+            for held in self.held(engine):
+                self._free(held, "it was taken from its engine")
+            self.commit()
+        return robbed
+
+    def retry(self, run: int, replay: str, snapshot: Snapshot | None, from_step: str | None) -> Row:
+        """Let a run that has ended badly go on."""
+        self.recover()
+        self._retry(self.run(run), replay, snapshot.code if snapshot else None, from_step, None, snapshot)
+        return self.answer(run)
+
+    def rerun(self, run: int, snapshot: Snapshot | None) -> int:
+        """Create a run like another."""
+        old = self.run(run)
+        if snapshot is not None:
+            self.put(snapshot)
+        same = ("workflow", "path", "function", "directory", "input", "input_hash", "namespace", "options", "python",
+                "env_file", "queue", "priority", "tags")  # fmt: skip
+        code = snapshot.code if snapshot else old["code"]
+        return self.create(NewRun(**{name: old[name] for name in same}, code=code, rerun_of=run))
+
+    # -- claims
+
+    def claim(self, run: int, engine: int) -> Row | None:
+        """Take a run that is due, or None."""
+        row = self.runs.get(run)
+        if row is None or row["state"] not in ("queued", "sleeping", "waiting"):
+            return None
+        if row["state"] != "waiting" and row["wake_at"] is not None and row["wake_at"] > self.now:
+            return None
+        started_at = self.now if row["started_at"] is None else row["started_at"]
+        self.move(
+            row, "running", engine_id=engine, epoch=row["epoch"] + 1, started_at=started_at, wake_at=None, reason=None
+        )
+        return self.answer(run)
+
+    def release(self, claim: Claim, state: str, reason: str | None, wake_at: int | None) -> None:
+        """Let go of a run that goes on later."""
+        run = self._claimed(claim)
+        request = None if state in ("paused", "blocked") else run["request"]
+        self.move(run, state, reason=reason, wake_at=wake_at, engine_id=None, request=request)
+
+    def finish(self, claim: Claim, state: str, outcome: str | None, failed: list[str]) -> None:
+        """Record the final state of a run, with what else belongs to it."""
+        run = self._claimed(claim)
+        if state != "succeeded":
+            self._cancel_steps(claim.run_id)
+            self._cancel_all(self.family(claim.run_id)[1:])
+        self._end(run, state, outcome, failed)
+        self._wake_parent(run)
+        if state == "failed":
+            self._handle_failure(run)
+
+    def fail_and_retry(self, claim: Claim, error: str, failed: list[str], wake_at: int) -> None:
+        """End an attempt of a run that has another one left."""
+        run = self._claimed(claim)
+        self._cancel_steps(claim.run_id)
+        self._end(run, "failed", error, failed)
+        self._retry(run, "pinned", None, None, wake_at, None)
+
+    def take_back_code(self, claim: Claim) -> None:
+        """Give a run its earlier code again."""
+        run = self._claimed(claim)
+        run.update(code=run["earlier_code"] or run["code"], earlier_code=None)
+
+    def orphan(self, claim: Claim, state: str, reason: str | None) -> bool:
+        """Take a run from an engine that had it at that epoch."""
+        if not self.holds(claim):
+            return False
+        run = self.runs[claim.run_id]
+        self._interrupt(claim.run_id, None)
+        if state == "failed":
+            self._cancel_steps(claim.run_id)
+        error = error_text("CrashLoop", reason or "") if state == "failed" else None
+        finished_at = max(self.now, run["started_at"]) if state == "failed" else None
+        self.move(
+            run, state, reason=reason, request=None, engine_id=None, crashes=run["crashes"] + 1, error=error,
+            finished_at=finished_at,
+        )  # fmt: skip
+        return True
+
+    def wake(self, run: int) -> bool:
+        """Make a waiting or sleeping run due."""
+        row = self.runs.get(run)
+        if row is None or row["state"] not in ("waiting", "sleeping"):
+            return False
+        self.move(row, "queued", wake_at=None, reason=None)
+        return True
+
+    # -- steps
+
+    def begin(self, claim: Claim, new: NewStep) -> Row:
+        """Record the input of a step, or find the step again."""
+        self._claimed(claim)
+        run, key, found = claim.run_id, new.key, self.step(claim.run_id, new.key)
+        if found is not None:
+            if (found["seq"], found["kind"], found["input_hash"]) != (new.seq, new.kind, new.input_hash):
+                raise ValueError("another operation")
+            return {name: found[name] for name in Step.__annotations__ if name != "id"}
+        if any(step["seq"] == new.seq for step in self.current(run)):
+            raise ValueError("another key")
+        numbers = [step["attempt"] for step in self.steps if (step["run_id"], step["key"]) == (run, key)]
+        numbers += [number for owner, name, number in self.attempts if (owner, name) == (run, key)]
+        attempt = max(numbers, default=0) + 1
+        row: Row = {name: getattr(new, name) for name in NewStep.__annotations__}
+        row |= {"run_id": run, "state": "running", "attempt": attempt, "first_attempt": attempt, "crashes": 0}
+        row |= {"output": None, "error": None, "begun_at": self.now, "started_at": self.now, "finished_at": None}
+        self.steps.append(row | {"superseded_at": None})
+        self.spill(new.input)
+        return row
+
+    def start_attempt(self, claim: Claim, key: str) -> int:
+        """Start the next attempt of a step."""
+        step = self._open(claim, key, lambda step: step["state"] == "interrupted" or step["wake_at"] is not None)
+        started_at = max(self.now, step["begun_at"])
+        step.update(state="running", attempt=step["attempt"] + 1, started_at=started_at, wake_at=None)
+        return int(step["attempt"])
+
+    def succeed(self, claim: Claim, key: str, output: str) -> None:
+        """Record the outcome of a step."""
+        step = self._open(claim, key, lambda step: step["state"] == "running")
+        self._record(claim, step, "succeeded", output=output)
+
+    def fail(self, claim: Claim, key: str, error: str) -> None:
+        """Record that a step has failed for good."""
+        step = self._open(claim, key, lambda _: True)
+        self._record(claim, step, "failed", error=error)
+        self._end_attempt(step, "failed", error)
+
+    def fail_attempt(self, claim: Claim, key: str, error: str, wake_at: int) -> None:
+        """Record a failed attempt, after which another follows."""
+        step = self._open(claim, key, lambda step: step["state"] == "running" and step["wake_at"] is None)
+        step["wake_at"] = wake_at
+        self._end_attempt(step, "failed", error)
+        self.spill(error)
+
+    def interrupt(self, claim: Claim, keys: list[str] | None) -> None:
+        """Mark bodies as interrupted."""
+        self._claimed(claim)
+        self._interrupt(claim.run_id, keys)
+
+    def cancel_steps(self, claim: Claim) -> None:
+        """Cancel all steps without an outcome."""
+        self._claimed(claim)
+        self._cancel_steps(claim.run_id)
+
+    def begin_child(self, claim: Claim, step: NewStep, child: NewRun) -> int:
+        """Begin a step that a run of its own answers, and return that run: it is made, or started again, or there."""
+        self.begin(claim, step)
+        found = self.child_of(claim.run_id, step.key)
+        if found is None:
+            return self.create(child)
+        if found["state"] in ("failed", "cancelled"):
+            self._retry(found, "pinned", None, None, None, None)
+        return int(found["id"])
+
+    def log(self, claim: Claim, step: str | None, text: str) -> None:
+        """Store captured text."""
+        line = {
+            "run_id": claim.run_id,
+            "step": step,
+            "attempt": None,
+            "at": self.now,
+            "stream": "stdout",
+            "level": None,
+        }
+        self.logs.append(line | {"text": text})
+
+    # -- parts
+
+    def _claimed(self, claim: Claim) -> Row:
+        if not self.holds(claim):
+            raise ClaimLost("the claim does not count")
+        return self.runs[claim.run_id]
+
+    def _open(self, claim: Claim, key: str, fits: Any) -> Row:
+        self._claimed(claim)
+        step = self.step(claim.run_id, key)
+        if step is None or step["state"] not in OPEN or not fits(step):
+            raise Conflict("not in that state")
+        return step
+
+    def _end(self, run: Row, state: str, outcome: str | None, failed: list[str]) -> None:
+        self.spill(outcome)
+        self.move(
+            run, state, engine_id=None, request=None, failed_steps=failed, finished_at=max(self.now, run["started_at"]),
+            output=outcome if state == "succeeded" else None, error=outcome if state == "failed" else None,
+            reason=reason_of(state, outcome),
+        )  # fmt: skip
+
+    def _retry(
+        self, run: Row, replay: str, code: str | None, from_step: str | None, wake_at: int | None, put: Snapshot | None
+    ) -> None:
+        if run["state"] not in ("failed", "cancelled", "blocked"):
+            raise Conflict("only what has ended badly is retried")
+        steps = [step for step in self.steps if step["run_id"] == run["id"]]
+        places = [step["seq"] for step in steps if step["key"] == from_step]
+        if from_step is not None and not places:
+            raise NotFound("no such step")
+        if put is not None:
+            self.put(put)
+        first = self._place(run["id"], from_step)
+        for step in self.current(run["id"]):
+            again = first is not None and step["seq"] >= first
+            child = self.child_of(run["id"], step["key"])
+            if again and child is not None and child["state"] in FINAL:
+                child["detached_at"] = self.now
+            if again or step["state"] in OPEN | {"cancelled"} or step["key"] in run["failed_steps"]:
+                step["superseded_at"] = max(self.now, step["begun_at"])
+        self.move(
+            run, "queued", attempt=run["attempt"] + 1, replay=replay, code=code or run["code"],
+            earlier_code=run["code"] if code else None, reason=None, request=None, output=None, error=None,
+            failed_steps=[], crashes=0, wake_at=wake_at, finished_at=None,
+        )  # fmt: skip
+
+    def _place(self, run: int, key: str | None) -> int | None:
+        """Return the place of a step: of the one that counts, or else of the last that was set aside."""
+        if key is None:
+            return None
+        counts = self.step(run, key)
+        rows = [step for step in self.steps if (step["run_id"], step["key"]) == (run, key)]
+        return int((counts or rows[-1])["seq"])
+
+    def _record(self, claim: Claim, step: Row, state: str, **outcome: str) -> None:
+        step.update(outcome, state=state, wake_at=None, finished_at=max(self.now, step["started_at"]))
+        self.spill(*outcome.values())
+        self.runs[claim.run_id]["crashes"] = 0
+
+    def _end_attempt(self, step: Row, state: str, error: str | None = None) -> None:
+        place = (step["run_id"], step["key"], step["attempt"])
+        row = dict(zip(("run_id", "key", "attempt"), place, strict=True)) | {"state": state, "error": error}
+        finished_at = max(self.now, step["started_at"])
+        self.attempts.setdefault(place, row | {"started_at": step["started_at"], "finished_at": finished_at})
+
+    def _interrupt(self, run: int, keys: Iterable[str] | None) -> None:
+        for step in self.current(run):
+            body = step["state"] == "running" and step["wake_at"] is None and step["kind"] in BODIES
+            if body and (keys is None or step["key"] in keys):
+                self._end_attempt(step, "interrupted")
+                step.update(state="interrupted", crashes=step["crashes"] + 1)
+
+    def _cancel_steps(self, run: int) -> None:
+        for step in self.current(run):
+            if step["state"] in OPEN:
+                self._end_attempt(step, "cancelled")
+                step.update(state="cancelled", wake_at=None, finished_at=max(self.now, step["started_at"]))
+
+    def _request(self, run: Row, request: str) -> None:
+        if run["state"] == "running" and run["request"] != "cancel":
+            run["request"] = request
+
+    def _cancel_all(self, runs: list[Row]) -> None:
+        for run in runs:
+            if run["state"] in IDLE:
+                finished_at = max(self.now, run["started_at"] or self.now)
+                self.move(run, "cancelled", reason="cancelled", wake_at=None, request=None, finished_at=finished_at)
+                self._cancel_steps(run["id"])
+                self._wake_parent(run)
+            else:
+                self._request(run, "cancel")
+
+    def _wake_parent(self, run: Row) -> None:
+        if run["parent_id"] is not None:
+            self.wake(run["parent_id"])
+
+    def _handle_failure(self, run: Row) -> None:
+        if "on_failure" in run["options"]:
+            self.create(failure_handler(Run(**self.answer(run["id"])), run["error"]))
+
+    def _retire(self, engine: int, what: str) -> None:
+        for run in self.held(engine):
+            self._free(run, what)
+        row = self.engines[engine]
+        if row["stopped_at"] is None:
+            row["stopped_at"] = max(self.now, row["started_at"])
+
+    def _free(self, run: Row, what: str) -> None:
+        """Take a run from an engine: whatever is asked of it is done, and no outcome that nobody knows is guessed."""
+        claim = Claim(run["id"], run["epoch"])
+        unknown = [
+            step["key"]
+            for step in self.current(run["id"])
+            if step["on_crash"] == "block" and step["state"] == "running" and step["wake_at"] is None
+        ]
+        if run["request"] == "cancel":
+            self.orphan(claim, "queued", what)
+            self._cancel_all(self.family(run["id"]))
+        elif unknown:
+            self.orphan(claim, "blocked", unknown_outcome(unknown[0], what))
+        elif run["crashes"] + 1 >= CRASH_LIMIT:
+            self.orphan(claim, "failed", f"flowctl died {run['crashes'] + 1} times in a row while it ran this")
+            self._cancel_all(self.family(run["id"])[1:])
+            self._handle_failure(run)
+            self._wake_parent(run)
+        else:
+            self.orphan(claim, "paused" if run["request"] == "pause" else "queued", what)
+
+
+def reason_of(state: str, outcome: str | None) -> str | None:
+    """Return what an engine says of a run that ends so."""
+    if state == "failed" and outcome is not None:
+        return summary(outcome)
+    return "cancelled" if state == "cancelled" else None
