@@ -22,14 +22,11 @@ def three(n: int) -> int:
     return n + 1
 
 @workflow
-def chain(nap: float = 0, dawdle: float = 0) -> int:
+def chain(nap: float = 0) -> int:
     first = one(1)
-    time.sleep(dawdle)  # long enough for a result to travel alone, not together with the next step
     if nap:
         sleep(nap)
-    last = three(two(first))
-    time.sleep(dawdle)
-    return last
+    return three(two(first))
 """
 
 LEDGER = """

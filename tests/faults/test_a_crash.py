@@ -13,107 +13,9 @@ from typing import Any
 import pytest
 
 from flowctl.core.config import default_database
-from flowctl.core.model import FINAL_STATES
 from flowctl.core.policy import CRASH_LIMIT
 from tests.faults.conftest import Bench, alive
-from tests.faults.seen import CHAIN, CUT, DONE, LEDGER, ONCE, WAITING, attempts_of, stopped
-
-POINTS: dict[str, tuple[str, list[str], dict[str, int], dict[str, list[str]] | None]] = {
-    "p0_run_committed": ("run-created", [], ONCE, DONE),
-    "p1_claimed": ("run-running", [], ONCE, DONE),
-    "p2_step_started": ("step-running", [], ONCE, DONE | {"one": CUT}),
-    "p5_result_read": ("result-read@2", [], ONCE | {"one": 2}, DONE | {"one": CUT}),
-    "p6_recorded": ("step-succeeded", ["dawdle=0.05"], ONCE, DONE),
-    "p6_recorded_with_the_next": ("step-succeeded", [], ONCE, None),
-    "p7_last_recorded": ("step-succeeded@3", ["dawdle=0.05"], ONCE, DONE),
-    "p9_asleep": ("run-sleeping", ["nap=0.7"], ONCE, DONE | {"sleep": ["succeeded"]}),
-}
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_a01_killed_at_any_point_a_run_is_finished_by_another_engine(point: str, bench: Bench) -> None:
-    failpoint, pairs, bodies, attempts = POINTS[point]
-    path = bench.write("chain.py", CHAIN)
-
-    bench.flowctl("run", path, *pairs, code=-signal.SIGKILL, FLOWCTL_TESTING="1", FLOWCTL_FAILPOINT=f"{failpoint}:kill")
-    assert bench.shown()["state"] not in FINAL_STATES
-    assert bench.flowctl("resume", 1).json == 4
-
-    said = bench.shown()
-    assert (said["state"], said["output"]) == ("succeeded", 4)
-    assert Counter(bench.ledger()) == bodies
-    assert attempts is None or attempts_of(said) == attempts
-    with bench.store() as opened:
-        assert opened.connection.value("SELECT count(*) FROM steps") == len(said["steps"])
-        assert [event.state for event in opened.events.of_run(1)].count("succeeded") == 1
-
-
-def test_a01_p3_killed_while_a_body_runs_only_that_body_runs_again(bench: Bench) -> None:
-    first = 'if ledger() == ["one", "two"]:'
-    killing = f'note("two")\n    {first}\n        os.kill(os.getppid(), signal.SIGKILL)\n        time.sleep(60)'
-    path = bench.write("chain.py", LEDGER + CHAIN.replace('note("two")', killing))
-
-    bench.flowctl("run", path, code=-signal.SIGKILL)
-    assert bench.flowctl("resume", 1).json == 4
-
-    assert bench.ledger() == ["one", "two", "two", "three"]
-    assert attempts_of(bench.shown()) == DONE | {"two": CUT}
-
-
-def test_a01_p4_killed_with_a_result_unread_only_that_body_runs_again(bench: Bench) -> None:
-    stopping = 'note("two")\n    if ledger() == ["one", "two"]:\n        os.kill(os.getppid(), signal.SIGSTOP)'
-    split = 'second = two(first)\n    note("done")\n    last = three(second)'
-    source = CHAIN.replace('note("two")', stopping).replace("last = three(two(first))", split)
-
-    engine = bench.spawn("run", bench.write("chain.py", LEDGER + source))
-    bench.wait_for(lambda: bench.ledger()[-1:] == ["done"])
-    bench.wait_for(lambda: stopped(engine.pid))
-    engine.kill()
-    engine.wait()
-    assert bench.flowctl("resume", 1).json == 4
-
-    assert Counter(bench.ledger()) == {"one": 1, "two": 2, "three": 1, "done": 2}
-    assert attempts_of(bench.shown()) == DONE | {"two": CUT}
-
-
-def test_a01_p8_killed_after_the_end_nothing_is_left_to_do(bench: Bench) -> None:
-    path = bench.write("chain.py", CHAIN)
-
-    bench.flowctl("run", path, code=-signal.SIGKILL, FLOWCTL_TESTING="1", FLOWCTL_FAILPOINT="run-succeeded:kill")
-
-    assert (bench.shown()["state"], bench.shown()["output"]) == ("succeeded", 4)
-    assert "succeeded" in bench.flowctl("resume", 1, code=5).stderr
-    assert Counter(bench.ledger()) == ONCE
-
-
-def test_a01_p11_a_backup_that_is_killed_leaves_no_file_that_looks_like_one(bench: Bench, tmp_path: Path) -> None:
-    bench.flowctl("run", bench.write("big.py", _BIG))
-    copy, draft = tmp_path / "copy.db", tmp_path / "copy.db.partial"
-
-    process = bench.spawn("db", "backup", copy)
-    bench.wait_for(lambda: draft.exists() or process.poll() is not None)
-    process.kill()
-    process.wait()
-
-    if copy.exists():  # it was faster than the test
-        bench.flowctl("--db", copy, "db", "check", "--full")
-    again = tmp_path / "again.db" if copy.exists() else copy
-    bench.flowctl("db", "backup", again)
-    assert not Path(f"{again}.partial").exists()
-    bench.flowctl("--db", again, "db", "check", "--full")
-    assert bench.flowctl("--db", again, "show", 1, "--json").json["state"] == "succeeded"
-
-
-_BIG = """
-@step
-def page(n: int) -> str:
-    return os.urandom(1_000_000).hex()
-
-@workflow
-def big() -> None:
-    for n in range(3):
-        page(n)
-"""
+from tests.faults.seen import CHAIN, CUT, LEDGER, ONCE, WAITING, attempts_of, stopped
 
 
 def test_a03_a_printed_number_is_a_run_that_survives_everything(bench: Bench, tmp_path: Path) -> None:
@@ -122,6 +24,7 @@ def test_a03_a_printed_number_is_a_run_that_survives_everything(bench: Bench, tm
     lines.write_text("{}\n" * 10)
 
     process = bench.spawn("run", path, "--each", lines, "--detach")
+    assert process.stdout is not None
     number = int(process.stdout.readline())
     process.kill()
     printed = [number, *map(int, process.stdout.read().split())]
