@@ -2,13 +2,20 @@
 # make test    the tests alone, with coverage
 # make lock    choose newer versions of what is developed with
 # make docs    write docs/cli.md anew from the commands
+# make soak    kill flowctl at random moments, a thousand times; SOAK="--kills 100 --seed 7" is passed on
+# make power-cuts   cut the power under real runs, tens of thousands of times; CUTS="--cuts 2000 --seed 7" is passed on
+# make model   compare store and commands with a model, 2,000,000 rule calls; MODEL="--rules 50000 --seed 7" is passed on
+# make simulate   live through a thousand seeds under a virtual clock; SIMULATE="--seeds 9000 --first 1000" is passed on
+# make mutation   break flowctl in small ways; MUTATION="--guards", "--promises" or "--sample 50 --seed 7" is passed on
+# make bench   measure flowctl, its peers and raw SQLite; BENCH="--quick --case steps" is passed on
+# make bench-peers   install the peers that it is measured against, each in an environment of its own
 
 VENV ?= .venv
 PYTHON ?= python3
 WORKERS ?= 2
 BIN := $(VENV)/bin
 
-.PHONY: check setup format lint types bands test docs lock clean
+.PHONY: check setup format lint types bands test docs lock soak power-cuts model simulate mutation bench bench-peers clean
 
 check: lint types bands test
 
@@ -43,6 +50,27 @@ docs: setup
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock
+
+model: setup
+	$(BIN)/python -m tests.model $(MODEL)
+
+simulate: setup
+	$(BIN)/python -m tests.simulation $(SIMULATE)
+
+mutation: setup
+	$(BIN)/python -m tests.mutation $(MUTATION)
+
+bench: setup
+	$(BIN)/python -m bench $(BENCH)
+
+bench-peers: setup
+	$(BIN)/python -m bench.peers.build
+
+soak: setup
+	$(BIN)/python -m tests.soak $(SOAK)
+
+power-cuts: setup
+	$(BIN)/python -m tests.disk.power $(CUTS)
 
 clean:
 	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

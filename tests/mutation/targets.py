@@ -1,0 +1,52 @@
+"""Which code is mutated, and which tests are tried against each file: the likeliest first."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+from tests.mutation.laboratory import Stage
+
+# verify.* only looks, and has a test of each look; columns and wording are not worth a mutant.
+FILES = (
+    "flowctl/store/*.sql", "flowctl/store/runs.py", "flowctl/store/steps.py", "flowctl/store/connection.py",
+    "flowctl/store/engines.py", "flowctl/store/payloads.py", "flowctl/store/snapshots.py", "flowctl/store/store.py",
+    "flowctl/store/queries.py", "flowctl/store/migrate.py", "flowctl/store/files.py", "schema.sql",
+    "flowctl/sdk/replay.py", "flowctl/sdk/gather.py", "flowctl/core/policy.py", "flowctl/engine/claim.py",
+    "flowctl/engine/recovery.py", "flowctl/engine/closing.py",
+)  # fmt: skip
+NOT = ("flowctl/store/verify.sql", "flowctl/store/store.sql")
+
+_STORE: Stage = ("tests/store", "--ignore=tests/store/test_growth.py")
+_ENGINE: Stage = (
+    "tests/faults/test_b_recorded.py", "tests/faults/test_c_fencing.py", "tests/faults/test_h_retries.py",
+    "tests/faults/test_i_replay.py", "tests/engine/test_children.py", "tests/engine/test_workflow_options.py",
+)  # fmt: skip
+_REST: Stage = ("tests/faults", "tests/cli/test_show.py", "tests/cli/test_run.py", "tests/cli/test_json.py")
+
+_STAGES: dict[str, list[Stage]] = {
+    "flowctl/store/steps.*": [("tests/store/test_steps.py", "tests/store/test_claims.py", "tests/store/test_retry.py")],
+    "flowctl/store/runs.*": [("tests/store/test_runs.py", "tests/store/test_claims.py", "tests/store/test_find.py")],
+    "flowctl/store/payloads.*": [("tests/store/test_payloads.py",)],
+    "flowctl/store/workflows.*": [("tests/store/test_registry.py",)],
+    "flowctl/store/engines.*": [("tests/store/test_registry.py", "tests/store/test_claims.py")],
+    "flowctl/store/events.*": [("tests/store/test_registry.py",)],
+    "flowctl/store/snapshots.*": [("tests/store/test_payloads.py",)],
+    "flowctl/store/migrate.py": [("tests/store/test_migrate.py", "tests/store/test_open.py")],
+    "flowctl/store/files.py": [("tests/store/test_open.py",)],
+    "flowctl/store/*": [],
+    "schema.sql": [("tests/store/test_schema.py",)],
+    "flowctl/sdk/replay.py": [("tests/sdk/test_replay.py", "tests/sdk/test_executor_replay.py")],
+    "flowctl/sdk/gather.py": [("tests/sdk/test_executor_gather.py",)],
+    "flowctl/core/policy.py": [("tests/faults/test_h_retries.py",)],
+    "flowctl/engine/claim.py": [("tests/faults/test_c_lock.py",), ("tests/faults/test_c_fencing.py",)],
+    "flowctl/engine/recovery.py": [("tests/faults/test_a_crash.py",)],
+    "flowctl/engine/closing.py": [("tests/engine/test_children.py", "tests/faults/test_g_cancellation.py")],
+}
+
+
+def stages_of(path: str) -> list[Stage]:
+    """Return the tests that have to notice a change of this file, in the order in which they are tried."""
+    first = next((stages for pattern, stages in _STAGES.items() if fnmatch(path, pattern)), [])
+    if path.startswith("flowctl/store") or path == "schema.sql":
+        return [*first, _STORE]  # what the store promises, its own tests have to prove
+    return [*first, _ENGINE, _REST]
