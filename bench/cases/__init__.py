@@ -1,0 +1,29 @@
+"""The cases, a file each: what is measured for whom, the goals, and how flowctl is measured.
+
+Three that belong here wait for what does not exist yet: the latency from enqueueing in one process to the step's body
+in another, and the memory of an idle daemon, need the daemon; `grep` over a large file needs the command.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from bench.model import Case, Figures
+
+NAMES = ("workflows", "steps", "pure", "growth", "fan_out", "recovery", "idle", "cold", "large")
+
+
+class CaseModule(Protocol):
+    """A file of this folder."""
+
+    CASE: Case
+
+    def measure(self, contender: str, size: int, folder: Path) -> Figures:
+        """Measure flowctl, or what stands in for it, once."""
+
+
+def module(name: str) -> CaseModule:
+    """Return the file of a case."""
+    return cast("CaseModule", import_module(f"bench.cases.{name}"))
