@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import shutil
@@ -146,7 +147,8 @@ def here(tmp_path: Path, fleeting: None, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 @contextmanager
 def ctrl_c_after(seconds: float) -> Iterator[None]:
-    """Press ctrl-C when it takes long."""
+    """Press ctrl-C when it takes long, but not in a callback of the garbage collector, where an exception is lost."""
+    gc.disable()
     before = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     signal.setitimer(signal.ITIMER_REAL, seconds, 1)
     try:
@@ -154,6 +156,7 @@ def ctrl_c_after(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        gc.enable()
 
 
 def called(words: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:

@@ -137,7 +137,9 @@ class Model(Tables):
         row = self.runs.get(run)
         if row is None or row["state"] not in ("queued", "sleeping", "waiting"):
             return None
-        if row["state"] != "waiting" and row["wake_at"] is not None and row["wake_at"] > self.now:
+        if row["wake_at"] is None and row["state"] != "queued":  # a child's end puts what waits for it in the queue
+            return None
+        if row["wake_at"] is not None and row["wake_at"] > self.now:
             return None
         started_at = self.now if row["started_at"] is None else row["started_at"]
         self.move(
