@@ -32,6 +32,9 @@ CORPUS = {
     233: "what a pure step returned was dropped while its run was being paused",
     262: "an engine waited for ever for a run that had been taken from it and was left alone",
     463: "a pure step whose failure was recorded by a commit without an answer ran on beside its next attempt",
+    652: "a failed child was tried again and again because the clock had been set back",
+    671: "a pure step that was not to begin was taken for one that had run",
+    948: "a run that was to be paused while its code was imported started anew without end",
 }  # fmt: skip
 
 

@@ -106,11 +106,10 @@ def blocks_with_an_epoch() -> list[tuple[str, str, str]]:
 KEYS = {"start_attempt": "backoff", "begin": "new", "holds": "body"}
 
 
-@pytest.mark.parametrize(("noun", "name", "sql"), blocks_with_an_epoch(), ids=lambda value: str(value)[:30])
-def test_c11_the_guard_is_inside_each_statement(scene: Scene, noun: str, name: str, sql: str) -> None:
-    stale, present = contested(scene)
+def fields_of(name: str, sql: str, scene: Scene, run_id: int) -> dict[str, Any]:
+    """Return parameters with which a block changes the run that `contested` makes, but for the epoch."""
     fields: dict[str, Any] = dict.fromkeys(re.findall(r":([a-z_]+)", sql))
-    fields |= {"run": stale.run_id, "now": scene.now, "key": KEYS.get(name, "body"), "name": "new", "kind": "step"}
+    fields |= {"run": run_id, "now": scene.now, "key": KEYS.get(name, "body"), "name": "new", "kind": "step"}
     fields |= {"seq": 9, "input": "1", "input_crc": 1, "input_hash": HASH, "wake_at": None, "on_crash": "rerun"}
     fields |= {"output": "1", "output_crc": 1, "error": None, "failed_steps": "[]", "code": "f" * 64}
     fields["state"] = {"finish": "succeeded", "orphan": "queued", "release": "queued"}.get(name, "cancelled")
@@ -118,6 +117,13 @@ def test_c11_the_guard_is_inside_each_statement(scene: Scene, noun: str, name: s
         fields["error"] = error()
     if name == "back_off":
         fields["wake_at"] = scene.now
+    return fields
+
+
+@pytest.mark.parametrize(("noun", "name", "sql"), blocks_with_an_epoch(), ids=lambda value: str(value)[:30])
+def test_c11_the_guard_is_inside_each_statement(scene: Scene, noun: str, name: str, sql: str) -> None:
+    stale, present = contested(scene)
+    fields = fields_of(name, sql, scene, stale.run_id)
     connection = scene.store.connection
     with scene.store.transaction():
         changes = connection.raw.total_changes()
@@ -125,6 +131,18 @@ def test_c11_the_guard_is_inside_each_statement(scene: Scene, noun: str, name: s
         assert changes == connection.raw.total_changes()
         found = connection.write(sql, fields | {"epoch": present.epoch})
         assert found or changes < connection.raw.total_changes()  # with the present epoch the same statement works
+
+
+@pytest.mark.parametrize(("noun", "name", "sql"), blocks_with_an_epoch(), ids=lambda value: str(value)[:30])
+def test_c11_no_statement_changes_a_run_that_was_let_go(scene: Scene, noun: str, name: str, sql: str) -> None:
+    _, present = contested(scene)
+    fields = fields_of(name, sql, scene, present.run_id)
+    scene.release(present, "queued")
+    connection = scene.store.connection
+    with scene.store.transaction():
+        changes = connection.raw.total_changes()
+        assert [] == connection.write(sql, fields | {"epoch": present.epoch})
+        assert changes == connection.raw.total_changes()
 
 
 def test_c11_every_write_to_a_held_run_carries_the_epoch() -> None:

@@ -18,7 +18,8 @@ from flowctl.store.queries import load, parse, read_data
 
 FOLDER = Path(flowctl.store.__file__).parent
 NOUNS = sorted(file.stem for file in FOLDER.glob("*.sql"))
-HOT = re.compile(r"SCAN (?!\(|CONSTANT|meta|engines|workflows|payloads|sources|snapshots)")
+# What is searched without an index, as for a max(), is scanned too.
+HOT = re.compile(r"SCAN (?!\(|CONSTANT|meta|engines|workflows|payloads|sources|snapshots)|SEARCH \w+$")
 BLOCKS = [(noun, name) for noun in NOUNS for name in load(noun)]
 JSON_PARAMETERS = {"tags": "{}", "keys": "[]", "failed": "[]", "engines": "[]"}
 

@@ -135,6 +135,26 @@ def test_h06_an_interruption_is_a_row_that_does_not_count_as_a_failure(scene: Sc
     assert [("fetch", 1, "interrupted")] == attempts(scene, claim)
 
 
+def test_b01_an_interrupted_step_has_no_attempt_that_could_end(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    scene.write(lambda: scene.store.steps.interrupt(claim, scene.now))
+    before = dump(scene.store)
+    with pytest.raises(Conflict, match="is not running"):
+        scene.succeed(claim, "fetch")
+    with pytest.raises(Conflict, match="has no attempt under way"):
+        back_off(scene, claim, "fetch")
+    assert before == dump(scene.store)
+
+
+def test_b01_a_step_with_an_outcome_is_said_not_to_run(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    scene.succeed(claim, "fetch")
+    with pytest.raises(Conflict, match="is not running"):
+        scene.fail(claim, "fetch")
+
+
 def test_what_is_not_a_body_is_not_interrupted(scene: Scene) -> None:
     claim = scene.held()
     scene.begin(claim, "fetch", 1)
