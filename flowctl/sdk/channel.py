@@ -69,10 +69,7 @@ class Channel:
             waiting += messages
             if not waiting:
                 return
-            if os.getpid() != self._pid:  # a fork of user code came back here: the channel is not its own
-                os._exit(1)
-            if _inode(self._fd) != self._inode:  # the engine ends what this process has started
-                os._exit(CHANNEL_CLOSED)
+            self._require_own()
             try:
                 _write(self._fd, encode_frame(self._token, waiting))
             except OSError:
@@ -100,6 +97,7 @@ class Channel:
 
     def receive_now(self) -> Optional[Message]:
         """Return a message that is already there, or None."""
+        self._require_own()
         with self._reading:
             while not self._inbox:
                 if not _select([self._fd], 0):
@@ -131,6 +129,13 @@ class Channel:
                         self._take(_wait(self._fd))
                 finally:
                     self._reading.release()
+
+    def _require_own(self) -> None:
+        """End this process where user code has taken the channel away; the engine ends what it has started."""
+        if os.getpid() != self._pid:  # a fork of user code came back here: the channel is not its own
+            os._exit(1)
+        if _inode(self._fd) != self._inode:
+            os._exit(CHANNEL_CLOSED)
 
     def _take(self, data: bytes) -> None:
         if not data:

@@ -139,17 +139,29 @@ class Executor:
     def _run_all(self, message: Optional[Message]) -> None:
         """Execute a run, and those that follow at once: what ends one travels with what begins the next."""
         while message is not None:
-            ended, message = self._run(message)
+            running = self._runtime(message)
+            ended = self._run(running, message)
+            if not _is_clean(ended):
+                self._end(ended)
+            message = running.next_run or self._offered_run()
             if message is None:
                 self._channel.send(ended)
             else:
                 self._channel.post(ended)
 
-    def _run(self, message: Message) -> tuple[Message, Optional[Message]]:
+    def _end(self, ended: Message) -> None:
+        """Say how the last run of this process ended, and wait for the engine to end the process."""
+        self._channel.send(ended)
+        while True:
+            self._channel.receive()
+
+    def _runtime(self, message: Message) -> runtime.Runtime:
         history, self._history = self._history, History()
         given = {name: value for name, value in message.fields.items() if name in runtime.RunFacts._fields}
         facts = runtime.RunFacts(**given, payload_limit=self._payload_limit)
-        running = runtime.Runtime(self._channel, facts, history)
+        return runtime.Runtime(self._channel, facts, history)
+
+    def _run(self, running: runtime.Runtime, message: Message) -> Message:
         runtime.activate_in_process(running)
         capture.use(running.run_sink)
         capture.use_for_strangers(running.run_sink)
@@ -165,9 +177,7 @@ class Executor:
         runtime.activate_in_process(None)
         if leftovers:
             ending.fields["leftovers"] = leftovers
-        return Message(
-            "ended", {"state": ending.state, **ending.fields}, ending.payload
-        ), running.next_run or self._offered_run()
+        return Message("ended", {"state": ending.state, **ending.fields}, ending.payload)
 
     def _offered_run(self) -> Optional[Message]:
         """Return the next run if it is there already; what else is there was meant for the run that has ended."""
@@ -194,6 +204,11 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 — whatever ends the workflow function is reported
             return _interrupted(running, error, f"raised {type(error).__name__}") or _failed(error)
         return _interrupted(running, None, did) or _Ending("succeeded", output)
+
+
+def _is_clean(ended: Message) -> bool:
+    """Tell whether the engine may give this process another run."""
+    return ended.fields["state"] in ("succeeded", "suspended") and "leftovers" not in ended.fields
 
 
 class _Ending:

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from flowctl.sdk.wire import Message
+from flowctl.sdk.wire import CHANNEL_CLOSED, Message
 from tests.sdk.scripted_engine import (
     ExecutorDied,
     ScriptedEngine,
@@ -113,6 +113,13 @@ def test_l04_sys_exit_in_a_step_is_a_failure_in_plain_words(engine: ScriptedEngi
     assert ended.fields["state"] == "failed"
 
 
+def test_a_process_whose_run_failed_does_not_begin_the_next_one(engine: ScriptedEngine) -> None:
+    engine.load("from flowctl import workflow\n@workflow\ndef main(n: int):\n    1 / n\n")
+    engine.send(engine.run_message(input={"n": 0}, run=1), engine.run_message(input={"n": 1}, run=2))
+    assert "failed" == engine.until("ended").fields["state"]
+    assert engine.nothing_comes()
+
+
 def test_l04_sys_exit_in_the_workflow_function_is_a_failure(engine: ScriptedEngine) -> None:
     ended = engine.run("import sys\nfrom flowctl import workflow\n@workflow\ndef main():\n    sys.exit()\n")
     assert ended.fields["state"] == "failed"
@@ -137,6 +144,19 @@ def test_l04_a_death_without_a_result_is_seen_as_the_end_of_the_channel(engine: 
     with pytest.raises((ExecutorDied, ConnectionResetError)):
         engine.serve()
     assert engine.of_kind("done") == []
+
+
+def test_l04_a_workflow_that_closes_the_channel_ends_its_process_and_says_so(engine: ScriptedEngine) -> None:
+    engine.load("""
+        import os
+        from flowctl import workflow
+
+        @workflow
+        def main() -> None:
+            os.closerange(3, 1024)
+    """)
+    engine.start()
+    assert CHANNEL_CLOSED == engine.died()
 
 
 def test_a_failed_run_names_the_steps_that_a_retry_runs_again(engine: ScriptedEngine) -> None:
