@@ -190,6 +190,7 @@ def _new(
         options=found.options,
         doc=found.doc,
         code=loaded.snapshot.code,
+        directory=loaded.executor.target.directory,
         namespace=invocation.namespace,
         python=python,
     )

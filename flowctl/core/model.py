@@ -66,6 +66,11 @@ class NewRun:
     parent_step: str | None = None
     root_id: int | None = None
     rerun_of: int | None = None
+    schedule: str | None = None
+    due_at: int | None = None
+    environment: str | None = None  # hash of captured variables
+    followed_by: int | None = None
+    after_id: int | None = None  # not before that run is final: then it starts out waiting
 
 
 class Run(NamedTuple):
@@ -107,6 +112,12 @@ class Run(NamedTuple):
     started_at: int | None
     finished_at: int | None
     changed_at: int
+    schedule: str | None
+    due_at: int | None
+    requires: str | None  # JSON array of labels
+    environment: str | None
+    followed_by: int | None
+    after_id: int | None
 
 
 class NewStep(NamedTuple):
@@ -166,6 +177,17 @@ class Claim(NamedTuple):
     epoch: int
 
 
+class NewEngine(NamedTuple):
+    """What it takes to register an engine."""
+
+    token: str
+    kind: Literal["foreground", "daemon"]
+    pid: int
+    boot_id: str
+    labels: tuple[str, ...] = ()  # what runs may require of it
+    queues: tuple[str, ...] | None = None  # the only ones it serves
+
+
 class EngineRow(NamedTuple):
     """One row of `engines`."""
 
@@ -176,6 +198,8 @@ class EngineRow(NamedTuple):
     boot_id: str
     started_at: int
     stopped_at: int | None
+    labels: list[str]
+    queues: list[str] | None  # the only ones it serves
 
 
 class NewWorkflow(NamedTuple):
@@ -188,8 +212,10 @@ class NewWorkflow(NamedTuple):
     options: dict[str, Any]
     doc: str
     code: str
+    directory: str
     namespace: str = "default"
     python: str | None = None
+    environment: str | None = None  # hash of captured variables
 
 
 class Workflow(NamedTuple):
@@ -206,6 +232,96 @@ class Workflow(NamedTuple):
     python: str | None
     code: str
     added_at: int
+    directory: str
+    environment: str | None
+
+
+class Queue(NamedTuple):
+    """One row of `queues`: the limits of a queue."""
+
+    namespace: str
+    name: str
+    concurrency: int | None = None
+    rate: int | None = None
+    rate_ms: int | None = None
+    key: str | None = None  # workflow, schedule, tags.NAME or input.NAME
+    key_limit: int | None = None
+    paused_at: int | None = None
+
+
+class NewSchedule(NamedTuple):
+    """What it takes to make a schedule, or to change one into."""
+
+    name: str
+    kind: Literal["cron", "every", "once"]
+    expression: str
+    input: str
+    directory: str
+    workflow: str | None = None  # registered name; None: a shell command
+    namespace: str = "default"
+    zone: str = ""
+    start_at: int | None = None
+    end_at: int | None = None
+    jitter_ms: int = 0
+    catch_up: Literal["latest", "skip", "all"] = "latest"
+    catch_up_cap: int = 100
+    window_ms: int | None = None
+    overlap: Literal["skip", "queue", "allow", "replace"] = "skip"
+    pause_after: int | None = None
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed; queue, priority, tags, timeout_ms, attempts, requires
+    python: str | None = None
+    env_file: str | None = None
+    environment: str | None = None
+    description: str = ""
+    source: Literal["person", "code", "crontab"] = "person"
+
+
+class Schedule(NamedTuple):
+    """One row of `schedules`."""
+
+    id: int
+    namespace: str
+    name: str
+    kind: Literal["cron", "every", "once"]
+    expression: str
+    zone: str
+    start_at: int | None
+    end_at: int | None
+    jitter_ms: int
+    catch_up: Literal["latest", "skip", "all"]
+    catch_up_cap: int
+    window_ms: int | None
+    overlap: Literal["skip", "queue", "allow", "replace"]
+    pause_after: int | None
+    workflow: str | None
+    input: str
+    options: dict[str, Any]
+    directory: str
+    python: str | None
+    env_file: str | None
+    environment: str | None
+    description: str
+    source: Literal["person", "code", "crontab"]
+    next_at: int | None
+    planned_to: int
+    paused_at: int | None
+    pause_reason: str | None
+    created_at: int
+    changed_at: int
+
+
+SlotOutcome = Literal["fired", "skipped", "coalesced", "missed"]
+
+
+class Slot(NamedTuple):
+    """One row of `slots`: what became of one due instant of a schedule."""
+
+    schedule_id: int
+    due_at: int
+    outcome: SlotOutcome
+    reason: str | None
+    run_id: int | None
+    decided_at: int
 
 
 class LogLine(NamedTuple):
@@ -222,15 +338,16 @@ class LogLine(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One row of `events`."""
+    """One row of `events`: a change of a run's state, or what happened to another subject."""
 
     id: int
-    run_id: int
+    run_id: int | None
     at: int
-    state: RunState
-    epoch: int
-    attempt: int
+    state: RunState | None
+    epoch: int | None
+    attempt: int | None
     reason: str | None
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +357,7 @@ class RunFilter:
     namespace: str | None = "default"
     states: tuple[RunState, ...] = ()
     workflow: str | None = None
+    schedule: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     since: int | None = None  # created at or after
     search: str | None = None  # in workflow, input, output, error

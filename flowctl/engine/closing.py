@@ -158,6 +158,8 @@ def failure_handler(run: Run, error: str) -> NewRun:
         queue=run.queue,
         priority=run.priority,
         root_id=run.root_id or run.id,
+        environment=run.environment,
+        followed_by=run.followed_by,
     )
 
 

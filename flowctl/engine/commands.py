@@ -104,6 +104,7 @@ def rerun(store: Store, run_id: int, now: int, snapshot: Snapshot | None = None)
         priority=run.priority,
         tags=run.tags,
         rerun_of=run.id,
+        environment=run.environment,
     )
     with store.transaction():
         if snapshot is not None:

@@ -18,7 +18,7 @@ from typing import Literal, Self
 from flowctl.core import failpoint
 from flowctl.core.clock import SYSTEM_CLOCK, Clock
 from flowctl.core.errors import Busy, ClaimLost, DiskTrouble, FlowctlError
-from flowctl.core.model import Run
+from flowctl.core.model import NewEngine, Run
 from flowctl.engine import closing, families, offers, recovery, timers, waits
 from flowctl.engine.claim import EngineLock, boot_id
 from flowctl.engine.following import Following
@@ -28,6 +28,7 @@ from flowctl.engine.output import RawOutput
 from flowctl.engine.session import PAUSED, Session
 from flowctl.engine.supervisor import CodeTarget, Event, Executor, Gone, Output, Received, Supervisor
 from flowctl.store import Store
+from flowctl.store.runs import Reach
 
 LOOK_S = 0.2  # the longest wait: how often the file is asked for changes, and the wall clock read again
 REDRAW_S = 0.1
@@ -79,7 +80,8 @@ class Engine:
         self._lock = EngineLock(self.store.path, token)
         try:
             with self.store.transaction():
-                self.id = self.store.engines.start(token, "foreground", os.getpid(), boot_id(), self.clock.now())
+                new = NewEngine(token, "foreground", os.getpid(), boot_id())
+                self.id = self.store.engines.start(new, self.clock.now())
         except BaseException:
             self._lock.release()
             raise
@@ -136,9 +138,15 @@ class Engine:
         self._check_at = self.clock.monotonic() + CHECK_S
 
     def restrict_to(self, root_id: int) -> None:
-        """Claim only runs of this family from now on."""
+        """Claim only runs of this family from now on, and let no other engine claim them."""
+        with self.store.transaction():
+            self.store.runs.follow(root_id, self.id, self.clock.now())
         self._root = root_id
         self._look = True
+
+    @property
+    def _reach(self) -> Reach:
+        return Reach(self.id, root_id=self._root)
 
     @property
     def busy(self) -> bool:
@@ -152,7 +160,7 @@ class Engine:
 
     def has_due_runs(self) -> bool:
         """Tell whether something is to be claimed: of the family that is followed, or at all."""
-        return bool(self.store.runs.claimable(self.clock.now(), root_id=self._root, limit=1))
+        return bool(self.store.runs.claimable(self.clock.now(), self._reach, limit=1))
 
     def has_had(self, run_id: int) -> bool:
         """Tell whether this engine has worked on the run."""
@@ -350,8 +358,8 @@ class Engine:
     def claimable(self, count: int) -> list[int]:
         """Return so many runs that are due and on offer to no executor."""
         offered = offers.offered(self.sessions.values())
-        due = self.store.runs.claimable(self.now, root_id=self._root, limit=count + len(offered))
-        return [run_id for run_id in due if run_id not in offered][:count]
+        due = self.store.runs.claimable(self.now, self._reach, limit=count + len(offered))
+        return [run.id for run in due if run.id not in offered][:count]
 
     def claim(self, run_id: int, started_at: int) -> Run | None:
         """Take a run that is due. None when it is not any more, or this engine may begin no more runs."""

@@ -48,6 +48,7 @@ def retire(store: Store, engine_id: int, now: int) -> None:
 def _retire(store: Store, engine_id: int, now: int, what: str) -> None:
     for run in store.runs.orphans([engine_id]):
         _free(store, run.id, now, what)
+    store.runs.unfollow(engine_id, now)
     store.engines.stop(engine_id, now)
 
 

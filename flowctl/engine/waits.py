@@ -66,6 +66,8 @@ def _create_child(session: Session, step: Step, fields: dict[str, Any]) -> Run:
         parent_id=run.id,
         parent_step=step.key,
         root_id=run.root_id or run.id,
+        environment=run.environment,
+        followed_by=run.followed_by,
     )
     number, _ = session.store.runs.create(new, session.engine.now)
     return session.store.runs.get(number)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
 
-from flowctl.core.model import EngineRow
-from flowctl.store.connection import Connection
+from flowctl.core.model import EngineRow, NewEngine
+from flowctl.store.connection import Connection, Row
+from flowctl.store.payloads import read_column
 from flowctl.store.queries import load
 
 SQL = load("engines")
@@ -17,9 +18,10 @@ class Engines:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def start(self, token: str, kind: Literal["foreground", "daemon"], pid: int, boot_id: str, now: int) -> int:
+    def start(self, new: NewEngine, now: int) -> int:
         """Record an engine and return its number."""
-        fields = {"token": token, "kind": kind, "pid": pid, "boot_id": boot_id, "now": now}
+        fields = new._asdict() | {"labels": json.dumps(new.labels), "now": now}
+        fields["queues"] = None if new.queues is None else json.dumps(new.queues)
         return int(self._connection.write(SQL["start"], fields)[0][0])
 
     def stop(self, engine_id: int, now: int) -> None:
@@ -28,9 +30,16 @@ class Engines:
 
     def running(self) -> list[EngineRow]:
         """Return the engines that have not stopped, as far as the file knows."""
-        return [EngineRow(*row) for row in self._connection.rows(SQL["running"])]
+        return [_engine(row) for row in self._connection.rows(SQL["running"])]
 
     def get(self, engine_id: int) -> EngineRow | None:
         """Return an engine, or None."""
         row = self._connection.row(SQL["get"], {"id": engine_id})
-        return None if row is None else EngineRow(*row)
+        return None if row is None else _engine(row)
+
+
+def _engine(row: Row) -> EngineRow:
+    fields = list(row)
+    fields[7] = read_column(row[7], list, f"labels of engine {row[0]}")
+    fields[8] = None if row[8] is None else read_column(row[8], list, f"queues of engine {row[0]}")
+    return EngineRow(*fields)

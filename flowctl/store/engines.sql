@@ -1,8 +1,9 @@
 -- part: columns
-id, token, kind, pid, boot_id, started_at, stopped_at
+id, token, kind, pid, boot_id, started_at, stopped_at, labels, queues
 
 -- name: start
-INSERT INTO engines (token, kind, pid, boot_id, started_at) VALUES (:token, :kind, :pid, :boot_id, :now) RETURNING id
+INSERT INTO engines (token, kind, pid, boot_id, started_at, labels, queues)
+VALUES (:token, :kind, :pid, :boot_id, :now, :labels, :queues) RETURNING id
 
 -- name: stop
 UPDATE engines SET stopped_at = max(:now, started_at) WHERE id = :id AND stopped_at IS NULL

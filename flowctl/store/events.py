@@ -1,4 +1,4 @@
-"""Events: the audit log. Triggers write it; here it is only read."""
+"""Events: the audit log. Triggers write the lines of runs; those of other subjects are written here."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ class Events:
         """Return when an attempt of a run was first worked on, None if it was not yet."""
         found = self._connection.value(SQL["attempt_began"], {"run": run_id, "attempt": attempt})
         return None if found is None else int(found)
+
+    def note(self, subject: str, text: str, now: int) -> None:
+        """Write what happened to a subject that is not a run: "machine", "daemon", "schedule nightly"."""
+        self._connection.write(SQL["note"], {"now": now, "subject": subject, "text": text})
+
+    def of_subject(self, subject: str, since: int = 0) -> list[Event]:
+        """Return what happened to a subject since an instant, the oldest first."""
+        return [Event(*row) for row in self._connection.rows(SQL["of_subject"], {"subject": subject, "since": since})]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowctl.core.errors import ClaimLost, Conflict, NotFound
 from flowctl.core.model import Claim, NewRun, Replay, Request, Run, RunFilter, RunState
@@ -15,6 +15,37 @@ from flowctl.store.steps import Steps
 
 SQL = load("runs")
 _LAST_ID = 2**63 - 1
+
+
+class Due(NamedTuple):
+    """A run and the queue it is in."""
+
+    id: int
+    namespace: str
+    queue: str
+
+
+class Reach(NamedTuple):
+    """Which due runs an engine may take: those it has labels for, in the queues it serves that are not full.
+
+    With `root_id` only the family of that run, which it has reserved.
+    """
+
+    engine_id: int
+    labels: tuple[str, ...] = ()
+    queues: tuple[str, ...] | None = None
+    root_id: int | None = None
+    full: frozenset[tuple[str, str]] = frozenset()  # (namespace, queue)
+
+    @property
+    def parameters(self) -> dict[str, str | None]:
+        """Return what the blocks of SQL take."""
+        full = ["\x1f".join(each) for each in self.full]
+        return {
+            "labels": json.dumps(self.labels),
+            "queues": None if self.queues is None else json.dumps(self.queues),
+            "full": json.dumps(full) if full else None,
+        }
 
 
 class Runs:
@@ -41,6 +72,7 @@ class Runs:
         fields |= {
             "options": _json(new.options),
             "tags": _json(new.tags),
+            "requires": json.dumps(new.options["requires"]) if new.options.get("requires") else None,
             "input": stored,
             "input_crc": crc,
             "now": now,
@@ -109,14 +141,35 @@ class Runs:
         rows = self._connection.write(SQL["claim"], fields)
         return self._run(rows[0]) if rows else None
 
-    def claimable(self, now: int, *, root_id: int | None = None, limit: int) -> list[int]:
-        """Return the runs that are due, by priority and then age, of one family if `root_id` is given."""
-        parameters: dict[str, Any] = {"now": now, "limit": limit}
-        if root_id is None:
+    def claimable(self, now: int, reach: Reach, *, limit: int) -> list[Due]:
+        """Return the runs that are due and that an engine may take, by priority and then age."""
+        parameters: dict[str, Any] = {"now": now, "limit": limit, **reach.parameters}
+        if reach.root_id is None:
             rows = self._connection.rows(SQL["claimable"], parameters)
         else:
-            rows = self._connection.rows(SQL["claimable_family"], parameters | {"root": root_id})
-        return [row[0] for row in rows]
+            own = {"root": reach.root_id, "engine": reach.engine_id}
+            rows = self._connection.rows(SQL["claimable_family"], parameters | own)
+        return [Due(*row) for row in rows]
+
+    def follow(self, root_id: int, engine_id: int, now: int) -> None:  # noqa: ARG002 - every write takes now
+        """Reserve a family for the engine that a person watches it in, unless another one has reserved it."""
+        self._connection.change(SQL["follow"], {"root": root_id, "engine": engine_id})
+
+    def unfollow(self, engine_id: int, now: int) -> None:  # noqa: ARG002
+        """Free what an engine has reserved for itself."""
+        self._connection.change(SQL["unfollow"], {"engine": engine_id})
+
+    def running(self) -> list[Due]:
+        """Return the runs that engines hold, and their queues."""
+        return [Due(*row) for row in self._connection.rows(SQL["running"])]
+
+    def attribute(self, run_id: int, key: str) -> Any:
+        """Return an attribute of a run: workflow, schedule, tags.NAME or input.NAME. None when it has none."""
+        return self._connection.value(SQL["attribute"], {"run": run_id, "key": key})
+
+    def wake_after(self, now: int) -> int:
+        """Queue the runs that waited for another of their schedule which has ended; return how many."""
+        return self._connection.change(SQL["wake_after"], {"now": now})
 
     def next_wake(self, now: int, *, root_id: int | None = None) -> int | None:
         """Return the next instant after now at which a run becomes due, or None."""
@@ -286,6 +339,7 @@ def _found(filter: RunFilter, state: RunState | None) -> tuple[str, dict[str, An
     parameters: dict[str, Any] = {
         "state": state,
         "workflow": filter.workflow,
+        "schedule": filter.schedule,
         "since": filter.since,
         "tags": _json(filter.tags) if filter.tags else None,
         "search": None if search is None else _like(search),
@@ -295,5 +349,6 @@ def _found(filter: RunFilter, state: RunState | None) -> tuple[str, dict[str, An
     }
     if filter.namespace is None:
         return SQL["find"], parameters
-    name = "find_workflow" if filter.workflow else "find_state" if state else "find_namespace"
+    walks = {"find_schedule": filter.schedule, "find_workflow": filter.workflow, "find_state": state}
+    name = next((name for name, value in walks.items() if value), "find_namespace")
     return SQL[name], parameters | {"namespace": filter.namespace}

@@ -1,7 +1,8 @@
 -- part: columns
 id, namespace, workflow, path, function, code, replay, options, python, directory, env_file, queue, priority, key, tags,
     input, input_hash, output, error, failed_steps, state, reason, request, attempt, crashes, epoch, engine_id, root_id,
-    parent_id, parent_step, rerun_of, wake_at, created_at, started_at, finished_at, changed_at
+    parent_id, parent_step, rerun_of, wake_at, created_at, started_at, finished_at, changed_at, schedule, due_at, requires,
+    environment, followed_by, after_id
 
 -- part: claimed
 id = :run AND epoch = :epoch AND state = 'running'
@@ -16,6 +17,7 @@ CASE WHEN output LIKE '{"$payload":"%' THEN (SELECT text FROM payloads WHERE has
 id < +:before
     AND (:state IS NULL OR state = :state)
     AND (:workflow IS NULL OR workflow = :workflow)
+    AND (:schedule IS NULL OR schedule = :schedule)
     AND (:since IS NULL OR created_at >= :since)
     AND (:tags IS NULL OR NOT EXISTS (
         SELECT 1 FROM json_each(:tags) AS asked
@@ -30,10 +32,13 @@ ORDER BY id DESC LIMIT +:limit
 -- plan: the scans look for rows whose foreign key this one would mend; without such rows SQLite skips them.
 INSERT INTO runs (
     namespace, workflow, path, function, code, options, python, directory, env_file, queue, priority, key, tags,
-    input, input_crc, input_hash, state, epoch, root_id, parent_id, parent_step, rerun_of, wake_at, created_at, changed_at
+    input, input_crc, input_hash, state, reason, epoch, root_id, parent_id, parent_step, rerun_of, wake_at, created_at,
+    changed_at, schedule, due_at, requires, environment, followed_by, after_id
 ) VALUES (
     :namespace, :workflow, :path, :function, :code, :options, :python, :directory, :env_file, :queue, :priority, :key, :tags,
-    :input, :input_crc, :input_hash, 'queued', 0, :root_id, :parent_id, :parent_step, :rerun_of, :wake_at, :now, :now
+    :input, :input_crc, :input_hash, CASE WHEN :after_id IS NULL THEN 'queued' ELSE 'waiting' END,
+    CASE WHEN :after_id IS NOT NULL THEN 'until run ' || :after_id || ' has ended' END, 0, :root_id, :parent_id,
+    :parent_step, :rerun_of, :wake_at, :now, :now, :schedule, :due_at, :requires, :environment, :followed_by, :after_id
 ) RETURNING id
 
 -- name: of_key
@@ -54,6 +59,9 @@ SELECT {columns} FROM runs INDEXED BY runs_state WHERE namespace = +:namespace A
 -- name: find_workflow
 SELECT {columns} FROM runs INDEXED BY runs_workflow WHERE namespace = +:namespace AND workflow = +:workflow AND {matching}
 
+-- name: find_schedule
+SELECT {columns} FROM runs INDEXED BY runs_schedule WHERE namespace = +:namespace AND schedule = +:schedule AND {matching}
+
 -- name: children
 SELECT {columns} FROM runs WHERE parent_id = +:run ORDER BY id
 
@@ -70,24 +78,56 @@ UPDATE runs SET
     state = 'running', engine_id = :engine, started_at = coalesce(started_at, :started_at), wake_at = NULL, reason = NULL,
     epoch = max(epoch, (SELECT CAST(value AS INTEGER) FROM meta WHERE meta.key = 'epoch_base')) + 1, changed_at = :now
 WHERE id = :run AND ((state = 'queued' AND wake_at IS NULL) OR wake_at <= :now)
+    AND (followed_by IS NULL OR followed_by = :engine)
 RETURNING {columns}
+
+-- part: servable
+(requires IS NULL OR NOT EXISTS (
+        SELECT 1 FROM json_each(requires) WHERE value NOT IN (SELECT value FROM json_each(:labels))))
+    AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+    AND (:full IS NULL OR namespace || char(31) || queue NOT IN (SELECT value FROM json_each(:full)))
 
 -- name: claimable
 -- plan: scans runs_due, which holds only what is ready, in this order and up to the limit.
-SELECT id FROM (
+SELECT id, namespace, queue FROM (
     SELECT * FROM (
-        SELECT id, priority FROM runs WHERE state = 'queued' AND wake_at IS NULL ORDER BY priority DESC, id LIMIT +:limit)
+        SELECT id, priority, namespace, queue FROM runs
+        WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL AND {servable}
+        ORDER BY priority DESC, id LIMIT +:limit)
     UNION ALL
-    SELECT id, priority FROM runs WHERE wake_at <= +:now)
+    SELECT id, priority, namespace, queue FROM runs WHERE wake_at <= +:now AND followed_by IS NULL AND {servable})
 ORDER BY priority DESC, id LIMIT +:limit
 
 -- name: claimable_family
-SELECT id FROM (
-    SELECT id, priority, state, wake_at FROM runs WHERE id = +:root
+SELECT id, namespace, queue FROM (
+    SELECT id, priority, namespace, queue, requires, state, wake_at, followed_by FROM runs WHERE id = +:root
     UNION ALL
-    SELECT id, priority, state, wake_at FROM runs WHERE root_id = +:root AND state IN ('queued', 'sleeping', 'waiting'))
-WHERE (state = 'queued' AND wake_at IS NULL) OR wake_at <= +:now
+    SELECT id, priority, namespace, queue, requires, state, wake_at, followed_by FROM runs
+    WHERE root_id = +:root AND state IN ('queued', 'sleeping', 'waiting'))
+WHERE ((state = 'queued' AND wake_at IS NULL) OR wake_at <= +:now) AND (followed_by IS NULL OR +followed_by = +:engine) AND {servable}
 ORDER BY priority DESC, id LIMIT +:limit
+
+-- name: follow
+-- A run is watched where it is worked on: as long as that engine lives, no other claims it or its children.
+UPDATE runs SET followed_by = :engine
+WHERE (id = :root OR root_id = :root) AND followed_by IS NULL AND state NOT IN ('succeeded', 'cancelled')
+
+-- name: unfollow
+UPDATE runs SET followed_by = NULL WHERE followed_by = +:engine
+
+-- name: attribute
+SELECT CASE :key WHEN 'workflow' THEN workflow WHEN 'schedule' THEN schedule
+    ELSE json_extract(json_object('tags', json(tags), 'input', json({input_text})), '$.' || :key) END
+FROM runs WHERE id = +:run
+
+-- name: running
+SELECT id, namespace, queue FROM runs WHERE engine_id IS NOT NULL AND state = 'running'
+
+-- name: wake_after
+-- What waited for another run of its schedule goes on once that one is final, or gone.
+UPDATE runs SET state = 'queued', reason = NULL, after_id = NULL, changed_at = :now
+WHERE after_id IS NOT NULL AND state = 'waiting' AND NOT EXISTS (
+    SELECT 1 FROM runs AS earlier WHERE earlier.id = runs.after_id AND earlier.state NOT IN ('succeeded', 'failed', 'cancelled'))
 
 -- name: next_wake
 SELECT min(wake_at) FROM runs WHERE wake_at > :now

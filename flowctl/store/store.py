@@ -10,10 +10,12 @@ from flowctl.core.errors import Moved, NotFound
 from flowctl.store import files, migrate
 from flowctl.store.connection import BUSY_TIMEOUT_MS, Connection
 from flowctl.store.engines import Engines
+from flowctl.store.environments import Environments
 from flowctl.store.events import Events
 from flowctl.store.logs import Logs
 from flowctl.store.payloads import Payloads
 from flowctl.store.queries import load
+from flowctl.store.queues import Queues
 from flowctl.store.runs import Runs
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
@@ -37,7 +39,9 @@ class Store:
         self.snapshots = Snapshots(connection)
         self.workflows = Workflows(connection)
         self.engines = Engines(connection)
+        self.environments = Environments(connection)
         self.events = Events(connection)
+        self.queues = Queues(connection)
         self.logs = Logs(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from flowctl.core.model import Claim, NewRun, NewStep, Snapshot, code_of
+from flowctl.core.model import Claim, NewEngine, NewRun, NewStep, Snapshot, code_of
 from flowctl.store import Store
 
 HOSTILE = (
@@ -81,7 +81,7 @@ def plant(database: str) -> None:
     with Store.open(database) as store, store.transaction():
         store.snapshots.put(Snapshot(code_of("", {}), "", {}), 1)
         number, _ = store.runs.create(new, 1)
-        run = store.runs.claim(number, store.engines.start("token", "foreground", 1, "boot", 1), 2)
+        run = store.runs.claim(number, store.engines.start(NewEngine("token", "foreground", 1, "boot"), 1), 2)
         claim = Claim(number, run.epoch)
         for seq, name in enumerate(("good", "bad"), 1):
             step = NewStep(seq, f"{name} {HOSTILE}", f"{name} {HOSTILE}", "step", text, b"x" * 16)

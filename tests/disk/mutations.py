@@ -21,7 +21,7 @@ SPILL_BYTES = 2_000  # what the sweep makes of the limit, so that a large payloa
 LARGE = f'"{"x" * SPILL_BYTES}"'
 NEWER = {"/flows/digest.py": "def digest(): return 2\n"}
 NEWER_SNAPSHOT = Snapshot(code_of("/flows/digest.py", NEWER), "/flows/digest.py", NEWER)
-WORKFLOW = NewWorkflow("digest", "/flows/digest.py", "digest", {}, {}, "", SNAPSHOT.code)
+WORKFLOW = NewWorkflow("digest", "/flows/digest.py", "digest", {}, {}, "", SNAPSHOT.code, "/flows")
 HANDLER = {"on_failure": {"workflow": "mourn", "path": "/flows/digest.py", "function": "mourn", "parameter": "failure"}}
 
 

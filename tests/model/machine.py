@@ -18,6 +18,7 @@ from tests.model.model import Model
 from tests.model.statistics import Signature, Statistics
 from tests.model.tables import BODIES, FINAL, OPEN, Row
 from tests.model.world import World
+from tests.store.scene import claimable
 
 START = 1_000_000_000_000  # long ago: a time after tomorrow would be a finding
 CHECK_EVERY = 50  # rules between two looks at the whole file
@@ -150,7 +151,7 @@ class Compared(RuleBasedStateMachine):
     def compare_questions(self) -> None:
         """Compare what engines ask in every turn."""
         runs, now = self.world.store.runs, self.model.now
-        assert self.model.claimable() == runs.claimable(now, limit=100)
+        assert self.model.claimable() == claimable(runs, now, limit=100)
         assert self.model.next_wake() == runs.next_wake(now)
         for engine in self.model.alive:
             assert self.model.requests(engine) == runs.requests(engine)

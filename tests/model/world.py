@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from flowctl.core.errors import ClaimLost
-from flowctl.core.model import FINAL_STATES, Claim, NewRun, NewStep, Run, Snapshot, Step
+from flowctl.core.model import FINAL_STATES, Claim, NewEngine, NewRun, NewStep, Run, Snapshot, Step
 from flowctl.engine import closing, commands, recovery
 from flowctl.engine.claim import EngineLock
 from flowctl.sdk import processes
@@ -133,7 +133,9 @@ class World:
     def start_engine(self, token: str, pid: int) -> int:
         lock = EngineLock(self.store.path, token)
         with self.store.transaction():
-            number = self.store.engines.start(token, "foreground", pid, os.environ["FLOWCTL_BOOT_ID"], self.now)
+            number = self.store.engines.start(
+                NewEngine(token, "foreground", pid, os.environ["FLOWCTL_BOOT_ID"]), self.now
+            )
         self._locks[number] = lock
         return number
 

@@ -9,8 +9,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from flowctl.core.model import Claim, NewRun, NewStep, Run, Snapshot, Step, code_of
+from flowctl.core.model import Claim, NewEngine, NewRun, NewStep, Run, Snapshot, Step, code_of
 from flowctl.store import Store
+from flowctl.store.runs import Reach, Runs
 
 SOURCE = {"/flows/digest.py": "def digest(): ...\n"}
 SNAPSHOT = Snapshot(code_of("/flows/digest.py", SOURCE), "/flows/digest.py", SOURCE)
@@ -47,7 +48,7 @@ class Scene:
     def engine(self) -> int:
         with self.store.transaction():
             token = f"token-{self.store.connection.value('SELECT count(*) FROM engines')}"
-            return self.store.engines.start(token, "foreground", os.getpid(), "boot", self.now)
+            return self.store.engines.start(NewEngine(token, "foreground", os.getpid(), "boot"), self.now)
 
     @property
     def engine_id(self) -> int:
@@ -156,3 +157,8 @@ class Children:
         answer = json.loads(text)
         assert "error" not in answer, answer["error"]
         return answer["result"]
+
+
+def claimable(runs: Runs, now: int, *, root_id: int | None = None, limit: int) -> list[int]:
+    """Return the runs that an engine without labels may take, or those of a family that engine 1 has reserved."""
+    return [run.id for run in runs.claimable(now, Reach(1, root_id=root_id), limit=limit)]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from flowctl.core.errors import ClaimLost, Conflict
-from flowctl.core.model import Claim, Snapshot
+from flowctl.core.model import Claim, NewEngine, Snapshot
 from flowctl.store import Store, runs, steps
-from tests.store.scene import HASH, Children, Scene, dump, error, new_run, new_step
+from tests.store.scene import HASH, Children, Scene, claimable, dump, error, new_run, new_step
 
 Write = Callable[[Store, Claim, int], Any]
 
@@ -148,7 +148,20 @@ def test_c11_no_statement_changes_a_run_that_was_let_go(scene: Scene, noun: str,
 def test_c11_every_write_to_a_held_run_carries_the_epoch() -> None:
     unheld = {  # of runs that no engine holds, or that raise the epoch themselves
         ("runs", name)
-        for name in ("create", "claim", "wake", "cancel_idle", "pause_idle", "resume", "request", "detach", "retry")
+        for name in (
+            "create",
+            "claim",
+            "wake",
+            "cancel_idle",
+            "pause_idle",
+            "resume",
+            "request",
+            "detach",
+            "retry",
+            "follow",
+            "unfollow",
+            "wake_after",
+        )
     } | {("steps", name) for name in ("record_idle_cancellations", "cancel_idle", "supersede")}
     everything = [("runs", name, sql) for name, sql in runs.SQL.items()] + [
         ("steps", n, sql) for n, sql in steps.SQL.items()
@@ -185,8 +198,8 @@ def test_c07_eight_processes_claim_500_runs_once_each(path: Path, children: Chil
             mine: list[int] = []
             with Store.open(path, busy_timeout=30_000) as store:
                 with store.transaction():
-                    engine = store.engines.start(f"token-{number}", "daemon", number, "boot", 1)
-                while due := store.runs.claimable(2_000_000, limit=20):
+                    engine = store.engines.start(NewEngine(f"token-{number}", "daemon", number, "boot"), 1)
+                while due := claimable(store.runs, 2_000_000, limit=20):
                     with store.transaction():
                         claimed = [store.runs.claim(run_id, engine, 2_000_000) for run_id in due]
                     mine += [run.id for run in claimed if run is not None]

@@ -18,7 +18,7 @@ from flowctl.core.errors import (
     UsageError,
 )
 from flowctl.store import Store, migrate
-from tests.store.scene import Children, Scene, new_run
+from tests.store.scene import Children, Scene, claimable, new_run
 
 
 def mode(path: Path | str) -> int:
@@ -290,7 +290,7 @@ def test_a_reader_answers_everything(path: Path) -> None:
     with Store.open(path, read_only=True) as store:
         with store.reading():
             assert 1 == store.runs.get(1).id
-            assert [1] == store.runs.claimable(2_000_000, limit=5)
+            assert [1] == claimable(store.runs, 2_000_000, limit=5)
         assert [] == store.check(full=True)
         assert {"queued": 1} == store.status()["states"]
         with pytest.raises(NotPermitted), store.transaction():
@@ -301,10 +301,10 @@ def test_a_reader_sees_one_moment_until_it_is_done(path: Path) -> None:
     made(path)
     with Store.open(path) as writer, Store.open(path, read_only=True) as reader:
         with reader.reading():
-            assert 1 == len(reader.runs.claimable(2_000_000, limit=5))
+            assert 1 == len(claimable(reader.runs, 2_000_000, limit=5))
             Scene(writer).submit()
-            assert 1 == len(reader.runs.claimable(2_000_000, limit=5))
-        assert 2 == len(reader.runs.claimable(2_000_000, limit=5))
+            assert 1 == len(claimable(reader.runs, 2_000_000, limit=5))
+        assert 2 == len(claimable(reader.runs, 2_000_000, limit=5))
 
 
 @pytest.mark.parametrize("path", ["a\0b.db", "\udcff.db"])

@@ -20,6 +20,7 @@ def workflow(**fields: Any) -> NewWorkflow:
         "options": {"attempts": 2},
         "doc": "Read the feeds.",
         "code": SNAPSHOT.code,
+        "directory": "/flows",
     }
     return NewWorkflow(**(usual | fields))
 

@@ -6,7 +6,7 @@ import pytest
 
 from flowctl.core.errors import Conflict, NotFound
 from flowctl.core.model import Snapshot
-from tests.store.scene import Scene
+from tests.store.scene import Scene, claimable
 
 
 def failed_run(scene: Scene) -> int:
@@ -98,8 +98,8 @@ def test_a_retry_with_newer_code_that_does_not_fit_gets_its_earlier_code_back(sc
 def test_a_retry_may_be_for_later(scene: Scene) -> None:
     number = failed_run(scene)
     scene.write(lambda: scene.store.runs.retry(number, scene.now, replay="pinned", wake_at=scene.now + 50))
-    assert [] == scene.store.runs.claimable(scene.now, limit=9)
-    assert [number] == scene.store.runs.claimable(scene.now + 50, limit=9)
+    assert [] == claimable(scene.store.runs, scene.now, limit=9)
+    assert [number] == claimable(scene.store.runs, scene.now + 50, limit=9)
 
 
 def test_b09_the_second_of_two_retries_is_refused(scene: Scene) -> None:

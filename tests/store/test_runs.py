@@ -12,7 +12,7 @@ import pytest
 from flowctl.core.errors import ClaimLost, Conflict, NotFound
 from flowctl.core.model import Claim, RunState
 from flowctl.store import Store
-from tests.store.scene import Children, Scene, new_run
+from tests.store.scene import Children, Scene, claimable, new_run
 
 # -- creation
 
@@ -83,8 +83,8 @@ def test_b06_a_key_still_names_its_run_when_that_is_finished(scene: Scene) -> No
 
 def test_runs_are_claimed_by_priority_and_then_by_age(scene: Scene) -> None:
     plain, urgent, late, later = (scene.submit(priority=p) for p in (0, 5, 5, -1))
-    assert [urgent, late, plain, later] == scene.store.runs.claimable(scene.now, limit=9)
-    assert [urgent, late] == scene.store.runs.claimable(scene.now, limit=2)
+    assert [urgent, late, plain, later] == claimable(scene.store.runs, scene.now, limit=9)
+    assert [urgent, late] == claimable(scene.store.runs, scene.now, limit=2)
 
 
 def test_a_run_for_later_and_a_sleeping_run_are_claimed_when_they_are_due_and_not_before(scene: Scene) -> None:
@@ -93,11 +93,11 @@ def test_a_run_for_later_and_a_sleeping_run_are_claimed_when_they_are_due_and_no
     sleeping = scene.release(scene.held(), "sleeping", wake_at=due + 1).id
     ready = scene.submit()
     runs = scene.store.runs
-    assert [ready] == runs.claimable(scene.now, limit=9)
+    assert [ready] == claimable(runs, scene.now, limit=9)
     assert due == runs.next_wake(scene.now)
-    assert [delayed, ready] == runs.claimable(due, limit=9)
+    assert [delayed, ready] == claimable(runs, due, limit=9)
     assert due + 1 == runs.next_wake(due)
-    assert {delayed, sleeping, ready} == set(runs.claimable(due + 1, limit=9))
+    assert {delayed, sleeping, ready} == set(claimable(runs, due + 1, limit=9))
     assert runs.next_wake(due + 1) is None
     for run_id, wake_at in ((delayed, due), (sleeping, due + 1)):
         assert scene.write(lambda run_id=run_id, at=wake_at - 1: runs.claim(run_id, scene.engine_id, at)) is None
@@ -107,10 +107,10 @@ def test_a_run_for_later_and_a_sleeping_run_are_claimed_when_they_are_due_and_no
 
 def test_what_waits_is_claimable_when_it_is_woken(scene: Scene) -> None:
     run = scene.release(scene.held(), "waiting", reason="for child 7")
-    assert [] == scene.store.runs.claimable(scene.now, limit=9)
+    assert [] == claimable(scene.store.runs, scene.now, limit=9)
     assert scene.write(lambda: scene.store.runs.wake(run.id, scene.now))
     assert not scene.write(lambda: scene.store.runs.wake(run.id, scene.now))
-    assert [run.id] == scene.store.runs.claimable(scene.now, limit=9)
+    assert [run.id] == claimable(scene.store.runs, scene.now, limit=9)
     assert scene.store.runs.get(run.id).reason is None
 
 
@@ -118,9 +118,11 @@ def test_what_waits_until_an_instant_is_claimable_then(scene: Scene) -> None:
     run = scene.release(scene.held(), "waiting", wake_at=scene.now + 50)
     runs = scene.store.runs
     for root in (None, run.id):
-        assert [] == runs.claimable(scene.now, root_id=root, limit=9)
+        if root is not None:
+            scene.write(lambda: runs.follow(run.id, 1, scene.now))
+        assert [] == claimable(runs, scene.now, root_id=root, limit=9)
         assert scene.now + 50 == runs.next_wake(scene.now, root_id=root)
-        assert [run.id] == runs.claimable(scene.now + 50, root_id=root, limit=9)
+        assert [run.id] == claimable(runs, scene.now + 50, root_id=root, limit=9)
 
 
 def test_a_family_is_claimed_apart_from_other_runs(scene: Scene) -> None:
@@ -130,11 +132,14 @@ def test_a_family_is_claimed_apart_from_other_runs(scene: Scene) -> None:
         for n, at in enumerate((None, None, scene.now + 50))
     ]
     runs = scene.store.runs
-    assert children[:2] == runs.claimable(scene.now, root_id=root.run_id, limit=9)
-    assert children[:1] == runs.claimable(scene.now, root_id=root.run_id, limit=1)
+    for top in (root.run_id, other):
+        scene.write(lambda top=top: runs.follow(top, 1, scene.now))
+    assert [] == claimable(runs, scene.now, limit=9)
+    assert children[:2] == claimable(runs, scene.now, root_id=root.run_id, limit=9)
+    assert children[:1] == claimable(runs, scene.now, root_id=root.run_id, limit=1)
     assert scene.now + 50 == runs.next_wake(scene.now, root_id=root.run_id)
     assert runs.next_wake(scene.now, root_id=other) is None
-    assert [other] == runs.claimable(scene.now, root_id=other, limit=9)
+    assert [other] == claimable(runs, scene.now, root_id=other, limit=9)
     assert [root.run_id, *children] == [run.id for run in runs.family(root.run_id)]
     assert children == [run.id for run in runs.children(root.run_id)]
     found = runs.child_of(root.run_id, "child#1")
@@ -145,7 +150,7 @@ def test_a_family_is_claimed_apart_from_other_runs(scene: Scene) -> None:
 @pytest.mark.parametrize("state", ["paused", "blocked"])
 def test_what_a_person_holds_back_is_not_claimed(scene: Scene, state: str) -> None:
     run = scene.release(scene.held(), state, reason="held back")
-    assert [] == scene.store.runs.claimable(scene.now + 10**9, limit=9)
+    assert [] == claimable(scene.store.runs, scene.now + 10**9, limit=9)
     assert scene.write(lambda: scene.store.runs.claim(run.id, scene.engine_id, scene.now)) is None
 
 
@@ -193,7 +198,7 @@ def test_a_paused_run_goes_on_when_it_is_resumed(scene: Scene) -> None:
     paused = scene.store.runs.get(run.id)
     assert ("paused", "asked", None) == (paused.state, paused.reason, paused.wake_at)
     assert scene.write(lambda: scene.store.runs.resume(run.id, scene.now))
-    assert [run.id] == scene.store.runs.claimable(scene.now, limit=9)
+    assert [run.id] == claimable(scene.store.runs, scene.now, limit=9)
 
 
 def test_a_request_reaches_the_engine_and_a_wish_to_cancel_stands(scene: Scene) -> None:

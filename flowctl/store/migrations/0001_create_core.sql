@@ -34,7 +34,13 @@ CREATE TABLE snapshots (
     created_at INTEGER NOT NULL
 ) STRICT;
 
--- The registry: names that runs, and later schedules, can be started by.
+-- Environment variables that were captured where a workflow or a schedule was registered, by the SHA-256 of the text.
+CREATE TABLE environments (
+    hash TEXT PRIMARY KEY CHECK (length(hash) = 64),
+    text TEXT NOT NULL CHECK (json_type(text) = 'object')
+) STRICT;
+
+-- The registry: names that runs and schedules can be started by.
 CREATE TABLE workflows (
     id         INTEGER PRIMARY KEY,
     namespace  TEXT NOT NULL,
@@ -47,6 +53,8 @@ CREATE TABLE workflows (
     python     TEXT,                        -- the interpreter that --python chose; NULL: choose when a run starts
     code       TEXT NOT NULL REFERENCES snapshots (code),
     added_at   INTEGER NOT NULL,
+    directory  TEXT NOT NULL,               -- working directory of its scheduled runs
+    environment TEXT REFERENCES environments (hash),
     UNIQUE (namespace, name)
 ) STRICT;
 
@@ -58,7 +66,9 @@ CREATE TABLE engines (
     pid        INTEGER NOT NULL,
     boot_id    TEXT NOT NULL,
     started_at INTEGER NOT NULL,
-    stopped_at INTEGER
+    stopped_at INTEGER,
+    labels     TEXT NOT NULL DEFAULT '[]' CHECK (json_type(labels) = 'array'),  -- what runs may require: "gpu", "ram=32"
+    queues     TEXT CHECK (json_type(queues) = 'array')  -- the only queues it serves; NULL: all
 ) STRICT;
 
 CREATE INDEX engines_running ON engines (id) WHERE stopped_at IS NULL;
@@ -98,13 +108,19 @@ CREATE TABLE runs (
     root_id      INTEGER,                   -- the run at the top of its family; NULL: itself
     parent_id    INTEGER REFERENCES runs (id),
     parent_step  TEXT,
-    rerun_of     INTEGER REFERENCES runs (id),
+    rerun_of     INTEGER,                   -- a run that may have been pruned since
     wake_at      INTEGER,                   -- not before this instant
     created_at   INTEGER NOT NULL,
     started_at   INTEGER,
     finished_at  INTEGER,
     changed_at   INTEGER NOT NULL,          -- of the last change of state
     detached_at  INTEGER,                   -- set when a retry of the parent starts this child anew: then it answers no step
+    schedule     TEXT,                      -- name of the schedule that made it
+    due_at       INTEGER,                   -- the slot it is for
+    requires     TEXT CHECK (json_type(requires) = 'array'),  -- labels that its engine must have; NULL: none
+    environment  TEXT REFERENCES environments (hash),
+    followed_by  INTEGER REFERENCES engines (id),  -- the engine that alone may claim it, because a person watches it there
+    after_id     INTEGER,                   -- waits until that run is final: overlapping slots of one schedule
 
     CHECK (state IN ('queued', 'running', 'sleeping', 'waiting', 'paused', 'blocked', 'succeeded', 'failed', 'cancelled')),
     CHECK ((state = 'running') = (engine_id IS NOT NULL)),
@@ -116,6 +132,7 @@ CREATE TABLE runs (
     CHECK (wake_at IS NULL OR state IN ('queued', 'sleeping', 'waiting')),
     CHECK (state <> 'blocked' OR reason IS NOT NULL),
     CHECK ((parent_id IS NULL) = (parent_step IS NULL)),
+    CHECK (due_at IS NULL OR schedule IS NOT NULL),
     CHECK (finished_at IS NULL OR started_at IS NULL OR started_at <= finished_at)
 ) STRICT;
 
@@ -123,12 +140,16 @@ CREATE UNIQUE INDEX runs_key ON runs (namespace, key) WHERE key IS NOT NULL;
 CREATE UNIQUE INDEX runs_child ON runs (parent_id, parent_step) WHERE parent_id IS NOT NULL AND detached_at IS NULL;
 CREATE INDEX runs_parent ON runs (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX runs_root ON runs (root_id, state) WHERE root_id IS NOT NULL;
-CREATE INDEX runs_due ON runs (priority DESC, id) WHERE state = 'queued' AND wake_at IS NULL;  -- ready now, in claiming order
+CREATE INDEX runs_due ON runs (priority DESC, id, namespace, queue, requires)  -- ready now, in claiming order
+    WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL;
 CREATE INDEX runs_wake ON runs (wake_at) WHERE wake_at IS NOT NULL;                            -- queued for later, or asleep
 CREATE INDEX runs_engine ON runs (engine_id) WHERE engine_id IS NOT NULL;
 CREATE INDEX runs_namespace ON runs (namespace, id);
 CREATE INDEX runs_state ON runs (namespace, state, id);
 CREATE INDEX runs_workflow ON runs (namespace, workflow, id);
+CREATE INDEX runs_schedule ON runs (namespace, schedule, id) WHERE schedule IS NOT NULL;
+CREATE INDEX runs_followed ON runs (followed_by) WHERE followed_by IS NOT NULL;
+CREATE INDEX runs_after ON runs (after_id) WHERE after_id IS NOT NULL AND state = 'waiting';
 
 CREATE TABLE steps (
     id            INTEGER PRIMARY KEY,
@@ -194,18 +215,150 @@ CREATE TABLE logs (
 
 CREATE INDEX logs_run ON logs (run_id, id);
 
--- The audit log: one line for each change of a run's state, written by the triggers below and by nothing else.
+-- The audit log. The lines of a run are its changes of state, written by the triggers below and by nothing else; other
+-- lines tell in `reason` what happened to their subject: "machine", "daemon", "schedule nightly".
 CREATE TABLE events (
     id      INTEGER PRIMARY KEY,
-    run_id  INTEGER NOT NULL REFERENCES runs (id),
+    run_id  INTEGER REFERENCES runs (id),
     at      INTEGER NOT NULL,
-    state   TEXT NOT NULL,
-    epoch   INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    reason  TEXT
+    state   TEXT CHECK ((run_id IS NULL) = (state IS NULL)),
+    epoch   INTEGER CHECK ((run_id IS NULL) = (epoch IS NULL)),
+    attempt INTEGER CHECK ((run_id IS NULL) = (attempt IS NULL)),
+    reason  TEXT CHECK (reason IS NOT NULL OR run_id IS NOT NULL),
+    subject TEXT CHECK ((run_id IS NULL) = (subject IS NOT NULL))
 ) STRICT;
 
-CREATE INDEX events_run ON events (run_id, id);
+CREATE INDEX events_run ON events (run_id, id) WHERE run_id IS NOT NULL;
+CREATE INDEX events_subject ON events (subject, id) WHERE subject IS NOT NULL;
+
+-- Queues with limits. A queue without a row has none.
+CREATE TABLE queues (
+    namespace   TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    concurrency INTEGER CHECK (concurrency >= 1),  -- runs at once
+    rate        INTEGER CHECK (rate >= 1),         -- starts within any rate_ms
+    rate_ms     INTEGER CHECK (rate_ms >= 1),
+    key         TEXT,                              -- attribute of a run: workflow, schedule, tags.NAME or input.NAME
+    key_limit   INTEGER CHECK (key_limit >= 1),    -- runs at once with an equal one
+    paused_at   INTEGER,
+    changed_at  INTEGER NOT NULL,
+    CHECK ((rate IS NULL) = (rate_ms IS NULL)),
+    CHECK ((key IS NULL) = (key_limit IS NULL)),
+    PRIMARY KEY (namespace, name)
+) STRICT, WITHOUT ROWID;
+
+-- Runs begun in queues with a rate limit, kept as long as they count.
+CREATE TABLE starts (
+    namespace TEXT NOT NULL,
+    queue     TEXT NOT NULL,
+    at        INTEGER NOT NULL,
+    run_id    INTEGER NOT NULL,
+    PRIMARY KEY (namespace, queue, at, run_id)
+) STRICT, WITHOUT ROWID;
+
+-- Rules that create runs.
+CREATE TABLE schedules (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace    TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    kind         TEXT NOT NULL CHECK (kind IN ('cron', 'every', 'once')),
+    expression   TEXT NOT NULL,
+    zone         TEXT NOT NULL,             -- '': the machine's own
+    start_at     INTEGER,
+    end_at       INTEGER,
+    jitter_ms    INTEGER NOT NULL DEFAULT 0 CHECK (jitter_ms >= 0),
+    catch_up     TEXT NOT NULL CHECK (catch_up IN ('latest', 'skip', 'all')),
+    catch_up_cap INTEGER NOT NULL CHECK (catch_up_cap >= 1),
+    window_ms    INTEGER CHECK (window_ms >= 1),  -- a slot that is later than this is stale
+    overlap      TEXT NOT NULL CHECK (overlap IN ('skip', 'queue', 'allow', 'replace')),
+    pause_after  INTEGER CHECK (pause_after >= 1),  -- failures in a row
+    workflow     TEXT,                      -- registered name; NULL: a shell command
+    input        TEXT NOT NULL,             -- JSON; of a command {"argv": […]} or {"command": "…"}
+    options      TEXT NOT NULL CHECK (json_type(options) = 'object'),  -- what its runs ask: queue, priority, tags, timeout_ms, attempts, requires
+    directory    TEXT NOT NULL,
+    python       TEXT,
+    env_file     TEXT,
+    environment  TEXT REFERENCES environments (hash),
+    description  TEXT NOT NULL DEFAULT '',
+    source       TEXT NOT NULL CHECK (source IN ('person', 'code', 'crontab')),  -- who made it
+    next_at      INTEGER,                   -- instant of its next slot; NULL: there is none any more
+    planned_to   INTEGER NOT NULL,          -- every slot up to this instant has its row in `slots`
+    paused_at    INTEGER,
+    pause_reason TEXT CHECK ((paused_at IS NULL) = (pause_reason IS NULL)),
+    created_at   INTEGER NOT NULL,
+    changed_at   INTEGER NOT NULL,
+    UNIQUE (namespace, name),
+    CHECK (end_at IS NULL OR start_at IS NULL OR start_at <= end_at)
+) STRICT;
+
+CREATE INDEX schedules_next ON schedules (next_at) WHERE next_at IS NOT NULL;
+
+-- The slot ledger: what became of every due instant of a schedule.
+CREATE TABLE slots (
+    schedule_id INTEGER NOT NULL REFERENCES schedules (id) ON DELETE CASCADE,
+    due_at      INTEGER NOT NULL,
+    outcome     TEXT NOT NULL CHECK (outcome IN ('fired', 'skipped', 'coalesced', 'missed')),
+    reason      TEXT,
+    run_id      INTEGER,                    -- the run it fired, or was coalesced into
+    decided_at  INTEGER NOT NULL,
+    CHECK ((outcome IN ('fired', 'coalesced')) = (run_id IS NOT NULL)),
+    CHECK (outcome IN ('fired', 'coalesced') OR reason IS NOT NULL),
+    PRIMARY KEY (schedule_id, due_at)
+) STRICT, WITHOUT ROWID;
+
+-- Where a person is told of failures.
+CREATE TABLE channels (
+    id         INTEGER PRIMARY KEY,
+    namespace  TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    kind       TEXT NOT NULL CHECK (kind IN ('command', 'desktop', 'webhook', 'mail')),
+    settings   TEXT NOT NULL CHECK (json_type(settings) = 'object'),
+    workflow   TEXT,                        -- only about this one; NULL: about every one
+    failures   INTEGER NOT NULL DEFAULT 1 CHECK (failures >= 1),  -- in a row, before the first word
+    created_at INTEGER NOT NULL,
+    UNIQUE (namespace, name)
+) STRICT;
+
+-- What a channel has been told of a workflow or schedule. Its absence: nothing, so all is well.
+CREATE TABLE standings (
+    channel_id INTEGER NOT NULL REFERENCES channels (id) ON DELETE CASCADE,
+    subject    TEXT NOT NULL,               -- "workflow digest", "schedule nightly", "run 42"
+    state      TEXT NOT NULL,
+    since      INTEGER NOT NULL,
+    told_at    INTEGER NOT NULL,
+    PRIMARY KEY (channel_id, subject)
+) STRICT, WITHOUT ROWID;
+
+-- Messages to channels, delivered at least once.
+CREATE TABLE notices (
+    id         INTEGER PRIMARY KEY,
+    channel_id INTEGER NOT NULL REFERENCES channels (id) ON DELETE CASCADE,
+    subject    TEXT NOT NULL,
+    kind       TEXT NOT NULL CHECK (kind IN ('failed', 'still_failing', 'recovered', 'missed', 'blocked', 'test')),
+    run_id     INTEGER,
+    text       TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    tries      INTEGER NOT NULL DEFAULT 0,
+    next_at    INTEGER,                     -- of the next try; NULL: sent, or given up
+    sent_at    INTEGER,
+    error      TEXT,
+    CHECK (sent_at IS NULL OR next_at IS NULL)
+) STRICT;
+
+CREATE INDEX notices_due ON notices (next_at) WHERE next_at IS NOT NULL;
+
+-- How long runs are kept, where it is not the default.
+CREATE TABLE retention (
+    namespace      TEXT NOT NULL,
+    workflow       TEXT NOT NULL,
+    keep_ms        INTEGER CHECK (keep_ms >= 0),
+    keep_runs      INTEGER CHECK (keep_runs >= 0),
+    keep_failed_ms INTEGER CHECK (keep_failed_ms >= 0),
+    PRIMARY KEY (namespace, workflow)
+) STRICT, WITHOUT ROWID;
+
+-- What is recorded is deleted only by `flowctl db prune` and the daemon's retention: in a transaction that begins by
+-- putting the key `pruning` into meta, and ends by taking it out.
 
 CREATE TRIGGER runs_created AFTER INSERT ON runs BEGIN
     INSERT INTO events (run_id, at, state, epoch, attempt, reason)
@@ -228,7 +381,7 @@ CREATE TRIGGER runs_input BEFORE UPDATE OF id, namespace, input, input_crc, inpu
     SELECT RAISE(ABORT, 'the input of a run does not change');
 END;
 
-CREATE TRIGGER runs_kept BEFORE DELETE ON runs BEGIN
+CREATE TRIGGER runs_kept BEFORE DELETE ON runs WHEN NOT EXISTS (SELECT 1 FROM meta WHERE key = 'pruning') BEGIN
     SELECT RAISE(ABORT, 'a run is not deleted');
 END;
 
@@ -244,7 +397,7 @@ CREATE TRIGGER steps_input BEFORE UPDATE OF run_id, seq, key, name, kind, input,
     SELECT RAISE(ABORT, 'the input of a step does not change');
 END;
 
-CREATE TRIGGER steps_kept BEFORE DELETE ON steps BEGIN
+CREATE TRIGGER steps_kept BEFORE DELETE ON steps WHEN NOT EXISTS (SELECT 1 FROM meta WHERE key = 'pruning') BEGIN
     SELECT RAISE(ABORT, 'a step is not deleted');
 END;
 
@@ -252,7 +405,7 @@ CREATE TRIGGER attempts_recorded BEFORE UPDATE ON attempts BEGIN
     SELECT RAISE(ABORT, 'a recorded attempt does not change');
 END;
 
-CREATE TRIGGER attempts_kept BEFORE DELETE ON attempts BEGIN
+CREATE TRIGGER attempts_kept BEFORE DELETE ON attempts WHEN NOT EXISTS (SELECT 1 FROM meta WHERE key = 'pruning') BEGIN
     SELECT RAISE(ABORT, 'an attempt is not deleted');
 END;
 
@@ -260,7 +413,7 @@ CREATE TRIGGER events_recorded BEFORE UPDATE ON events BEGIN
     SELECT RAISE(ABORT, 'the audit log does not change');
 END;
 
-CREATE TRIGGER events_kept BEFORE DELETE ON events BEGIN
+CREATE TRIGGER events_kept BEFORE DELETE ON events WHEN NOT EXISTS (SELECT 1 FROM meta WHERE key = 'pruning') BEGIN
     SELECT RAISE(ABORT, 'the audit log does not change');
 END;
 
@@ -268,7 +421,7 @@ CREATE TRIGGER payloads_recorded BEFORE UPDATE ON payloads BEGIN
     SELECT RAISE(ABORT, 'a recorded payload does not change');
 END;
 
-CREATE TRIGGER payloads_kept BEFORE DELETE ON payloads BEGIN
+CREATE TRIGGER payloads_kept BEFORE DELETE ON payloads WHEN NOT EXISTS (SELECT 1 FROM meta WHERE key = 'pruning') BEGIN
     SELECT RAISE(ABORT, 'a payload is not deleted');
 END;
 
