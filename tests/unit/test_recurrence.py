@@ -159,6 +159,16 @@ def test_e09_a_day_that_a_zone_left_out_is_made_up_for_at_the_next() -> None:
     )
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "Antarctica/Troll", "America/Santiago"])
+@pytest.mark.parametrize("text", ["30 1 * * *", "45 1,2 * * *", "30 23 * * *", "17 * * * *", "*/15 * * * *"])
+def test_e05_looking_again_at_any_moment_of_the_night_finds_the_same_slots(zone: str, text: str) -> None:
+    for at in oracle.transitions(zone, START, STOP):
+        start, stop = (at - 4 * 3600) * 1000, (at + 30 * 3600) * 1000
+        whole = list(slots(cron(text, zone), start, stop))
+        for cut in range(start, (at + 4 * 3600) * 1000, 7 * 60_000):
+            assert [each for each in whole if each > cut] == list(slots(cron(text, zone), cut, stop))
+
+
 # Days, names, nicknames.
 
 
