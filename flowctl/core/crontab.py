@@ -22,7 +22,7 @@ Outcome = Literal["imported", "attention", "refused", "setting", "comment"]
 DEFAULT_SHELL = "/bin/sh"
 
 _LONGEST_NAME = 40
-_SETTING = re.compile(r"(?P<name>\"[^\"]*\"|'[^']*'|[^\s=\"']+)[ \t]*=[ \t]*(?P<value>.*?)[ \t]*", re.DOTALL)
+_SETTING = re.compile(r"(?P<name>\"[^\"]*\"|'[^']*'|[^\s=\"']+)[ \t]*=(?P<value>.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _VALUE = re.compile(r"\"[^\"]*\"|'[^']*'|[^\"'].*|", re.DOTALL)
 _OWN_FIELDS = ("SHELL", "CRON_TZ")  # variables that an entry has a field for
@@ -125,7 +125,7 @@ def _is_switched_off(reading: _Reading, comment: str) -> bool:
 def _take_setting(reading: _Reading, body: str) -> None:
     match = _SETTING.fullmatch(body)
     assert match is not None
-    name, value = _unquoted(match["name"]), match["value"]
+    name, value = _unquoted(match["name"]), match["value"].strip(" \t")
     if not _NAME.fullmatch(name):
         raise UsageError(f"{shown(name)} is not the name of a variable")
     if not _VALUE.fullmatch(value):

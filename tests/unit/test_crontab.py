@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -337,6 +339,19 @@ def test_what_is_written_is_read_the_same(entries: list[CrontabEntry], system: b
     assert {"imported", "attention", "setting", "comment"} >= {
         each.outcome for each in read_crontab(text, system=system)
     }
+
+
+def test_m03_the_worst_lines_are_read_in_time() -> None:
+    worst = [
+        "A=" + " " * 50_000 + "x",
+        "0 0 * * * " + "\\" * 50_000 + "%",
+        "\t" * 50_000 + "x",
+        "1," * 50_000 + " * * * * x",
+    ]
+    for line in worst:
+        started = time.perf_counter()
+        read_crontab(line, system=True)
+        assert time.perf_counter() - started < 0.1, line[:20]
 
 
 LINES = st.builds(
