@@ -71,7 +71,7 @@ def test_e09_every_expression_is_due_as_cron_says_around_every_transition_of_thr
 
 def test_e09_expressions_are_due_as_cron_says_through_three_years() -> None:
     seen = oracle.walk("Australia/Lord_Howe", START, STOP)
-    for text in oracle.EXPRESSIONS[1::2]:  # `python -m tests.unit.cron_oracle` tries all, in all zones
+    for text in oracle.EXPRESSIONS[1::3]:  # `python -m tests.unit.cron_oracle` tries all, in all zones
         expected = seen.expected(text, named_walls(text))
         assert expected == between(cron(text, "Australia/Lord_Howe"), START, STOP), text
 
