@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 from flowctl.core.errors import UsageError
+from flowctl.core.instants import iso as iso
 from flowctl.sdk.durations import to_ms
 
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 _EXAMPLES = "give a time such as 09:30, 2026-01-31, 2026-01-31T09:30 (local) or 2026-01-31T09:30Z"
-
-
-def iso(ms: int | None) -> str | None:
-    """Return an instant as ISO-8601 text in UTC with milliseconds."""
-    if ms is None:
-        return None
-    seconds, rest = divmod(ms, 1000)
-    return f"{_second(seconds)}.{rest:03d}Z"
-
-
-@lru_cache(maxsize=4096)
-def _second(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    except (ValueError, OverflowError, OSError):  # a damaged row is shown, not hidden behind an error
-        return "9999-12-31T23:59:59"
 
 
 def local(ms: int | None) -> str:

@@ -25,6 +25,7 @@ class Role(NamedTuple):
     queues: tuple[str, ...] | None = None  # the only queues it serves
     capacity: int = 8  # runs at once
     poll_s: float = 0.2  # how often the file is asked for changes that nobody rang the doorbell for
+    stop_grace_s: float = 2.0  # what bodies that run get to finish when it is stopped
 
 
 ROLE = Role()

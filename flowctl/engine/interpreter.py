@@ -17,7 +17,7 @@ from flowctl.core.errors import UsageError
 from flowctl.engine.env_file import read_env_file
 from flowctl.engine.private_sdk import sdk_folder
 
-__all__ = ["Interpreter", "choose_interpreter", "executor_environment", "own_python", "sdk_folder"]
+__all__ = ["Interpreter", "choose_interpreter", "executor_environment", "own_program", "own_python", "sdk_folder"]
 
 OLDEST = (3, 9)  # what flowctl.sdk runs in
 
@@ -60,11 +60,16 @@ def choose_interpreter(path: str, explicit: str | None, environ: Mapping[str, st
 
 
 def own_python() -> list[str]:
-    """Return the words that start flowctl's own interpreter; the only place that reads sys.executable.
+    """Return the words that start flowctl's own interpreter. Nothing else but `own_program` reads sys.executable.
 
     A frozen program has no interpreter beside it: there the program itself is one, for `-c CODE ARGUMENT…`.
     """
     return [sys.executable, "_python"] if _is_frozen() else [sys.executable]
+
+
+def own_program() -> list[str]:
+    """Return the words that start flowctl itself."""
+    return [sys.executable] if _is_frozen() else [sys.executable, "-m", "flowctl"]
 
 
 def executor_environment(

@@ -13,8 +13,8 @@ import selectors
 import signal
 import socket
 import subprocess
-from collections.abc import Iterable
-from typing import IO, Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import IO, Any, NamedTuple, Protocol
 
 from flowctl.core.config import Config
 from flowctl.core.errors import FlowctlError, UsageError
@@ -30,6 +30,13 @@ DEATH_WAIT_S = 0.2  # how long an executor that closed its channel may take to d
 # The private SDK folder comes first on the path only until the SDK is imported, and the current folder never does:
 # a json.py beside the workflow must not become the executor's json.
 _BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from flowctl.sdk.executor import main; main()"
+
+
+class HasFileno(Protocol):
+    """What a selector can wait for."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
 
 
 class CodeTarget(NamedTuple):
@@ -66,6 +73,7 @@ class Executor:
         self.began_at = 0.0  # monotonic: when its present run began
         self.quick = False  # whether its last run took next to no time
         self.stray = False  # whether it goes on with a run that was withdrawn
+        self.free_since = 0.0  # monotonic: when it ended its last run
         self.unsent = bytearray()
         self.masker = Masker()  # what its raw output must not show
 
@@ -163,6 +171,20 @@ class Supervisor:
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, selectors.EVENT_READ, (executor, stream))
 
+    def also_hear(self, source: HasFileno, heard: Callable[[], None]) -> None:
+        """Wake from `poll` when there is something to read at this source too, and call `heard`, which reads it."""
+        self._selector.register(source, selectors.EVENT_READ, (None, heard))
+
+    def configure(self, config: Config) -> None:
+        """Give other settings to the executors that are started from now on."""
+        self._config = config
+
+    def retire(self, before: float) -> None:
+        """End the executors that have been idle since that monotonic second, or longer."""
+        for executor in list(self._executors):
+            if executor.session is None and executor.free_since <= before:
+                self.kill(executor)
+
     def take(self, target: CodeTarget, loaded: tuple[str, str], *, fresh: bool = False) -> Executor | None:
         """Return a living idle executor for that target and code, or None; one that has run nothing, if `fresh`."""
         for executor in self._executors:
@@ -195,7 +217,9 @@ class Supervisor:
             ready.sort(key=lambda item: isinstance(item[0].data[1], FrameReader))
         for key, mask in ready:
             executor, source = key.data
-            if isinstance(source, str):
+            if executor is None:
+                source()
+            elif isinstance(source, str):
                 events += self._read_output(executor, source)
             else:
                 if mask & selectors.EVENT_WRITE:
