@@ -160,7 +160,7 @@ class Planning:
         self._why = why
         self._rule = rule_of(schedule)
         self._source: Source | None = None
-        self._active = store.schedules.active(schedule.namespace, schedule.name)
+        self._active = [] if schedule.overlap == "allow" else store.schedules.active(schedule.namespace, schedule.name)
         self._previous: int | None = None  # the run of the slot before
         self._rows: list[Slot] = []
 
