@@ -1,4 +1,4 @@
-"""A file with schedules, a clock that is moved, and a scheduler that looks: the engine that works on runs is imitated."""
+"""A file with schedules, a clock that is moved, and a scheduler that looks; the engine is imitated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from flowctl.core.clock import SystemClock
-from flowctl.core.model import Claim, NewEngine, NewSchedule, NewWorkflow, Run, RunFilter, Schedule, Slot, Snapshot, code_of
+from flowctl.core.model import (
+    Claim,
+    NewEngine,
+    NewSchedule,
+    NewWorkflow,
+    Run,
+    RunFilter,
+    Schedule,
+    Slot,
+    Snapshot,
+    code_of,
+)
 from flowctl.core.policy import error_text
 from flowctl.engine import schedules
 from flowctl.engine.scheduler import Scheduler
@@ -131,9 +142,14 @@ class Rhythm:
             self.store.runs.finish(Claim(run, found.epoch), self.clock.wall, state, **outcome)
 
     def end_all(self, state: Any = "succeeded", name: str = "nightly") -> None:
+        """End the runs of a schedule that are due."""
         for run in self.runs(name):
-            if run.finished_at is None:
+            if run.state == "running" or (run.state == "queued" and (run.wake_at or 0) <= self.clock.wall):
                 self.end(run.id, state)
+
+    def may_run(self, name: str) -> int:
+        """Return how many runs of a schedule may be worked on at this moment."""
+        return sum(run.state in ("queued", "running") for run in self.runs(name))
 
     def notes(self, subject: str) -> list[str]:
         return [str(event.reason) for event in self.store.events.of_subject(subject)]

@@ -107,7 +107,9 @@ def test_schedules_that_catch_up_together_start_two_seconds_apart(rhythm: Rhythm
     rhythm.be_off(3 * HOUR + 30 * MINUTE)
     while (rhythm.look() or 0) <= rhythm.clock.wall:
         pass
-    delays = [(rhythm.runs(f"s{number:03d}")[0].wake_at or rhythm.clock.wall) - rhythm.clock.wall for number in range(250)]
+    delays = [
+        (rhythm.runs(f"s{number:03d}")[0].wake_at or rhythm.clock.wall) - rhythm.clock.wall for number in range(250)
+    ]
     assert [min(number * 2_000, 300_000) for number in range(250)] == delays
 
 
