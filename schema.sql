@@ -148,6 +148,7 @@ CREATE INDEX runs_namespace ON runs (namespace, id);
 CREATE INDEX runs_state ON runs (namespace, state, id);
 CREATE INDEX runs_workflow ON runs (namespace, workflow, id);
 CREATE INDEX runs_schedule ON runs (namespace, schedule, id) WHERE schedule IS NOT NULL;
+CREATE INDEX runs_overlap ON runs (namespace, schedule, id) WHERE schedule IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX runs_followed ON runs (followed_by) WHERE followed_by IS NOT NULL;
 CREATE INDEX runs_after ON runs (after_id) WHERE after_id IS NOT NULL AND state = 'waiting';
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from flowctl.core.errors import ClaimLost, Conflict, NotFound
 from flowctl.core.model import Claim, NewRun, Replay, Request, Run, RunFilter, RunState
-from flowctl.core.policy import error_text
+from flowctl.core.policy import error_text, summary
 from flowctl.store.connection import Connection, Row
 from flowctl.store.payloads import Payloads, pack, read_column
 from flowctl.store.queries import load
@@ -238,6 +238,12 @@ class Runs:
             return False
         self._steps.cancel_idle(run_id, now)
         return True
+
+    def fail_idle(self, run_id: int, now: int, error: str) -> bool:
+        """Fail a run that cannot begin. Returns False for one that has begun."""
+        stored, crc = pack(error)
+        fields = {"run": run_id, "now": now, "error": stored, "error_crc": crc, "reason": summary(error)}
+        return bool(self._connection.change(SQL["fail_idle"], fields))
 
     def pause_idle(self, run_id: int, now: int, reason: str | None) -> bool:
         """Pause a run that no engine holds. Returns False for a running, paused, blocked or final run."""

@@ -166,6 +166,12 @@ UPDATE runs SET code = coalesce(earlier_code, code), earlier_code = NULL WHERE {
 UPDATE runs SET state = 'queued', wake_at = NULL, reason = NULL, changed_at = :now
 WHERE id = :run AND state IN ('waiting', 'sleeping')
 
+-- name: fail_idle
+UPDATE runs SET
+    state = 'failed', reason = :reason, error = :error, error_crc = :error_crc, wake_at = NULL, changed_at = :now,
+    finished_at = :now
+WHERE id = :run AND state = 'queued' AND epoch = 0
+
 -- name: cancel_idle
 UPDATE runs SET
     state = 'cancelled', reason = :reason, wake_at = NULL, request = NULL, changed_at = :now,

@@ -17,6 +17,7 @@ from flowctl.store.payloads import Payloads
 from flowctl.store.queries import load
 from flowctl.store.queues import Queues
 from flowctl.store.runs import Runs
+from flowctl.store.schedules import Schedules
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
 from flowctl.store.workflows import Workflows
@@ -42,6 +43,7 @@ class Store:
         self.environments = Environments(connection)
         self.events = Events(connection)
         self.queues = Queues(connection)
+        self.schedules = Schedules(connection)
         self.logs = Logs(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()

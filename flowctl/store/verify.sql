@@ -136,14 +136,15 @@ WHERE last.state IS NOT runs.state OR last.epoch IS NOT runs.epoch
 
 -- name: audit_begins
 -- plan: walks all runs.
+-- One that waits for another of its schedule begins so.
 SELECT runs.id, NULL, 'its first event is not that it was queued' FROM runs
-WHERE (SELECT state FROM events WHERE run_id = runs.id ORDER BY id LIMIT 1) IS NOT 'queued'
+WHERE coalesce((SELECT state FROM events WHERE run_id = runs.id ORDER BY id LIMIT 1), '') NOT IN ('queued', 'waiting')
 
 -- name: audit_moves
 -- plan: walks all events.
 -- The epoch rises with each claim, the attempt with each retry, and neither otherwise.
 WITH moves (old, new) AS (VALUES
-    ('queued', 'running'), ('queued', 'paused'), ('queued', 'cancelled'),
+    ('queued', 'running'), ('queued', 'paused'), ('queued', 'cancelled'), ('queued', 'failed'),
     ('running', 'queued'), ('running', 'sleeping'), ('running', 'waiting'), ('running', 'paused'), ('running', 'blocked'),
     ('running', 'succeeded'), ('running', 'failed'), ('running', 'cancelled'),
     ('sleeping', 'queued'), ('sleeping', 'running'), ('sleeping', 'paused'), ('sleeping', 'cancelled'),

@@ -152,6 +152,7 @@ def test_c11_every_write_to_a_held_run_carries_the_epoch() -> None:
             "create",
             "claim",
             "wake",
+            "fail_idle",
             "cancel_idle",
             "pause_idle",
             "resume",
