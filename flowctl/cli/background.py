@@ -81,7 +81,11 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
 
 
 def _duties(store: Store, work: Work) -> list[Duty]:
-    return []
+    if not work.schedules:
+        return []
+    from flowctl.engine.scheduler import Scheduler
+
+    return [Scheduler(store, SYSTEM_CLOCK)]
 
 
 @contextmanager
@@ -134,7 +138,7 @@ def _signals(
     """Have signals wake the loop; yield what it has to call between its turns to heed them."""
     asked: list[int] = []
 
-    def on_stop(number: int, _frame: object) -> None:
+    def on_stop(_number: int, _frame: object) -> None:
         stop()
 
     def on_hup(number: int, _frame: object) -> None:

@@ -46,7 +46,9 @@ def daemon() -> None:
 
 def _work_options(function: F) -> F:
     options = (
-        click.option("--queue", "queues", metavar="NAME", multiple=True, help="Serve only this queue; may be repeated."),
+        click.option(
+            "--queue", "queues", metavar="NAME", multiple=True, help="Serve only this queue; may be repeated."
+        ),
         click.option("--label", "labels", metavar="LABEL", multiple=True, help="What runs may require: gpu, ram=32."),
         click.option("--concurrency", type=click.IntRange(1, 1000), default=8, help="Runs at once.", show_default=True),
     )
@@ -119,7 +121,7 @@ def status(invocation: Invocation, /) -> int:
 
         invocation.terminal.data_json(dumps(daemon_shape(facts)))
     else:
-        from flowctl.cli.render import show_daemon
+        from flowctl.cli.render_daemon import show_daemon
 
         show_daemon(invocation.terminal, facts)
     return 0 if facts.pid is not None else NOT_RUNNING
@@ -127,7 +129,9 @@ def status(invocation: Invocation, /) -> int:
 
 @click.command("logs", cls=Command, examples=["flowctl daemon logs", "flowctl daemon logs -f -n 20"])
 @click.option("--follow", "-f", is_flag=True, help="Go on as it grows, until ctrl-C.")
-@click.option("-n", "count", type=click.IntRange(0), default=100, help="So many lines of what is there.", show_default=True)
+@click.option(
+    "-n", "count", type=click.IntRange(0), default=100, help="So many lines of what is there.", show_default=True
+)
 @pass_invocation
 def logs(invocation: Invocation, /, follow: bool, count: int) -> int:
     """Print what the daemon has logged. With --json, one object a line."""
@@ -179,16 +183,17 @@ def _print_line(invocation: Invocation, line: str) -> None:
 @click.option("--ready-fd", type=int, hidden=True)
 @click.option("--log", type=click.Path(path_type=Path), hidden=True)
 @pass_invocation
-def run(
-    invocation: Invocation, /, no_scheduler: bool, ready_fd: int | None, log: Path | None, **work: Any
-) -> int:
+def run(invocation: Invocation, /, no_scheduler: bool, ready_fd: int | None, log: Path | None, **work: Any) -> int:
     """Be the daemon, in the foreground, as service managers want it; it logs to standard error.
 
     SIGTERM lets steps that run finish, for 10 s; a second one stops at once. SIGHUP reads the configuration again.
     """
     _words(**work)
     return background.serve(
-        invocation, background.Work(not no_scheduler, work["queues"], work["labels"], work["concurrency"]), ready_fd, log
+        invocation,
+        background.Work(not no_scheduler, work["queues"], work["labels"], work["concurrency"]),
+        ready_fd,
+        log,
     )
 
 

@@ -53,7 +53,13 @@ class Invocation:
         if not create and not os.path.lexists(self.db):
             raise NotFound(f"there is no run yet: the database {self.db} does not exist", "flowctl init")
         with Store.open(self.db, create=create) as store:
-            yield store
+            try:
+                yield store
+            finally:
+                if store.has_written:
+                    from flowctl.engine.doorbell import ring
+
+                    ring(store.path)
 
     def has_database(self) -> bool:
         """Tell whether the database exists."""

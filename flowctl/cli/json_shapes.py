@@ -15,6 +15,7 @@ from flowctl.cli.instants import iso
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
     from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
+    from flowctl.engine.status import DaemonStatus
 
 _HOLE = "\udead"  # a lone surrogate: no text of a database or a terminal can hold it
 
@@ -168,3 +169,10 @@ def _payload(text: str | None) -> Raw | None:
 
 def _duration(started_at: int | None, finished_at: int | None) -> int | None:
     return None if started_at is None or finished_at is None else finished_at - started_at
+
+
+def daemon_shape(facts: DaemonStatus) -> dict[str, Any]:
+    """Return the shape of how the daemon is."""
+    shape = facts._asdict() | {"engines": [engine._asdict() for engine in facts.engines]}
+    shape["last_fire_at"] = iso(facts.last_fire_at)
+    return {"state": "not running" if facts.pid is None else "running"} | shape

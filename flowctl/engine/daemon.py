@@ -9,6 +9,7 @@ again when it has come, when somebody rang, or when something has happened here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import inf
 from types import TracebackType
 from typing import Protocol, Self
@@ -68,7 +69,8 @@ class Daemon:
         """Work until it is stopped. Raises Moved when the database is moved or deleted."""
         engine = self._engine
         while True:
-            self._watch.look()
+            with suppress(Busy, DiskTrouble):  # what it would have written is in the slots' reasons only
+                self._watch.look()
             if not engine.stopping:
                 self._do_duties()
             engine.tick()
@@ -83,7 +85,9 @@ class Daemon:
         clock = self._engine.clock
         now, monotonic = clock.now(), clock.monotonic()
         due = self._next_at is not None and self._next_at <= now
-        if not (due or (self._stirred and monotonic >= self._asked_at + DUTY_S) or monotonic >= self._asked_at + POLL_S):
+        if not (
+            due or (self._stirred and monotonic >= self._asked_at + DUTY_S) or monotonic >= self._asked_at + POLL_S
+        ):
             return
         self._asked_at, self._stirred = monotonic, False
         deadlines = [deadline for duty in self._duties if (deadline := self._done(duty, now)) is not None]
@@ -110,4 +114,3 @@ class Daemon:
 
 def _nothing() -> None:
     pass
-

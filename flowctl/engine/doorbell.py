@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from flowctl.engine.claim import lock_path
+from flowctl.engine.claim import doorbell_path
 
 _PASS_CREDENTIALS = getattr(socket, "SO_PASSCRED", None)  # Linux
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
@@ -38,11 +38,10 @@ class Doorbell:
     """The socket that one daemon process listens at."""
 
     def __init__(self, store_path: str | Path, token: str) -> None:
-        lock = lock_path(store_path, token)
-        self._path = lock.with_suffix(".sock")
+        self._path = doorbell_path(store_path, token)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        with _short(lock.parent) as place:
+        with _short(self._path.parent) as place:
             self._socket.bind(f"{place}/{self._path.name}")
         os.chmod(self._path, 0o600)
         if _PASS_CREDENTIALS is not None:

@@ -163,6 +163,10 @@ class Runs:
         """Return the runs that engines hold, and their queues."""
         return [Due(*row) for row in self._connection.rows(SQL["running"])]
 
+    def due_count(self, now: int) -> int:
+        """Return how many runs are due."""
+        return int(self._connection.value(SQL["due_count"], {"now": now}))
+
     def attribute(self, run_id: int, key: str) -> Any:
         """Return an attribute of a run: workflow, schedule, tags.NAME or input.NAME. None when it has none."""
         return self._connection.value(SQL["attribute"], {"run": run_id, "key": key})

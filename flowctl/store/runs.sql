@@ -217,3 +217,7 @@ WHERE {claimed}
 
 -- name: counts
 SELECT state, count(*) FROM runs WHERE namespace = +:namespace GROUP BY state
+
+-- name: due_count
+SELECT (SELECT count(*) FROM runs WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL)
+    + (SELECT count(*) FROM runs WHERE wake_at <= :now)

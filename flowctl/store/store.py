@@ -93,6 +93,11 @@ class Store:
         """Read one consistent snapshot. Keep it short: an open one lets the WAL grow."""
         return self.connection.reading()
 
+    @property
+    def has_written(self) -> bool:
+        """Tell whether anything was written since it was opened."""
+        return self.connection.raw.total_changes() > 0
+
     def changed(self) -> bool:
         """Tell whether another connection has committed since the last call."""
         before, self._seen = self._seen, self._data_version()
