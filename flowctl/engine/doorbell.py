@@ -19,8 +19,17 @@ _PASS_CREDENTIALS = getattr(socket, "SO_PASSCRED", None)  # Linux
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
-def ring(store_path: str | Path) -> None:
-    """Wake every daemon process of this database. There may be none."""
+RING = b"changed"
+KNOCK = b"let me in"
+FOREIGN = b"foreign"
+
+
+def ring(store_path: str | Path, word: bytes = RING) -> None:
+    """Wake every daemon process of this database. There may be none.
+
+    A knock says that somebody waits for the write lock: SQLite gives it to whoever asks at the right moment, and a
+    process that writes all the time would keep everybody else out.
+    """
     folder = Path(f"{store_path}-engines")
     try:
         names = [name for name in os.listdir(folder) if name.endswith(".sock")]
@@ -31,7 +40,7 @@ def ring(store_path: str | Path) -> None:
             bell.setblocking(False)
             for name in names:
                 with contextlib.suppress(OSError), _short(folder) as place:
-                    bell.sendto(b"1", f"{place}/{name}")
+                    bell.sendto(word, f"{place}/{name}")
 
 
 class Doorbell:
@@ -63,15 +72,16 @@ class Doorbell:
         with contextlib.suppress(OSError):
             self._theirs.send(b"1")
 
-    def answer(self) -> int:
-        """Take in every ring, and return how many came from another user than ours and are not heeded."""
-        foreign = 0
+    def answer(self) -> list[bytes]:
+        """Take in every word that was said; one of another user than ours or root is FOREIGN."""
+        words: list[bytes] = []
         while True:
             try:
-                _, ancillary, _, _ = self._socket.recvmsg(16, socket.CMSG_SPACE(_CREDENTIALS.size))
+                word, ancillary, _, _ = self._socket.recvmsg(16, socket.CMSG_SPACE(_CREDENTIALS.size))
             except OSError:
-                return foreign
-            foreign += any(_uid(kind, data) not in (None, os.getuid(), 0) for _, kind, data in ancillary)
+                return words
+            known = all(_uid(kind, data) in (None, os.getuid(), 0) for _, kind, data in ancillary)
+            words.append(word if known else FOREIGN)
 
     def hush(self) -> None:
         """Take in what this process woke itself with."""

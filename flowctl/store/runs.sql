@@ -123,6 +123,9 @@ FROM runs WHERE id = +:run
 -- name: running
 SELECT id, namespace, queue FROM runs WHERE engine_id IS NOT NULL AND state = 'running'
 
+-- name: waits_for_another
+SELECT 1 FROM runs WHERE after_id IS NOT NULL AND state = 'waiting' LIMIT 1
+
 -- name: wake_after
 -- What waited for another run of its schedule goes on once that one is final, or gone.
 UPDATE runs SET state = 'queued', reason = NULL, after_id = NULL, changed_at = :now

@@ -94,9 +94,9 @@ class Store:
         return self.connection.reading()
 
     @property
-    def has_written(self) -> bool:
-        """Tell whether anything was written since it was opened."""
-        return self.connection.raw.total_changes() > 0
+    def writes(self) -> int:
+        """Return how many rows were written since it was opened."""
+        return self.connection.raw.total_changes()
 
     def changed(self) -> bool:
         """Tell whether another connection has committed since the last call."""
