@@ -38,7 +38,7 @@ def exec_(invocation: Invocation, /, command: tuple[str, ...], shell: bool, name
     gives a text to the shell.
     """
     submission = Submission(**given).checked()
-    text = _input(command, shell)
+    text = command_input(command, shell)
     supervisor = new_supervisor()
     try:
         snapshot = Snapshot(code_of("", {}), "", {})
@@ -49,7 +49,8 @@ def exec_(invocation: Invocation, /, command: tuple[str, ...], shell: bool, name
         supervisor.close()
 
 
-def _input(command: tuple[str, ...], shell: bool) -> str:
+def command_input(command: tuple[str, ...], shell: bool) -> str:
+    """Return the input of a run that is nothing but a command. Raises UsageError."""
     if shell and len(command) > 1:
         raise UsageError("--shell takes one text", "quote it: flowctl exec --shell -- 'du -sh * | sort -h'")
     if not command[0].strip():

@@ -70,7 +70,8 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "wake_at": iso(run.wake_at),
         "parent": None if run.parent_id is None else {"run": run.parent_id, "step": run.parent_step},
         "forked_from": None,
-        "schedule": None,
+        "schedule": run.schedule,
+        "due_at": iso(run.due_at),
     }
 
 

@@ -12,8 +12,8 @@ from flowctl.cli import callers
 from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
-_DAILY = ("run", "exec", "ls", "show", "logs", "wait", "cancel", "pause", "resume", "retry", "rerun")
-_OTHER = ("workflows", "daemon", "db", "init", "completion")
+_DAILY = ("run", "exec", "ls", "show", "logs", "wait", "cancel", "pause", "resume", "retry", "rerun", "next", "slots")
+_OTHER = ("workflows", "daemon", "db", "init", "completion", "schedules")
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
     "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
@@ -26,8 +26,11 @@ _MEMBERS = {
     "resume": ("flowctl.cli.again:resume", "Continue paused or orphaned runs, here"),
     "retry": ("flowctl.cli.again:retry", "Let failed, cancelled or blocked runs go on"),
     "rerun": ("flowctl.cli.again:rerun", "Start new runs with the same input"),
+    "next": ("flowctl.cli.slots:next_", "Print what is due next, by schedule or of a cron expression"),
+    "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
+    "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
     "init": ("flowctl.cli.init:init", "Write a first workflow file into this folder"),
     "completion": ("flowctl.cli.completion:completion", "Print the completion script of a shell"),

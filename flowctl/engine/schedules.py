@@ -24,10 +24,13 @@ class Filled(NamedTuple):
     run: int
 
 
-def add(store: Store, new: NewSchedule, now: int) -> Schedule:
-    """Make a schedule. A `once` fires even when it is past. Raises UsageError, or Conflict for a known name."""
+def add(store: Store, new: NewSchedule, now: int, environment: dict[str, str] | None = None) -> Schedule:
+    """Make a schedule, with the variables captured for it. A `once` fires even when it is past.
+
+    Raises UsageError, or Conflict for a known name.
+    """
     with store.transaction():
-        return add_within(store, new, now)
+        return add_within(store, _with_environment(store, new, environment), now)
 
 
 def add_within(store: Store, new: NewSchedule, now: int) -> Schedule:
@@ -44,10 +47,10 @@ def add_within(store: Store, new: NewSchedule, now: int) -> Schedule:
     return schedule
 
 
-def update(store: Store, new: NewSchedule, now: int) -> Schedule:
+def update(store: Store, new: NewSchedule, now: int, environment: dict[str, str] | None = None) -> Schedule:
     """Change a schedule into this one. Without a difference nothing is written; another rhythm begins now."""
     with store.transaction():
-        return update_within(store, new, now)
+        return update_within(store, _with_environment(store, new, environment), now)
 
 
 def update_within(store: Store, new: NewSchedule, now: int) -> Schedule:
@@ -172,6 +175,10 @@ def apply_code(store: Store, wanted: list[NewSchedule], workflows: Iterable[tupl
             add_within(store, new, now)
         elif new is not None:
             update_within(store, new, now)
+
+
+def _with_environment(store: Store, new: NewSchedule, variables: dict[str, str] | None) -> NewSchedule:
+    return new if variables is None else new._replace(environment=store.environments.put(variables))
 
 
 def _last_active(store: Store, schedule: Schedule) -> int | None:
