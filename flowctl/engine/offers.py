@@ -31,7 +31,7 @@ def make(engine: Engine) -> None:
     """Offer due runs to executors whose runs have been quick. Belongs into the engine's transaction."""
     sessions = engine.sessions.values()
     quick = [session for session in sessions if session.phase == "running" and _may_go_on(session.executor)]
-    for run_id in engine.claims.due(engine.now, len(quick)) if quick else ():
+    for run_id in engine.claims.offerable(engine.now, len(quick)) if quick else ():
         run = engine.store.runs.get(run_id)
         session = next((session for session in quick if _fits(run, session.executor)), None)
         if session is not None and session.executor is not None:
@@ -60,6 +60,8 @@ def accept(engine: Engine, executor: Executor) -> bool:
     offer = executor.offer
     if offer is None:
         return not executor.stray
+    if _is_limited(engine, offer.run_id):
+        return False
     run = engine.claims.claim(offer.run_id, offer.made_at)
     if run is None:
         return False
@@ -67,6 +69,12 @@ def accept(engine: Engine, executor: Executor) -> bool:
     engine.add(run).go_on(executor)
     engine.look_for_runs()
     return True
+
+
+def _is_limited(engine: Engine, run_id: int) -> bool:
+    """Tell whether the queue of an offered run has been given limits since."""
+    run = engine.store.runs.get(run_id)
+    return engine.store.queues.find(run.namespace, run.queue) is not None
 
 
 def withdraw(engine: Engine) -> None:

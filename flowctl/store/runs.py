@@ -15,6 +15,7 @@ from flowctl.store.steps import Steps
 
 SQL = load("runs")
 _LAST_ID = 2**63 - 1
+_LINE_UP_LIMIT = 500  # what one transaction queues: others wait for it
 
 
 class Due(NamedTuple):
@@ -36,6 +37,7 @@ class Reach(NamedTuple):
     queues: tuple[str, ...] | None = None
     root_id: int | None = None
     full: frozenset[tuple[str, str]] = frozenset()  # (namespace, queue)
+    skip: frozenset[int] = frozenset()  # runs that it is not to take
 
     @property
     def parameters(self) -> dict[str, str | None]:
@@ -45,6 +47,7 @@ class Reach(NamedTuple):
             "labels": json.dumps(self.labels),
             "queues": None if self.queues is None else json.dumps(self.queues),
             "full": json.dumps(full) if full else None,
+            "skip": json.dumps([*self.skip]) if self.skip else None,
         }
 
 
@@ -178,6 +181,10 @@ class Runs:
     def wake_after(self, now: int) -> int:
         """Queue the runs that waited for another of their schedule which has ended; return how many."""
         return self._connection.change(SQL["wake_after"], {"now": now})
+
+    def line_up(self, now: int) -> int:
+        """Queue runs that are due and were not claimed; return how many, at most some hundreds at a time."""
+        return self._connection.change(SQL["line_up"], {"now": now, "limit": _LINE_UP_LIMIT})
 
     def next_wake(self, now: int, *, root_id: int | None = None) -> int | None:
         """Return the next instant after now at which a run becomes due, or None."""
