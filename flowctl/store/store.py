@@ -16,6 +16,7 @@ from flowctl.store.logs import Logs
 from flowctl.store.payloads import Payloads
 from flowctl.store.queries import load
 from flowctl.store.queues import Queues
+from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
@@ -42,6 +43,7 @@ class Store:
         self.environments = Environments(connection)
         self.events = Events(connection)
         self.queues = Queues(connection)
+        self.retention = Retention(connection)
         self.logs = Logs(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()

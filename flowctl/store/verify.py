@@ -247,7 +247,10 @@ def _sources(connection: Connection) -> Iterator[Finding]:
 
 def _invariant(name: str, parameters: Parameters | None = None) -> Check:
     def run(connection: Connection) -> Iterator[Finding]:
+        half_gone = {row[0] for row in connection.rows(SQL["half_pruned"])}
         for run_id, key, message in connection.rows(SQL[name], parameters):
+            if run_id in half_gone:
+                continue
             subject = connection.path if run_id is None else f"run {run_id}" + ("" if key is None else f" step {key}")
             yield Finding(name, subject, message)
 

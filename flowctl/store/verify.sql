@@ -23,6 +23,11 @@ SELECT hash FROM sources ORDER BY hash
 -- name: source
 SELECT CAST(text AS BLOB) FROM sources WHERE hash = :hash
 
+-- name: half_pruned
+-- A family whose deletion takes more than one transaction.
+SELECT runs.id FROM meta JOIN runs ON runs.id = CAST(value AS INTEGER) OR root_id = CAST(value AS INTEGER)
+WHERE meta.key = 'pruned_family'
+
 -- name: missing_sources
 -- plan: reads all snapshots.
 SELECT NULL, NULL, 'the snapshot ' || substr(code, 1, 12) || ' lacks the source of ' || files.key
@@ -136,8 +141,9 @@ WHERE last.state IS NOT runs.state OR last.epoch IS NOT runs.epoch
 
 -- name: audit_begins
 -- plan: walks all runs.
+-- One that waits for another of its schedule begins so.
 SELECT runs.id, NULL, 'its first event is not that it was queued' FROM runs
-WHERE (SELECT state FROM events WHERE run_id = runs.id ORDER BY id LIMIT 1) IS NOT 'queued'
+WHERE coalesce((SELECT state FROM events WHERE run_id = runs.id ORDER BY id LIMIT 1), '') NOT IN ('queued', 'waiting')
 
 -- name: audit_moves
 -- plan: walks all events.
