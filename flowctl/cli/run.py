@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -147,16 +148,20 @@ def submit_runs(
     """Create the runs, durably, then work on them here or print their numbers."""
     from flowctl.engine import commands
 
-    numbers = []
-    for new in runs:
-        number, is_new = commands.submit(store, new, snapshot, SYSTEM_CLOCK.now())
-        numbers.append(number)
-        if not is_new:
-            invocation.terminal.say(f"the key {new.key} belongs to run {number} already")
+    def submit(engine_id: int | None) -> list[int]:
+        numbers = []
+        for new in runs:
+            reserved = replace(new, followed_by=engine_id)
+            number, is_new = commands.submit(store, reserved, snapshot, SYSTEM_CLOCK.now())
+            numbers.append(number)
+            if not is_new:
+                invocation.terminal.say(f"the key {new.key} belongs to run {number} already")
+        return numbers
+
     if submission.detach:
-        print_numbers(invocation, numbers)
+        print_numbers(invocation, submit(None))
         return 0
-    return work_here(invocation, store, supervisor, numbers)
+    return work_here(invocation, store, supervisor, submit)
 
 
 def print_numbers(invocation: Invocation, numbers: Sequence[int]) -> None:

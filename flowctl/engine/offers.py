@@ -7,10 +7,9 @@ messages of both travel together; the body of a step waits for the record of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from flowctl.engine.session import Session, run_message
+from flowctl.engine.session import run_message
 from flowctl.engine.supervisor import CodeTarget, Offer
 
 if TYPE_CHECKING:
@@ -22,16 +21,17 @@ QUICK_S = 0.02  # an executor whose last run took longer is not offered the next
 WITHDRAW_S = 0.1  # a run whose executor is not free by then may begin elsewhere
 
 
-def offered(sessions: Iterable[Session]) -> set[int]:
+def offered(engine: Engine) -> set[int]:
     """Return the numbers of the runs that are on offer."""
-    executors = (session.executor for session in sessions)
+    executors = (session.executor for session in engine.sessions.values())
     return {executor.offer.run_id for executor in executors if executor is not None and executor.offer is not None}
 
 
-def make(engine: Engine, sessions: Iterable[Session]) -> None:
+def make(engine: Engine) -> None:
     """Offer due runs to executors whose runs have been quick. Belongs into the engine's transaction."""
+    sessions = engine.sessions.values()
     quick = [session for session in sessions if session.phase == "running" and _may_go_on(session.executor)]
-    for run_id in engine.claimable(len(quick)) if quick else ():
+    for run_id in engine.claims.due(engine.now, len(quick)) if quick else ():
         run = engine.store.runs.get(run_id)
         session = next((session for session in quick if _fits(run, session.executor)), None)
         if session is not None and session.executor is not None:
@@ -60,7 +60,7 @@ def accept(engine: Engine, executor: Executor) -> bool:
     offer = executor.offer
     if offer is None:
         return not executor.stray
-    run = engine.claim(offer.run_id, offer.made_at)
+    run = engine.claims.claim(offer.run_id, offer.made_at)
     if run is None:
         return False
     executor.offer = None
@@ -69,9 +69,9 @@ def accept(engine: Engine, executor: Executor) -> bool:
     return True
 
 
-def withdraw(engine: Engine, sessions: Iterable[Session]) -> None:
+def withdraw(engine: Engine) -> None:
     """Let others have the runs whose executors were not free soon. Such an executor is not kept."""
-    for session in sessions:
+    for session in engine.sessions.values():
         executor = session.executor
         if executor is not None and executor.offer is not None and engine.monotonic >= executor.offer.until:
             executor.offer = None

@@ -110,7 +110,7 @@ ORDER BY priority DESC, id LIMIT +:limit
 -- name: follow
 -- A run is watched where it is worked on: as long as that engine lives, no other claims it or its children.
 UPDATE runs SET followed_by = :engine
-WHERE (id = :root OR root_id = :root) AND followed_by IS NULL AND state NOT IN ('succeeded', 'cancelled')
+WHERE (id = :root OR root_id = :root) AND followed_by IS NULL
 
 -- name: unfollow
 UPDATE runs SET followed_by = NULL WHERE followed_by = +:engine
