@@ -12,7 +12,7 @@ from flowctl.cli import callers
 from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
-_DAILY = ("run", "exec", "ls", "show", "logs", "wait", "cancel", "pause", "resume", "retry", "rerun")
+_DAILY = ("run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun")
 _OTHER = ("workflows", "db", "init", "completion")
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
@@ -21,6 +21,7 @@ _MEMBERS = {
     "show": ("flowctl.cli.show:show", "Show a run and its steps, or one step"),
     "logs": ("flowctl.cli.logs:logs", "Print what a run printed and logged"),
     "wait": ("flowctl.cli.wait:wait", "Wait until runs have ended"),
+    "why": ("flowctl.cli.why:why", "Say why a run is in its state, or a schedule did or did not fire"),
     "cancel": ("flowctl.cli.control:cancel", "Cancel runs"),
     "pause": ("flowctl.cli.control:pause", "Pause runs: what runs is finished, nothing new begins"),
     "resume": ("flowctl.cli.again:resume", "Continue paused or orphaned runs, here"),

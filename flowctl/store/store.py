@@ -20,6 +20,7 @@ from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
+from flowctl.store.why import Evidence
 from flowctl.store.workflows import Workflows
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Store:
         self.queues = Queues(connection)
         self.retention = Retention(connection)
         self.logs = Logs(connection)
+        self.evidence = Evidence(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()
         self._inode = files.inode(self.path)
