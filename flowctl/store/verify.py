@@ -147,8 +147,7 @@ def _log_size(connection: Connection) -> Iterator[Finding]:
 
 
 def _free_space(connection: Connection) -> Iterator[Finding]:
-    found = os.statvfs(connection.path)
-    free, log = found.f_bavail * found.f_frsize, files.size(connection.path + "-wal")
+    free, log = files.free_space(connection.path), files.size(connection.path + "-wal")
     if free < log:
         yield Finding(
             "free_space", connection.path, f"has {free:,} bytes of disk left, and its log is {log:,} bytes long"
