@@ -100,6 +100,9 @@ def create(path: str, timeout_ms: int) -> None:
 def _build(path: str) -> None:
     connection = Connection(path)
     try:
+        connection.rows(
+            "PRAGMA auto_vacuum = INCREMENTAL"
+        )  # before the first table, or pruned pages are never given back
         connection.rows("PRAGMA journal_mode = WAL")
         with connection.transaction():
             connection.write(schema_text())

@@ -227,6 +227,10 @@ UPDATE runs SET
     finished_at = NULL, changed_at = :now
 WHERE id = :run AND state IN ('failed', 'cancelled', 'blocked')
 
+-- name: half_pruned
+SELECT 1 FROM runs JOIN meta ON meta.key = 'pruned_family' AND meta.value = CAST(coalesce(root_id, id) AS TEXT)
+WHERE id = +:run
+
 -- name: orphans
 SELECT {columns} FROM runs
 WHERE engine_id IN (SELECT value FROM json_each(:engines)) AND state = 'running' ORDER BY id

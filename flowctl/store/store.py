@@ -13,13 +13,16 @@ from flowctl.store.engines import Engines
 from flowctl.store.environments import Environments
 from flowctl.store.events import Events
 from flowctl.store.logs import Logs
+from flowctl.store.metrics import Metrics
 from flowctl.store.payloads import Payloads
 from flowctl.store.queries import load
 from flowctl.store.queues import Queues
+from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
 from flowctl.store.schedules import Schedules
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
+from flowctl.store.why import Evidence
 from flowctl.store.workflows import Workflows
 
 if TYPE_CHECKING:
@@ -44,7 +47,10 @@ class Store:
         self.events = Events(connection)
         self.queues = Queues(connection)
         self.schedules = Schedules(connection)
+        self.retention = Retention(connection)
         self.logs = Logs(connection)
+        self.evidence = Evidence(connection)
+        self.metrics = Metrics(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()
         self._inode = files.inode(self.path)
