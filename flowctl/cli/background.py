@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -83,9 +84,10 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
 def _duties(store: Store, work: Work) -> list[Duty]:
     if not work.schedules:
         return []
+    from flowctl.engine.retention import Retention
     from flowctl.engine.scheduler import Scheduler
 
-    return [Scheduler(store, SYSTEM_CLOCK)]
+    return [Scheduler(store, SYSTEM_CLOCK), Retention(store)]
 
 
 @contextmanager
@@ -172,11 +174,8 @@ def start(invocation: Invocation, words: list[str]) -> int:
 
     Raises the error that it ended with.
     """
-    import subprocess
-
     from flowctl.engine.daemon_lock import already_running, running_daemon
-    from flowctl.engine.interpreter import own_program
-    from flowctl.engine.journal import journal_path, open_journal
+    from flowctl.engine.journal import journal_path
 
     facts = running_daemon(invocation.db)
     if facts is not None:
@@ -185,22 +184,7 @@ def start(invocation: Invocation, words: list[str]) -> int:
         database = store.path
     ours, theirs = os.pipe()
     log = journal_path(database)
-    out = open_journal(log)
-    command = [*own_program(), "--db", database, "daemon", "run", "--ready-fd", str(theirs), "--log", str(log), *words]
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            pass_fds=[theirs],
-            cwd="/",
-            umask=callers.umask,
-            start_new_session=True,
-        )
-    finally:
-        os.close(theirs)
-        os.close(out)
+    process = _spawn([f"--db={database}", "daemon", "run", f"--ready-fd={theirs}", f"--log={log}", *words], log, theirs)
     with open(ours, encoding="utf-8") as answer:
         text = answer.readline()
     if text:
@@ -208,6 +192,28 @@ def start(invocation: Invocation, words: list[str]) -> int:
         return process.pid
     code = process.wait()
     raise FlowctlError(f"the daemon ended with exit code {code} before it was ready", f"see {log}")
+
+
+def _spawn(words: list[str], log: Path, ready_fd: int) -> subprocess.Popen[bytes]:
+    """Start flowctl in a session of its own, without a terminal."""
+    from flowctl.engine.interpreter import own_program
+    from flowctl.engine.journal import open_journal
+
+    out = open_journal(log)
+    try:
+        return subprocess.Popen(
+            [*own_program(), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            pass_fds=[ready_fd],
+            cwd="/",
+            umask=callers.umask,
+            start_new_session=True,
+        )
+    finally:
+        os.close(ready_fd)
+        os.close(out)
 
 
 def _raise_if_failed(facts: dict[str, object]) -> None:

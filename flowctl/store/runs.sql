@@ -245,5 +245,6 @@ WHERE {claimed}
 SELECT state, count(*) FROM runs WHERE namespace = +:namespace GROUP BY state
 
 -- name: due_count
+-- plan: scans runs_due and what of runs_wake has passed: what is due, and no more.
 SELECT (SELECT count(*) FROM runs WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL)
     + (SELECT count(*) FROM runs WHERE wake_at <= :now)
