@@ -58,8 +58,9 @@ class Scheduler:
         store = self._store
         if now < EARLIEST_MS:
             return None
-        with store.transaction():
-            store.runs.wake_after(now)
+        if store.runs.wakes_after():
+            with store.transaction():
+                store.runs.wake_after(now)
         self._fire_boot(now)
         if not self._more:
             self._staggered = 0

@@ -167,6 +167,10 @@ class Runs:
         """Return an attribute of a run: workflow, schedule, tags.NAME or input.NAME. None when it has none."""
         return self._connection.value(SQL["attribute"], {"run": run_id, "key": key})
 
+    def wakes_after(self) -> bool:
+        """Tell whether a run waits for another of its schedule which has ended."""
+        return self._connection.row(SQL["wakes_after"]) is not None
+
     def wake_after(self, now: int) -> int:
         """Queue the runs that waited for another of their schedule which has ended; return how many."""
         return self._connection.change(SQL["wake_after"], {"now": now})
