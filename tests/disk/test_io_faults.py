@@ -326,7 +326,7 @@ def _methods_that_write() -> set[str]:
             if isinstance(kind, ast.ClassDef) and kind.name != "Connection":
                 methods = [each for each in kind.body if isinstance(each, ast.FunctionDef)]
                 calls |= {f"{kind.name}.{each.name}": _called_on_self(each) for each in methods}
-    writing, known = {"write", "write_many", "change"}, 0
+    writing, known = {"write", "change"}, 0
     while known != len(writing):
         known = len(writing)
         writing |= {name.partition(".")[2] for name, called in calls.items() if called & writing}
