@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from flowctl.core.errors import Conflict, NotFound, UsageError
-from flowctl.core.model import NewSchedule, Schedule, Slot, SlotOutcome
+from flowctl.core.model import NewSchedule, Schedule, Slot, SlotGroup, SlotOutcome
 from flowctl.core.planning import due_slots, rule_of
 from flowctl.core.recurrence import Rule, check, describe, is_reboot, next_slot, slots
 from flowctl.engine.claim import boot_id
@@ -148,11 +148,10 @@ def settle(store: Store, schedule: Schedule, now: int, outcome: SlotOutcome, rea
         due = due_slots(rule_of(schedule), schedule.planned_to, now)
     except UsageError:  # a zone that is not known any more: nobody can say what was due
         return
-    listed = [Slot(schedule.id, slot, outcome, reason, None, now) for slot in due.listed]
+    store.schedules.record(schedule.id, SlotGroup(due.listed, outcome, reason), now)
     if due.first_omitted is not None:
         text = f"{reason}; this row stands for {due.omitted} slots that are not listed"
-        listed.append(Slot(schedule.id, due.first_omitted, outcome, text, None, now))
-    store.schedules.record(listed)
+        store.schedules.record(schedule.id, SlotGroup([due.first_omitted], outcome, text), now)
 
 
 def apply_code(store: Store, wanted: list[NewSchedule], workflows: Iterable[tuple[str, str]], now: int) -> None:

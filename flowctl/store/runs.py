@@ -174,9 +174,9 @@ class Runs:
         """Return an attribute of a run: workflow, schedule, tags.NAME or input.NAME. None when it has none."""
         return self._connection.value(SQL["attribute"], {"run": run_id, "key": key})
 
-    def waits_for_another(self) -> bool:
-        """Tell whether some run waits for another of its schedule to end."""
-        return self._connection.row(SQL["waits_for_another"]) is not None
+    def wakes_after(self) -> bool:
+        """Tell whether a run waits for another of its schedule which has ended."""
+        return self._connection.row(SQL["wakes_after"]) is not None
 
     def wake_after(self, now: int) -> int:
         """Queue the runs that waited for another of their schedule which has ended; return how many."""

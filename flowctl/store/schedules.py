@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from flowctl.core.errors import Conflict, NotFound
-from flowctl.core.model import NewSchedule, RunState, Schedule, Slot
+from flowctl.core.model import NewSchedule, RunState, Schedule, Slot, SlotGroup
 from flowctl.store.connection import Connection, Row
 from flowctl.store.payloads import read_column
 from flowctl.store.queries import load
@@ -146,9 +145,10 @@ class Schedules:
 
     # -- the ledger
 
-    def record(self, slots: Iterable[Slot]) -> None:
+    def record(self, schedule_id: int, group: SlotGroup, now: int) -> None:
         """Write what became of slots, one row each."""
-        self._connection.write_many(SQL["record"], slots)
+        fields = {"outcome": group.outcome, "reason": group.reason, "run": group.run_id, "now": now}
+        self._connection.write(SQL["record"], fields | {"schedule": schedule_id, "due": json.dumps(group.due)})
 
     def fill(self, slot: Slot) -> None:
         """Write that a slot has fired after all, whatever its row said."""

@@ -70,8 +70,9 @@ SELECT min(next_at) FROM schedules WHERE next_at IS NOT NULL
 UPDATE schedules SET planned_to = max(planned_to, :planned_to), next_at = :next_at WHERE id = :schedule
 
 -- name: record
+-- One statement for tens of thousands of slots that have the same fate.
 INSERT INTO slots (schedule_id, due_at, outcome, reason, run_id, decided_at)
-VALUES (:schedule_id, :due_at, :outcome, :reason, :run_id, :decided_at)
+SELECT :schedule, value, :outcome, :reason, :run, :now FROM json_each(:due)
 
 -- name: fill
 -- A backfill gives a run to a slot that had none.
