@@ -13,11 +13,10 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = (
-    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next", "slots",
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next",
+    "slots",
 )  # fmt: skip
-_OTHER = (
-    "workflows", "schedules", "daemon", "db", "metrics", "health", "init", "completion",
-)  # fmt: skip
+_OTHER = ("workflows", "schedules", "daemon", "notify", "db", "metrics", "health", "init", "completion")
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
     "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
@@ -36,6 +35,7 @@ _MEMBERS = {
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
+    "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
     "metrics": ("flowctl.cli.metrics:metrics", "Print metrics for Prometheus"),
     "health": ("flowctl.cli.metrics:health", "Tell whether scheduled work gets done"),

@@ -14,6 +14,7 @@ from flowctl.store.environments import Environments
 from flowctl.store.events import Events
 from flowctl.store.logs import Logs
 from flowctl.store.metrics import Metrics
+from flowctl.store.notices import Notices
 from flowctl.store.payloads import Payloads
 from flowctl.store.queries import load
 from flowctl.store.queues import Queues
@@ -51,6 +52,7 @@ class Store:
         self.logs = Logs(connection)
         self.evidence = Evidence(connection)
         self.metrics = Metrics(connection)
+        self.notices = Notices(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()
         self._inode = files.inode(self.path)
