@@ -13,7 +13,7 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = ("run", "exec", "ls", "show", "logs", "wait", "cancel", "pause", "resume", "retry", "rerun")
-_OTHER = ("workflows", "db", "init", "completion")
+_OTHER = ("workflows", "queues", "db", "init", "completion")
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
     "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
@@ -27,6 +27,7 @@ _MEMBERS = {
     "retry": ("flowctl.cli.again:retry", "Let failed, cancelled or blocked runs go on"),
     "rerun": ("flowctl.cli.again:rerun", "Start new runs with the same input"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
+    "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
     "init": ("flowctl.cli.init:init", "Write a first workflow file into this folder"),
     "completion": ("flowctl.cli.completion:completion", "Print the completion script of a shell"),
