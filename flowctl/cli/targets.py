@@ -27,11 +27,12 @@ PRIORITIES = click.IntRange(-(2**31), 2**31 - 1)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A workflow: its file, its function (None: the only one), and the interpreter that its registration names."""
+    """A workflow: its file, its function (None: the only one), and what its registration says of where it runs."""
 
     path: str
     function: str | None
     python: str | None = None
+    variables: dict[str, str] | None = None  # None: those of the shell
 
 
 def find_target(invocation: Invocation, text: str) -> Target:
@@ -74,7 +75,9 @@ def _registered(invocation: Invocation, name: str) -> Target:
         with invocation.reading() as store:
             workflow = store.workflows.find(invocation.namespace, name)
             if workflow is not None:
-                return Target(workflow.path, workflow.function, workflow.python)
+                environment = workflow.environment
+                variables = store.environments.get(environment) if environment is not None else None
+                return Target(workflow.path, workflow.function, workflow.python, variables)
             names = [known.name for known in store.workflows.list(invocation.namespace)]
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}?" if near else "flowctl workflows list; a file is named by its path: FILE.py"
