@@ -16,7 +16,7 @@ _DAILY = (
     "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next",
     "slots",
 )  # fmt: skip
-_OTHER = ("workflows", "schedules", "daemon", "notify", "db", "metrics", "health", "init", "completion")
+_OTHER = ("workflows", "schedules", "queues", "daemon", "notify", "db", "metrics", "health", "init", "completion")
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
     "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
@@ -34,6 +34,7 @@ _MEMBERS = {
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
+    "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
     "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),

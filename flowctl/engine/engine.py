@@ -26,8 +26,9 @@ from flowctl.engine.following import Following
 from flowctl.engine.handlers import Senseless, deliver
 from flowctl.engine.observer import Change, Observer, RunChanged, ignore, place_of
 from flowctl.engine.output import RawOutput
+from flowctl.engine.places import target_of
 from flowctl.engine.session import PAUSED, Ending, Session
-from flowctl.engine.supervisor import CodeTarget, Event, Executor, Gone, Output, Received, Supervisor
+from flowctl.engine.supervisor import Event, Executor, Gone, Output, Received, Supervisor
 from flowctl.store import Store
 
 REDRAW_S = 0.1
@@ -343,9 +344,9 @@ class Engine:
             self._discard(executor)
         session.outbox.clear()
         run = session.run
-        target = CodeTarget(run.path, run.directory, run.python, run.env_file)
         fresh = run.options.get("isolation") == "process"
         try:
+            target = target_of(self.store, run)
             found = self.supervisor.take(target, (run.code, run.path), fresh=fresh) or self.supervisor.start(target)
         except FlowctlError as error:
             session.refuse(str(error))
