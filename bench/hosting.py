@@ -12,6 +12,7 @@ from typing import Any
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.model import NewRun, Run
 from flowctl.engine import commands
+from flowctl.engine.claiming import Role
 from flowctl.engine.engine import Engine
 from flowctl.engine.loading import LoadedFile, load_file
 from flowctl.engine.observer import Observer, ignore
@@ -75,5 +76,5 @@ def host(folder: Path) -> Iterator[Host]:
 
 def drain(store: Store, supervisor: Supervisor, executors: int, observer: Observer = ignore) -> None:
     """Work on every run that is due with so many executors, until none is left; those of dead engines first."""
-    with Engine(store, supervisor, capacity=executors, observer=observer) as engine:
+    with Engine(store, supervisor, role=Role(capacity=executors), observer=observer) as engine:
         engine.drain()

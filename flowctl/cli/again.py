@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from flowctl.engine.supervisor import Supervisor
     from flowctl.store import Store
 
+Change = Callable[["Store", "Run", "int | None"], "Run"]  # of a run, for the engine here if there is one
 DETACH = click.option("--detach", "-d", is_flag=True, help="Only change the runs; do not work on them here.")
 SAME_CODE = click.option("--same-code", is_flag=True, help="With the code the run has, not the newest.")
 
@@ -47,11 +49,12 @@ def resume(invocation: Invocation, /, runs: tuple[str, ...], steal: bool, detach
     """
     from flowctl.engine import commands
 
-    def one(store: Store, run: Run) -> Run:
+    def one(store: Store, run: Run, engine_id: int | None) -> Run:
         if steal:
             commands.steal(store, run.id, SYSTEM_CLOCK.now())
         else:
             refuse_held(store, run)
+        reserve(store, run, engine_id)
         return commands.resume(store, run.id, SYSTEM_CLOCK.now())
 
     with invocation.writing() as store:
@@ -99,19 +102,18 @@ def rerun(invocation: Invocation, /, runs: tuple[str, ...], same_code: bool, det
 
     supervisor = new_supervisor()
 
-    def one(store: Store, run: Run) -> Run:
-        snapshot = None if same_code else newest_code(supervisor, run, check_input=True)
-        return store.runs.get(commands.rerun(store, run.id, SYSTEM_CLOCK.now(), snapshot))
+    def one(store: Store, run: Run, engine_id: int | None) -> Run:
+        snapshot = None if same_code else newest_code(store, supervisor, run, check_input=True)
+        return store.runs.get(commands.rerun(store, run.id, SYSTEM_CLOCK.now(), snapshot, engine_id))
 
     try:
         with invocation.writing() as store:
             chosen = selected_runs(invocation, store, runs, Filters(**given))
-            created, code = apply_each(invocation, store, chosen, one)
-            numbers = [run.id for run in created]
             if detach:
-                print_numbers(invocation, numbers)
+                created, code = apply_each(invocation, store, chosen, partial(_detached, one))
+                print_numbers(invocation, [run.id for run in created])
                 return code
-            return work_here(invocation, store, supervisor, numbers) or code
+            return _work_on(invocation, store, chosen, one, supervisor, exclusive=False)
     finally:
         supervisor.close()
 
@@ -132,15 +134,16 @@ class _Retry:
     def replay(self) -> Replay:
         return "pinned" if self.same_code else "accept" if self.accept else "newest"
 
-    def action(self, supervisor: Supervisor) -> Callable[[Store, Run], Run]:
+    def action(self, supervisor: Supervisor) -> Change:
         from flowctl.engine import commands
 
-        def one(store: Store, run: Run) -> Run:
+        def one(store: Store, run: Run, engine_id: int | None) -> Run:
             if run.state not in ("failed", "cancelled", "blocked"):
                 raise Conflict(f"run {run.id} is {run.state} and cannot be retried", _instead(run))
             from_step = find_step(store, run, self.from_step).key if self.from_step is not None else None
-            snapshot = None if self.same_code else newest_code(supervisor, run)
+            snapshot = None if self.same_code else newest_code(store, supervisor, run)
             now = SYSTEM_CLOCK.now()
+            reserve(store, run, engine_id)
             return commands.retry(store, run.id, now, replay=self.replay, snapshot=snapshot, from_step=from_step)
 
         return one
@@ -150,16 +153,16 @@ def _instead(run: Run) -> str:
     return f"flowctl rerun {run.id}" if run.state == "succeeded" else f"flowctl resume {run.id}"
 
 
-def newest_code(supervisor: Supervisor, run: Run, *, check_input: bool = False) -> Snapshot | None:
+def newest_code(store: Store, supervisor: Supervisor, run: Run, *, check_input: bool = False) -> Snapshot | None:
     """Return the code that a run's file has now; None for a shell command. Its executor is kept warm for the run."""
     from flowctl.engine.loading import load_file
-    from flowctl.engine.supervisor import CodeTarget
+    from flowctl.engine.places import target_of
 
     if not run.path:
         return None
     if not os.path.isfile(run.path):
         raise NotFound(f"the file of run {run.id} is gone: {run.path}", "go on with the code it has: --same-code")
-    loaded = load_file(supervisor, CodeTarget(run.path, run.directory, run.python, run.env_file))
+    loaded = load_file(supervisor, target_of(store, run))
     workflow = loaded.choose(run.function)
     if check_input:
         loaded.bind(workflow, {}, run.input)
@@ -176,20 +179,45 @@ def refuse_held(store: Store, run: Run) -> None:
     raise Conflict(f"run {run.id} is being worked on already{by}", hint)
 
 
+def reserve(store: Store, run: Run, engine_id: int | None) -> None:
+    """Take a run and its family for the engine here, if there is one. Raises Conflict when another watches it."""
+    from flowctl.engine import commands
+
+    if engine_id is not None:
+        commands.reserve(store, run.id, engine_id, SYSTEM_CLOCK.now())
+
+
 def _go_on(
     invocation: Invocation,
     store: Store,
     chosen: Chosen,
-    change: Callable[[Store, Run], Run],
+    change: Change,
     detach: bool,
     supervisor: Supervisor | None = None,
 ) -> int:
-    changed, code = apply_each(invocation, store, chosen, change)
     if detach:
+        changed, code = apply_each(invocation, store, chosen, partial(_detached, change))
         show_changed(invocation, store, changed, alone=chosen.alone)
         return code
     own = supervisor or new_supervisor()
     try:
-        return work_here(invocation, store, own, [run.id for run in changed], exclusive=True) or code
+        return _work_on(invocation, store, chosen, change, own, exclusive=True)
     finally:
         own.close()
+
+
+def _detached(change: Change, store: Store, run: Run) -> Run:
+    return change(store, run, None)
+
+
+def _work_on(
+    invocation: Invocation, store: Store, chosen: Chosen, change: Change, supervisor: Supervisor, *, exclusive: bool
+) -> int:
+    codes: list[int] = []
+
+    def prepare(engine_id: int) -> list[int]:
+        changed, code = apply_each(invocation, store, chosen, lambda store, run: change(store, run, engine_id))
+        codes.append(code)
+        return [run.id for run in changed]
+
+    return work_here(invocation, store, supervisor, prepare, exclusive=exclusive) or codes[0]

@@ -41,10 +41,16 @@ class Narrator(Protocol):
 
 
 def work_here(
-    invocation: Invocation, store: Store, supervisor: Supervisor, numbers: Sequence[int], *, exclusive: bool = False
+    invocation: Invocation,
+    store: Store,
+    supervisor: Supervisor,
+    prepare: Callable[[int], Sequence[int]],
+    *,
+    exclusive: bool = False,
 ) -> int:
     """Work on runs, one after the other, until each is final, paused or blocked; print what they returned.
 
+    `prepare` makes or changes the runs for the engine with that number, which alone may claim them, and returns theirs.
     With `exclusive`, a run that another process works on is refused instead of waited for.
     Returns the exit code of the first one that did not succeed. Ctrl-C pauses them, a second one at once.
     """
@@ -54,6 +60,7 @@ def work_here(
     narrator = _narrator(invocation, store)
     engine = Engine(store, supervisor, observer=narrator.hear, on_idle=narrator.redraw)
     with engine, _stopping(engine.stop) as stopped:
+        numbers = prepare(engine.id)
         for number in numbers:
             if stopped():
                 break
@@ -68,12 +75,20 @@ def work_here(
                 codes.append(error.exit_code)
             else:
                 codes.append(_report(invocation, store, run, alone=len(numbers) == 1))
-    untouched = numbers[len(codes) :]
-    if untouched:
-        left = " ".join(map(str, untouched))
-        invocation.terminal.warn(f"not begun: flowctl resume {left}")
-        codes.append(INTERRUPTED)
+        if untouched := numbers[len(codes) :]:
+            _leave_paused(invocation, store, untouched)
+            codes.append(INTERRUPTED)
     return next((code for code in codes if code), 0)
+
+
+def _leave_paused(invocation: Invocation, store: Store, numbers: Sequence[int]) -> None:
+    """Pause runs that were not begun before a person stopped: else a daemon would begin them."""
+    from flowctl.engine.session import STOPPED
+
+    with store.transaction():
+        for number in numbers:
+            store.runs.pause_idle(number, SYSTEM_CLOCK.now(), STOPPED)
+    invocation.terminal.warn(f"not begun: flowctl resume {' '.join(map(str, numbers))}")
 
 
 def _announce_wait(invocation: Invocation, run: Run) -> None:

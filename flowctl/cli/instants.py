@@ -4,60 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 from flowctl.core.errors import UsageError
+from flowctl.core.instants import clock_time, iso, local, short
 from flowctl.sdk.durations import to_ms
+
+__all__ = ["clock_time", "iso", "local", "parse_duration", "parse_instant", "parse_since", "short"]
 
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 _EXAMPLES = "give a time such as 09:30, 2026-01-31, 2026-01-31T09:30 (local) or 2026-01-31T09:30Z"
-
-
-def iso(ms: int | None) -> str | None:
-    """Return an instant as ISO-8601 text in UTC with milliseconds."""
-    if ms is None:
-        return None
-    seconds, rest = divmod(ms, 1000)
-    return f"{_second(seconds)}.{rest:03d}Z"
-
-
-@lru_cache(maxsize=4096)
-def _second(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    except (ValueError, OverflowError, OSError):  # a damaged row is shown, not hidden behind an error
-        return "9999-12-31T23:59:59"
-
-
-def local(ms: int | None) -> str:
-    """Return an instant as local time for people, '' for none."""
-    if ms is None:
-        return ""
-    try:
-        return datetime.fromtimestamp(ms // 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return iso(ms) or ""
-
-
-def clock_time(ms: int) -> str:
-    """Return the local time of day of an instant, to the millisecond."""
-    return f"{local(ms)[11:]}.{ms % 1000:03d}"
-
-
-def short(ms: int | None) -> str:
-    """Return a duration in at most two units, '' for none: 12ms, 1.2s, 1m05s, 2h03m, 3d04h."""
-    if ms is None:
-        return ""
-    ms = max(0, ms)
-    if ms < 1000:
-        return f"{ms}ms"
-    if ms < 59_950:
-        return f"{ms / 1000:.1f}s"
-    seconds = round(ms / 1000)
-    for big, unit, small, letter in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m")):
-        if seconds >= big:
-            return f"{seconds // big}{unit}{seconds % big // small:02d}{letter}"
-    return f"{seconds // 60}m{seconds % 60:02d}s"
 
 
 def parse_duration(text: str, option: str) -> int:

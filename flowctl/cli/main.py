@@ -12,8 +12,11 @@ from flowctl.cli import callers
 from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
-_DAILY = ("run", "exec", "ls", "show", "logs", "wait", "cancel", "pause", "resume", "retry", "rerun", "next", "slots")
-_OTHER = ("workflows", "schedules", "db", "init", "completion")
+_DAILY = (
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next",
+    "slots",
+)  # fmt: skip
+_OTHER = ("workflows", "schedules", "queues", "daemon", "notify", "db", "metrics", "health", "init", "completion")
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
     "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
@@ -21,6 +24,7 @@ _MEMBERS = {
     "show": ("flowctl.cli.show:show", "Show a run and its steps, or one step"),
     "logs": ("flowctl.cli.logs:logs", "Print what a run printed and logged"),
     "wait": ("flowctl.cli.wait:wait", "Wait until runs have ended"),
+    "why": ("flowctl.cli.why:why", "Say why a run is in its state, or a schedule did or did not fire"),
     "cancel": ("flowctl.cli.control:cancel", "Cancel runs"),
     "pause": ("flowctl.cli.control:pause", "Pause runs: what runs is finished, nothing new begins"),
     "resume": ("flowctl.cli.again:resume", "Continue paused or orphaned runs, here"),
@@ -30,7 +34,12 @@ _MEMBERS = {
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
+    "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
+    "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
+    "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
+    "metrics": ("flowctl.cli.metrics:metrics", "Print metrics for Prometheus"),
+    "health": ("flowctl.cli.metrics:health", "Tell whether scheduled work gets done"),
     "init": ("flowctl.cli.init:init", "Write a first workflow file into this folder"),
     "completion": ("flowctl.cli.completion:completion", "Print the completion script of a shell"),
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,7 +68,8 @@ def run(invocation: Invocation, /, target: str, pairs: tuple[str, ...], **given:
         loaded = _load(invocation, supervisor, found, python, submission)
         runs = _bind(invocation, loaded, found, inputs, submission)
         with invocation.writing(create=True) as store:
-            return submit_runs(invocation, store, supervisor, runs, loaded.snapshot, submission)
+            placed = with_variables(store, runs, dict(loaded.executor.target.variables))
+            return submit_runs(invocation, store, supervisor, placed, loaded.snapshot, submission)
     finally:
         supervisor.close()
 
@@ -99,10 +101,15 @@ def _load(
     invocation: Invocation, supervisor: Supervisor, target: Target, python: str | None, submission: Submission
 ) -> LoadedFile:
     from flowctl.engine.loading import load_file
+    from flowctl.engine.places import shell_variables
     from flowctl.engine.supervisor import CodeTarget
 
     chosen = absolute_python(python) or target.python
-    loaded = load_file(supervisor, CodeTarget(target.path, working_directory(), chosen, submission.full_env_file()))
+    variables = target.variables if target.variables is not None else shell_variables(os.environ)
+    place = CodeTarget(
+        target.path, working_directory(), chosen, submission.full_env_file(), tuple(sorted(variables.items()))
+    )
+    loaded = load_file(supervisor, place)
     interpreter = loaded.executor.interpreter
     if interpreter.note:
         invocation.terminal.warn(f"note: {interpreter.note}")
@@ -136,6 +143,14 @@ def _bind(
     return runs
 
 
+def with_variables(store: Store, runs: Sequence[NewRun], variables: Mapping[str, str]) -> list[NewRun]:
+    """Return the runs so that they have these variables, whichever engine works on them."""
+    from flowctl.engine.places import keep_variables
+
+    environment = keep_variables(store, variables)
+    return [replace(new, environment=environment) for new in runs]
+
+
 def submit_runs(
     invocation: Invocation,
     store: Store,
@@ -147,16 +162,20 @@ def submit_runs(
     """Create the runs, durably, then work on them here or print their numbers."""
     from flowctl.engine import commands
 
-    numbers = []
-    for new in runs:
-        number, is_new = commands.submit(store, new, snapshot, SYSTEM_CLOCK.now())
-        numbers.append(number)
-        if not is_new:
-            invocation.terminal.say(f"the key {new.key} belongs to run {number} already")
+    def submit(engine_id: int | None) -> list[int]:
+        numbers = []
+        for new in runs:
+            reserved = replace(new, followed_by=engine_id)
+            number, is_new = commands.submit(store, reserved, snapshot, SYSTEM_CLOCK.now())
+            numbers.append(number)
+            if not is_new:
+                invocation.terminal.say(f"the key {new.key} belongs to run {number} already")
+        return numbers
+
     if submission.detach:
-        print_numbers(invocation, numbers)
+        print_numbers(invocation, submit(None))
         return 0
-    return work_here(invocation, store, supervisor, numbers)
+    return work_here(invocation, store, supervisor, submit)
 
 
 def print_numbers(invocation: Invocation, numbers: Sequence[int]) -> None:

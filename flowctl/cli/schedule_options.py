@@ -22,46 +22,48 @@ F = TypeVar("F", bound=Callable[..., Any])
 NONE = "none"  # takes a limit away
 
 
+_OPTIONS = (
+    click.option("--workflow", metavar="NAME", help="Registered workflow to run."),
+    click.option("--cron", metavar="EXPR", help="Due by a cron expression: '30 2 * * *', @daily, @reboot."),
+    click.option("--every", metavar="DURATION", help="Due on a fixed grid: 10m, 1h30m, 1d."),
+    click.option("--once", metavar="TIME", help="Due at one time: 2026-01-31T09:30, 09:30."),
+    click.option("--tz", "zone", metavar="ZONE", help="Time zone: Europe/Berlin.  [default: this machine's]"),
+    click.option("--start-at", metavar="TIME|none", help="Not due before."),
+    click.option("--end-at", metavar="TIME|none", help="Not due after."),
+    click.option("--jitter", metavar="DURATION", help="Start up to so much later, always by the same."),
+    click.option(
+        "--catch-up",
+        type=click.Choice(["latest", "skip", "all"]),
+        help="Of slots that were missed, run the newest, none, or all.  [default: latest]",
+    ),
+    click.option(
+        "--cap", type=click.IntRange(1, 100_000), help="With --catch-up all: the newest so many.  [default: 100]"
+    ),
+    click.option("--window", metavar="DURATION|none", help="Never run a slot that is later than this."),
+    click.option(
+        "--overlap",
+        type=click.Choice(["skip", "queue", "allow", "replace"]),
+        help="While an earlier run is active: skip the slot, queue one, allow both, replace it.  [default: skip]",
+    ),
+    click.option("--pause-after", metavar="N|none", help="Pause after so many failed runs in a row."),
+    click.option("--input", "input_source", metavar="JSON|@FILE|-", help="All parameters, as a JSON object."),
+    click.option("--queue", metavar="NAME", help="Queue of its runs."),
+    click.option("--priority", type=PRIORITIES, help="Runs with a higher one start first.  [default: 0]"),
+    click.option("--tag", "tags", multiple=True, metavar="K=V", help="Tag of its runs; may be repeated."),
+    click.option("--timeout", metavar="DURATION", help="Fail a run when it takes longer."),
+    click.option("--attempts", type=click.IntRange(1, 1_000_000), help="Tries of a whole run.  [default: 1]"),
+    click.option("--requires", multiple=True, metavar="LABEL", help="Only where a daemon has this label."),
+    click.option("--description", metavar="TEXT", help="What it is for."),
+    click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
+    click.option("--python", metavar="PATH", help="Interpreter for the workflow's code."),
+    click.option("--env-file", metavar="FILE", help=".env file with variables for its runs."),
+    click.option("--shell", is_flag=True, help="COMMAND is one text for the shell: pipes, variables, patterns."),
+)
+
+
 def schedule_options(function: F) -> F:
     """Give a command the options that say what a schedule is."""
-    options = (
-        click.option("--workflow", metavar="NAME", help="Registered workflow to run."),
-        click.option("--cron", metavar="EXPR", help="Due by a cron expression: '30 2 * * *', @daily, @reboot."),
-        click.option("--every", metavar="DURATION", help="Due on a fixed grid: 10m, 1h30m, 1d."),
-        click.option("--once", metavar="TIME", help="Due at one time: 2026-01-31T09:30, 09:30."),
-        click.option("--tz", "zone", metavar="ZONE", help="Time zone: Europe/Berlin.  [default: this machine's]"),
-        click.option("--start-at", metavar="TIME|none", help="Not due before."),
-        click.option("--end-at", metavar="TIME|none", help="Not due after."),
-        click.option("--jitter", metavar="DURATION", help="Start up to so much later, always by the same."),
-        click.option(
-            "--catch-up",
-            type=click.Choice(["latest", "skip", "all"]),
-            help="Of slots that were missed, run the newest, none, or all.  [default: latest]",
-        ),
-        click.option(
-            "--cap", type=click.IntRange(1, 100_000), help="With --catch-up all: the newest so many.  [default: 100]"
-        ),
-        click.option("--window", metavar="DURATION|none", help="Never run a slot that is later than this."),
-        click.option(
-            "--overlap",
-            type=click.Choice(["skip", "queue", "allow", "replace"]),
-            help="While an earlier run is active: skip the slot, queue one, allow both, replace it.  [default: skip]",
-        ),
-        click.option("--pause-after", metavar="N|none", help="Pause after so many failed runs in a row."),
-        click.option("--input", "input_source", metavar="JSON|@FILE|-", help="All parameters, as a JSON object."),
-        click.option("--queue", metavar="NAME", help="Queue of its runs."),
-        click.option("--priority", type=PRIORITIES, help="Runs with a higher one start first.  [default: 0]"),
-        click.option("--tag", "tags", multiple=True, metavar="K=V", help="Tag of its runs; may be repeated."),
-        click.option("--timeout", metavar="DURATION", help="Fail a run when it takes longer."),
-        click.option("--attempts", type=click.IntRange(1, 1_000_000), help="Tries of a whole run.  [default: 1]"),
-        click.option("--requires", multiple=True, metavar="LABEL", help="Only where a daemon has this label."),
-        click.option("--description", metavar="TEXT", help="What it is for."),
-        click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
-        click.option("--python", metavar="PATH", help="Interpreter for the workflow's code."),
-        click.option("--env-file", metavar="FILE", help=".env file with variables for its runs."),
-        click.option("--shell", is_flag=True, help="COMMAND is one text for the shell: pipes, variables, patterns."),
-    )
-    for option in reversed(options):
+    for option in reversed(_OPTIONS):
         function = option(function)
     return function
 

@@ -24,6 +24,20 @@ def submit(store: Store, new: NewRun, snapshot: Snapshot, now: int) -> tuple[int
     return number
 
 
+def reserve(store: Store, run_id: int, engine_id: int, now: int) -> None:
+    """Take a run and its family for the engine in which a person watches it. Raises Conflict when another has them."""
+    recover_store(store, now)
+    with store.transaction():
+        run = store.runs.get(run_id)
+        store.runs.follow(run.root_id or run.id, engine_id, now)
+        holder = store.runs.get(run_id).followed_by
+        if holder != engine_id:
+            engine = store.engines.get(holder or 0)
+            by = f" by process {engine.pid}" if engine is not None else ""
+            hint = f"flowctl logs {run_id} -f; if it is stuck: flowctl resume {run_id} --steal"
+            raise Conflict(f"run {run_id} is being worked on already{by}", hint)
+
+
 def cancel(store: Store, run_id: int, now: int) -> Run:
     """Cancel a run and its children. A finished run stays as it is."""
     recover_store(store, now)
@@ -62,8 +76,7 @@ def steal(store: Store, run_id: int, now: int) -> Run:
     """Take a run and its children from engines that are alive but stuck, so that they can go on elsewhere."""
     recover_store(store, now)
     for run in with_children(store, run_id):
-        if run.state == "running":
-            recovery.steal(store, run, now)
+        recovery.steal(store, run, now)
     return store.runs.get(run_id)
 
 
@@ -85,7 +98,7 @@ def retry(
     return store.runs.get(run_id)
 
 
-def rerun(store: Store, run_id: int, now: int, snapshot: Snapshot | None = None) -> int:
+def rerun(store: Store, run_id: int, now: int, snapshot: Snapshot | None = None, followed_by: int | None = None) -> int:
     """Create a run of the same workflow with the same input, with that code (none: the code of the old one)."""
     run = store.runs.get(run_id)
     new = NewRun(
@@ -105,6 +118,7 @@ def rerun(store: Store, run_id: int, now: int, snapshot: Snapshot | None = None)
         tags=run.tags,
         rerun_of=run.id,
         environment=run.environment,
+        followed_by=followed_by,
     )
     with store.transaction():
         if snapshot is not None:

@@ -21,20 +21,18 @@ from flowctl.core.errors import Busy, ClaimLost, DiskTrouble, FlowctlError
 from flowctl.core.model import NewEngine, Run
 from flowctl.engine import closing, families, offers, recovery, timers, waits
 from flowctl.engine.claim import EngineLock, boot_id
+from flowctl.engine.claiming import ROLE, Claims, Role
 from flowctl.engine.following import Following
 from flowctl.engine.handlers import Senseless, deliver
 from flowctl.engine.observer import Change, Observer, RunChanged, ignore, place_of
 from flowctl.engine.output import RawOutput
-from flowctl.engine.session import PAUSED, Session
-from flowctl.engine.supervisor import CodeTarget, Event, Executor, Gone, Output, Received, Supervisor
+from flowctl.engine.places import target_of
+from flowctl.engine.session import PAUSED, Ending, Session
+from flowctl.engine.supervisor import Event, Executor, Gone, Output, Received, Supervisor
 from flowctl.store import Store
-from flowctl.store.runs import Reach
 
-LOOK_S = 0.2  # the longest wait: how often the file is asked for changes, and the wall clock read again
 REDRAW_S = 0.1
 TROUBLE_WAIT_S = 0.1  # before a commit that failed is tried again
-LEFT_MS = 10_000  # before a run that was taken from an engine, and then not claimed, is claimed by it again
-STOP_GRACE_S = 2.0
 CHECK_S = 1.0
 
 
@@ -49,7 +47,7 @@ class Engine:
         clock: Clock = SYSTEM_CLOCK,
         observer: Observer = ignore,
         on_idle: Callable[[], None] | None = None,
-        capacity: int = 8,
+        role: Role = ROLE,
     ) -> None:
         self.store = store
         self.supervisor = supervisor
@@ -59,16 +57,12 @@ class Engine:
         self.clock = clock
         self._observer = observer
         self._on_idle = on_idle
-        self._capacity = capacity
+        self._role = role
         self.sessions: dict[int, Session] = {}
-        self._claimed: set[int] = set()  # runs that this engine has had
-        self._lost: dict[int, int] = {}  # runs that another engine has taken from it, and until when it may have them
+        self.claims = Claims(self, role)
         self._inbox: list[Event] = []
         self._after: list[Callable[[], None]] = []
         self._output = RawOutput()
-        self._root: int | None = None  # of the family that is followed; None: every run
-        self._look = True  # whether there may be something to claim
-        self._wake_at: int | None = None  # when a run that waits now is due
         self._stop: Literal[0, 1, 2] = 0
         self._stopping = 0
         self.unsure = False  # whether the last commit failed, as far as this process was told
@@ -80,7 +74,8 @@ class Engine:
         self._lock = EngineLock(self.store.path, token)
         try:
             with self.store.transaction():
-                new = NewEngine(token, "foreground", os.getpid(), boot_id())
+                role = self._role
+                new = NewEngine(token, role.kind, os.getpid(), boot_id(), role.labels, role.queues)
                 self.id = self.store.engines.start(new, self.clock.now())
         except BaseException:
             self._lock.release()
@@ -96,7 +91,10 @@ class Engine:
     # -- for whoever hosts the engine -------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Let go of every run, which becomes paused; called again: at once. Safe in a signal handler."""
+        """Let go of every run; called again: at once. Safe in a signal handler.
+
+        The runs of a foreground engine become paused, those of a daemon are queued for the next one.
+        """
         self._stop = 1 if self._stop == 0 else 2
 
     def follow(self, run_id: int, *, exclusive: bool = False) -> Run:
@@ -111,10 +109,10 @@ class Engine:
 
     def drain(self) -> None:
         """Work on every run of the file that is due, until none is; those that wait for later are left alone."""
-        self._look = True
+        self.claims.look = True
         recovery.recover(self)
         self.tick()
-        while self.busy or (self.has_due_runs() and not self._stop):
+        while self.busy or (self.claims.due(self.clock.now(), 1) and not self._stop):
             self.listen(self.timeout())
             self.tick()
 
@@ -137,17 +135,6 @@ class Engine:
             recovery.recover(self)
         self._check_at = self.clock.monotonic() + CHECK_S
 
-    def restrict_to(self, root_id: int) -> None:
-        """Claim only runs of this family from now on, and let no other engine claim them."""
-        with self.store.transaction():
-            self.store.runs.follow(root_id, self.id, self.clock.now())
-        self._root = root_id
-        self._look = True
-
-    @property
-    def _reach(self) -> Reach:
-        return Reach(self.id, root_id=self._root)
-
     @property
     def busy(self) -> bool:
         """Tell whether there are runs in work, or messages that are not applied yet."""
@@ -158,45 +145,31 @@ class Engine:
         """Tell whether it was asked to stop."""
         return self._stop > 0
 
-    def has_due_runs(self) -> bool:
-        """Tell whether something is to be claimed: of the family that is followed, or at all."""
-        return bool(self.store.runs.claimable(self.clock.now(), self._reach, limit=1))
-
-    def has_had(self, run_id: int) -> bool:
-        """Tell whether this engine has worked on the run."""
-        return run_id in self._claimed
-
-    def has_lost(self, run_id: int) -> bool:
-        """Tell whether another engine has taken the run from this one."""
-        return run_id in self._lost
-
     def timeout(self) -> float:
         """Return how many seconds may pass until the next turn, if no executor says anything."""
         monotonic, now = self.clock.monotonic(), self.clock.now()
-        soonest = min((timers.next_deadline(session) for session in self.sessions.values()), default=inf) - monotonic
-        if self._wake_at is not None and self._may_claim():
-            soonest = min(soonest, (self._wake_at - now) / 1000)
-        limit = LOOK_S if self._on_idle is None else REDRAW_S
         if self._inbox or self.unsure:  # the last commit failed, and what was due then still is
             return TROUBLE_WAIT_S
-        elif self._look and self._may_claim():  # a run has ended, another may begin
-            limit = 0.0
-        return max(0.0, min(soonest, limit))
+        if self.claims.look and self.claims.may_begin():  # a run has ended, another may begin
+            return 0.0
+        deadline = min((timers.next_deadline(session) for session in self.sessions.values()), default=inf)
+        limit = self._role.poll_s if self._on_idle is None else REDRAW_S
+        return max(0.0, min(deadline - monotonic, self.claims.seconds_left(now), limit))
 
     # -- one tick ---------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Apply what came and what is due in one transaction, then answer."""
         self.now, self.monotonic = self.clock.now(), self.clock.monotonic()
-        offers.withdraw(self, self.sessions.values())
+        offers.withdraw(self)
         events = self._sort_events()
         due = [session for session in self.sessions.values() if timers.next_deadline(session) <= self.monotonic]
-        look = self._look = self._look or self._wakes()
+        look = self.claims.look = self.claims.look or self.claims.wakes(self.now)
         stop = self._stop if self._stop != self._stopping else 0
         if not (events or due or look or stop):
             if not self.store.changed():
                 return
-            look = self._look = True
+            look = self.claims.look = True
         failpoint.reach("result-read" if events else "timer")
         events = self._kill_out_of_time(due, events)
         saved = {session: session.save() for session in self.sessions.values()}
@@ -230,12 +203,6 @@ class Engine:
                 events = [event for event in events if not _asks(event, session.executor)]
         return events
 
-    def _may_claim(self) -> bool:
-        return not self._stop and len(self.sessions) < self._capacity
-
-    def _wakes(self) -> bool:
-        return self._wake_at is not None and self._wake_at <= self.now and self._may_claim()
-
     def _sort_events(self) -> list[Event]:
         """Turn captured output into log messages of the steps that run now; the rest stays as it came."""
         events: list[Event] = []
@@ -251,7 +218,7 @@ class Engine:
 
     def _apply(self, events: list[Event], due: list[Session], look: bool, stop: int) -> None:
         if look or self.store.changed():  # even what was asked while this transaction had to wait comes before it
-            self._look = True
+            self.claims.look = True
             self._heed_requests()  # before the events: after a request to pause or cancel no further step begins
         for event in events:
             session = event.executor.session
@@ -263,7 +230,7 @@ class Engine:
         if stop:
             for session in list(self.sessions.values()):
                 self.guarded(session, self._stop_session, session)
-        elif self._look and not self._stop:
+        elif self.claims.look and not self._stop:
             self._claim()
 
     def guarded(self, session: Session, action: Callable[..., None], *arguments: object) -> None:
@@ -277,17 +244,18 @@ class Engine:
                 self.run_changed(stands, stands.state, stands.reason)
             else:
                 self.run_changed(session.run, "fenced", "another engine took it")
-                self._lost[session.run.id] = self.now + LEFT_MS
+                self.claims.lose(session.run.id)
             closing.let_go(session, keep=False)
 
     def _stop_session(self, session: Session) -> None:
         if session.phase == "over":
             return
+        ending: Ending = "pause" if self._role.kind == "foreground" else "leave"
         if self._stop >= 2:
-            session.ending = "pause"
+            session.ending = ending
             closing.interrupt(session)
         else:
-            session.drain("pause", STOP_GRACE_S)
+            session.drain(ending, self._role.stop_grace_s)
 
     def _heed_requests(self) -> None:
         for run_id, request in self.store.runs.requests(self.id):
@@ -306,20 +274,13 @@ class Engine:
         waits.check_children(session)
 
     def _claim(self) -> None:
-        free = self._capacity - len(self.sessions)
-        self._look = False
         for held in self.store.runs.orphans([self.id]) if self.unsure else ():
             session = self.sessions.get(held.id)
             if session is None or session.phase == "over":  # the claim whose answer was lost did happen
                 self._begin_session(held)
-        for run_id in self.claimable(free) if free > 0 else ():
-            run = self.claim(run_id, self.now)
-            if run is not None:
-                self._begin_session(run)
-        if len(self.sessions) >= self._capacity:
-            offers.make(self, self.sessions.values())
-        wakes = [self.store.runs.next_wake(self.now, root_id=self._root), *self._lost.values()]
-        self._wake_at = min((wake for wake in wakes if wake is not None and wake > self.now), default=None)
+        self.claims.claim_due(self._begin_session)
+        if not self.claims.may_begin():
+            offers.make(self)
 
     def _begin_session(self, run: Run) -> None:
         self.after(partial(self.replace, self.add(run), None))
@@ -328,7 +289,7 @@ class Engine:
         self._inbox = events
         self._after.clear()
         self.changes.clear()
-        self._look = True
+        self.claims.look = True
         self.sessions = {session.run.id: session for session in saved}
         for session, state in saved.items():
             session.restore(state)
@@ -353,28 +314,13 @@ class Engine:
         for change in changes:
             self._observer(change)
 
-    # -- for claims and offers --------------------------------------------------------------------------------------
-
-    def claimable(self, count: int) -> list[int]:
-        """Return so many runs that are due and on offer to no executor."""
-        offered = offers.offered(self.sessions.values())
-        due = self.store.runs.claimable(self.now, self._reach, limit=count + len(offered))
-        return [run.id for run in due if run.id not in offered][:count]
-
-    def claim(self, run_id: int, started_at: int) -> Run | None:
-        """Take a run that is due. None when it is not any more, or this engine may begin no more runs."""
-        if self._stop or self._lost.get(run_id, 0) > self.now:
-            return None
-        return self.store.runs.claim(run_id, self.id, self.now, started_at)
+    # -- for sessions -----------------------------------------------------------------------------------------------
 
     def add(self, run: Run) -> Session:
         """Return a new session for a claimed run."""
-        self._claimed.add(run.id)
         session = self.sessions[run.id] = Session(self, run)
         self.run_changed(run, "running", None)
         return session
-
-    # -- for sessions -----------------------------------------------------------------------------------------------
 
     def after(self, action: Callable[[], None]) -> None:
         """Do something after the commit."""
@@ -386,7 +332,7 @@ class Engine:
 
     def look_for_runs(self) -> None:
         """Look for runs to claim in the next tick."""
-        self._look = True
+        self.claims.look = True
 
     def run_changed(self, run: Run, state: str, reason: str | None) -> None:
         """Queue what observers hear about a run after the commit."""
@@ -398,9 +344,9 @@ class Engine:
             self._discard(executor)
         session.outbox.clear()
         run = session.run
-        target = CodeTarget(run.path, run.directory, run.python, run.env_file)
         fresh = run.options.get("isolation") == "process"
         try:
+            target = target_of(self.store, run)
             found = self.supervisor.take(target, (run.code, run.path), fresh=fresh) or self.supervisor.start(target)
         except FlowctlError as error:
             session.refuse(str(error))
@@ -413,9 +359,9 @@ class Engine:
             del self.sessions[session.run.id]
         if keep and executor is not None and executor.session is not session:  # it went on with another run
             return
-        self._look = True
+        self.claims.look = True
         if executor is not None:
-            executor.session = None
+            executor.session, executor.free_since = None, self.monotonic
             if not keep:
                 self._discard(executor)
 

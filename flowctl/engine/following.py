@@ -29,7 +29,7 @@ class Following:
         self._exclusive = exclusive
         self._root = run.root_id or run.id
         self._first_epoch = run.epoch
-        engine.restrict_to(self._root)
+        engine.claims.follow(self._root)
         recovery.recover(engine)
 
     def turn(self) -> Run | None:
@@ -43,13 +43,13 @@ class Following:
         if engine.stopping:
             self._pause_family()
             return engine.store.runs.get(self._run_id)
-        return run if self._stands_still(run) and not engine.has_due_runs() else None
+        return run if self._stands_still(run) and not engine.claims.due(engine.clock.now(), 1) else None
 
     def _refuse_elsewhere(self, run: Run) -> None:
         engine = self._engine
-        if engine.has_lost(run.id):
+        if engine.claims.has_lost(run.id):
             raise Conflict(f"run {run.id} was taken over by another process", f"flowctl show {run.id}")
-        if self._exclusive and not engine.has_had(run.id) and not engine.stopping:
+        if self._exclusive and not engine.claims.has_had(run.id) and not engine.stopping:
             if run.state == "running" and run.engine_id != engine.id:
                 raise Conflict(f"run {run.id} is being worked on by another process", f"flowctl logs {run.id} -f")
             if run.state in SETTLED and run.epoch != self._first_epoch:

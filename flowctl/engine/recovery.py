@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flowctl.core.model import EngineRow, Run
 from flowctl.core.policy import CRASH_LIMIT, unknown_outcome
 from flowctl.engine import closing
-from flowctl.engine.claim import boot_id, engine_alive, lock_path
+from flowctl.engine.claim import boot_id, doorbell_path, engine_alive, lock_path
 from flowctl.sdk import processes
 from flowctl.store import Store
 
@@ -35,7 +35,8 @@ def recover_store(store: Store, now: int) -> bool:
         for engine in dead:
             _retire(store, engine.id, now, "its engine died")
     for engine in dead:
-        lock_path(store.path, engine.token).unlink(missing_ok=True)
+        for name in (lock_path(store.path, engine.token), doorbell_path(store.path, engine.token)):
+            name.unlink(missing_ok=True)
     return True
 
 
@@ -53,17 +54,19 @@ def _retire(store: Store, engine_id: int, now: int, what: str) -> None:
 
 
 def steal(store: Store, run: Run, now: int) -> None:
-    """Take a running run, and the others it has, from an engine that is alive but stuck, after killing its executors.
+    """Take a run, and all others it has or watches, from an engine that is alive but stuck.
 
-    The engine itself is left alone. When it wakes, its writes carry an old epoch and change nothing. The killing is
-    inside the transaction, so that an engine that is not stuck after all cannot record the deaths as failures.
+    Its executors are killed, the engine itself is left alone. When it wakes, its writes carry an old epoch and change
+    nothing. The killing is inside the transaction, so that an engine that is not stuck after all cannot record the
+    deaths as failures.
     """
     with store.transaction():
         for engine in store.engines.running():
-            if engine.id == run.engine_id:
+            if engine.id in (run.engine_id, run.followed_by):
                 processes.kill_engine(engine.token)
                 for held in store.runs.orphans([engine.id]):
                     _free(store, held.id, now, "it was taken from its engine")
+                store.runs.unfollow(engine.id, now)
 
 
 def end_processes(engine: EngineRow) -> None:

@@ -179,3 +179,12 @@ def size(path: str) -> int:
         return os.lstat(path).st_size
     except OSError:
         return 0
+
+
+def free_space(path: str) -> int:
+    """Return how many bytes a file there can grow by."""
+    try:
+        found = os.statvfs(path)
+    except OSError as error:
+        raise disk_error(error, f"use {path}") from None
+    return found.f_bavail * found.f_frsize

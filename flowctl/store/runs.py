@@ -15,6 +15,7 @@ from flowctl.store.steps import Steps
 
 SQL = load("runs")
 _LAST_ID = 2**63 - 1
+_LINE_UP_LIMIT = 500  # what one transaction queues: others wait for it
 
 
 class Due(NamedTuple):
@@ -36,6 +37,7 @@ class Reach(NamedTuple):
     queues: tuple[str, ...] | None = None
     root_id: int | None = None
     full: frozenset[tuple[str, str]] = frozenset()  # (namespace, queue)
+    skip: frozenset[int] = frozenset()  # runs that it is not to take
 
     @property
     def parameters(self) -> dict[str, str | None]:
@@ -45,6 +47,7 @@ class Reach(NamedTuple):
             "labels": json.dumps(self.labels),
             "queues": None if self.queues is None else json.dumps(self.queues),
             "full": json.dumps(full) if full else None,
+            "skip": json.dumps([*self.skip]) if self.skip else None,
         }
 
 
@@ -163,6 +166,10 @@ class Runs:
         """Return the runs that engines hold, and their queues."""
         return [Due(*row) for row in self._connection.rows(SQL["running"])]
 
+    def due_count(self, now: int) -> int:
+        """Return how many runs are due."""
+        return int(self._connection.value(SQL["due_count"], {"now": now}))
+
     def attribute(self, run_id: int, key: str) -> Any:
         """Return an attribute of a run: workflow, schedule, tags.NAME or input.NAME. None when it has none."""
         return self._connection.value(SQL["attribute"], {"run": run_id, "key": key})
@@ -174,6 +181,10 @@ class Runs:
     def wake_after(self, now: int) -> int:
         """Queue the runs that waited for another of their schedule which has ended; return how many."""
         return self._connection.change(SQL["wake_after"], {"now": now})
+
+    def line_up(self, now: int) -> int:
+        """Queue runs that are due and were not claimed; return how many, at most some hundreds at a time."""
+        return self._connection.change(SQL["line_up"], {"now": now, "limit": _LINE_UP_LIMIT})
 
     def next_wake(self, now: int, *, root_id: int | None = None) -> int | None:
         """Return the next instant after now at which a run becomes due, or None."""
@@ -286,6 +297,8 @@ class Runs:
                 f"run {run_id} is {run.state}: only a failed, cancelled or blocked run is retried",
                 f"See it with: flowctl show {run_id}",
             )
+        if self._connection.row(SQL["half_pruned"], {"run": run_id}) is not None:
+            raise Conflict(f"run {run_id} is being pruned: some of its steps are gone", "Start it anew: flowctl rerun")
         from_seq = None if from_step is None else self._seq_of(run_id, from_step)
         if from_seq is not None:
             self._connection.write(SQL["detach"], {"run": run_id, "from_seq": from_seq, "now": now})

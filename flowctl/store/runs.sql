@@ -81,21 +81,33 @@ WHERE id = :run AND ((state = 'queued' AND wake_at IS NULL) OR wake_at <= :now)
     AND (followed_by IS NULL OR followed_by = :engine)
 RETURNING {columns}
 
--- part: servable
-(requires IS NULL OR NOT EXISTS (
+-- part: ready
+state = 'queued' AND wake_at IS NULL AND followed_by IS NULL
+
+-- part: served
+(:skip IS NULL OR id NOT IN (SELECT value FROM json_each(:skip)))
+    AND (requires IS NULL OR NOT EXISTS (
         SELECT 1 FROM json_each(requires) WHERE value NOT IN (SELECT value FROM json_each(:labels))))
-    AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+
+-- part: open
+(:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
     AND (:full IS NULL OR namespace || char(31) || queue NOT IN (SELECT value FROM json_each(:full)))
 
 -- name: claimable
--- plan: scans runs_due, which holds only what is ready, in this order and up to the limit.
+-- plan: scans the lanes, one for each queue that has something ready: however long one that is full, it is not read.
+WITH RECURSIVE lanes (namespace, queue) AS (
+    SELECT * FROM (SELECT namespace, queue FROM runs WHERE {ready} ORDER BY namespace, queue LIMIT 1)
+    UNION ALL
+    SELECT following.namespace, following.queue FROM lanes JOIN runs AS following ON following.id = coalesce(
+        (SELECT id FROM runs WHERE {ready} AND namespace = lanes.namespace AND queue > lanes.queue ORDER BY queue LIMIT 1),
+        (SELECT id FROM runs WHERE {ready} AND namespace > lanes.namespace ORDER BY namespace, queue LIMIT 1)))
 SELECT id, namespace, queue FROM (
-    SELECT * FROM (
-        SELECT id, priority, namespace, queue FROM runs
-        WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL AND {servable}
+    SELECT runs.id, runs.priority, runs.namespace, runs.queue
+    FROM (SELECT namespace, queue FROM lanes WHERE {open}) AS lane CROSS JOIN runs ON runs.id IN (
+        SELECT id FROM runs WHERE {ready} AND namespace = lane.namespace AND queue = lane.queue AND {served}
         ORDER BY priority DESC, id LIMIT +:limit)
     UNION ALL
-    SELECT id, priority, namespace, queue FROM runs WHERE wake_at <= +:now AND followed_by IS NULL AND {servable})
+    SELECT id, priority, namespace, queue FROM runs WHERE wake_at <= +:now AND followed_by IS NULL AND {served} AND {open})
 ORDER BY priority DESC, id LIMIT +:limit
 
 -- name: claimable_family
@@ -104,13 +116,13 @@ SELECT id, namespace, queue FROM (
     UNION ALL
     SELECT id, priority, namespace, queue, requires, state, wake_at, followed_by FROM runs
     WHERE root_id = +:root AND state IN ('queued', 'sleeping', 'waiting'))
-WHERE ((state = 'queued' AND wake_at IS NULL) OR wake_at <= +:now) AND (followed_by IS NULL OR +followed_by = +:engine) AND {servable}
+WHERE ((state = 'queued' AND wake_at IS NULL) OR wake_at <= +:now) AND (followed_by IS NULL OR +followed_by = +:engine) AND {served} AND {open}
 ORDER BY priority DESC, id LIMIT +:limit
 
 -- name: follow
 -- A run is watched where it is worked on: as long as that engine lives, no other claims it or its children.
 UPDATE runs SET followed_by = :engine
-WHERE (id = :root OR root_id = :root) AND followed_by IS NULL AND state NOT IN ('succeeded', 'cancelled')
+WHERE (id = :root OR root_id = :root) AND followed_by IS NULL
 
 -- name: unfollow
 UPDATE runs SET followed_by = NULL WHERE followed_by = +:engine
@@ -133,6 +145,13 @@ SELECT 1 FROM runs INDEXED BY runs_after WHERE {over_after} LIMIT 1
 -- name: wake_after
 -- What waited for another run of its schedule goes on once that one is final, or gone.
 UPDATE runs SET state = 'queued', reason = NULL, after_id = NULL, changed_at = :now WHERE {over_after}
+
+-- name: line_up
+-- What is due and has found no place stands in its queue from now on: only there it is found in claiming order.
+UPDATE runs SET
+    state = 'queued', wake_at = NULL, reason = CASE WHEN state = 'queued' THEN reason END,
+    changed_at = CASE WHEN state = 'queued' THEN changed_at ELSE :now END
+WHERE id IN (SELECT id FROM runs WHERE wake_at <= +:now AND followed_by IS NULL ORDER BY wake_at LIMIT +:limit)
 
 -- name: next_wake
 SELECT min(wake_at) FROM runs WHERE wake_at > :now
@@ -210,6 +229,10 @@ UPDATE runs SET
     finished_at = NULL, changed_at = :now
 WHERE id = :run AND state IN ('failed', 'cancelled', 'blocked')
 
+-- name: half_pruned
+SELECT 1 FROM runs JOIN meta ON meta.key = 'pruned_family' AND meta.value = CAST(coalesce(root_id, id) AS TEXT)
+WHERE id = +:run
+
 -- name: orphans
 SELECT {columns} FROM runs
 WHERE engine_id IN (SELECT value FROM json_each(:engines)) AND state = 'running' ORDER BY id
@@ -222,3 +245,8 @@ WHERE {claimed}
 
 -- name: counts
 SELECT state, count(*) FROM runs WHERE namespace = +:namespace GROUP BY state
+
+-- name: due_count
+-- plan: scans runs_due and what of runs_wake has passed: what is due, and no more.
+SELECT (SELECT count(*) FROM runs WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL)
+    + (SELECT count(*) FROM runs WHERE wake_at <= :now)

@@ -103,6 +103,11 @@ class Schedules:
         found = self._connection.value(SQL["next_due_at"])
         return None if found is None else int(found)
 
+    def last_fire_at(self) -> int | None:
+        """Return the instant of the latest slot of all schedules that fired, None before the first."""
+        found = self._connection.value(SQL["last_fire"])
+        return None if found is None else int(found)
+
     def reboots(self) -> list[DueSchedule]:
         """Return the schedules that a boot of the machine makes due."""
         return [DueSchedule(*row) for row in self._connection.rows(SQL["reboots"])]

@@ -104,3 +104,8 @@ WHERE created_at >= +:since AND state IN ('succeeded', 'failed') ORDER BY id DES
 -- name: last_start
 SELECT coalesce(due_at, created_at) FROM runs INDEXED BY runs_schedule
 WHERE namespace = +:namespace AND schedule = +:name ORDER BY id DESC LIMIT 1
+
+-- name: last_fire
+-- plan: the newest slot of each schedule that fired.
+SELECT max((SELECT due_at FROM slots WHERE schedule_id = schedules.id AND outcome = 'fired' ORDER BY due_at DESC LIMIT 1))
+FROM schedules

@@ -13,13 +13,17 @@ from flowctl.store.engines import Engines
 from flowctl.store.environments import Environments
 from flowctl.store.events import Events
 from flowctl.store.logs import Logs
+from flowctl.store.metrics import Metrics
+from flowctl.store.notices import Notices
 from flowctl.store.payloads import Payloads
 from flowctl.store.queries import load
 from flowctl.store.queues import Queues
+from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
 from flowctl.store.schedules import Schedules
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
+from flowctl.store.why import Evidence
 from flowctl.store.workflows import Workflows
 
 if TYPE_CHECKING:
@@ -44,7 +48,11 @@ class Store:
         self.events = Events(connection)
         self.queues = Queues(connection)
         self.schedules = Schedules(connection)
+        self.retention = Retention(connection)
         self.logs = Logs(connection)
+        self.evidence = Evidence(connection)
+        self.metrics = Metrics(connection)
+        self.notices = Notices(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()
         self._inode = files.inode(self.path)
@@ -92,6 +100,11 @@ class Store:
     def reading(self) -> AbstractContextManager[None]:
         """Read one consistent snapshot. Keep it short: an open one lets the WAL grow."""
         return self.connection.reading()
+
+    @property
+    def writes(self) -> int:
+        """Return how many rows were written since it was opened."""
+        return self.connection.raw.total_changes()
 
     def changed(self) -> bool:
         """Tell whether another connection has committed since the last call."""

@@ -147,8 +147,7 @@ def _log_size(connection: Connection) -> Iterator[Finding]:
 
 
 def _free_space(connection: Connection) -> Iterator[Finding]:
-    found = os.statvfs(connection.path)
-    free, log = found.f_bavail * found.f_frsize, files.size(connection.path + "-wal")
+    free, log = files.free_space(connection.path), files.size(connection.path + "-wal")
     if free < log:
         yield Finding(
             "free_space", connection.path, f"has {free:,} bytes of disk left, and its log is {log:,} bytes long"
@@ -247,7 +246,10 @@ def _sources(connection: Connection) -> Iterator[Finding]:
 
 def _invariant(name: str, parameters: Parameters | None = None) -> Check:
     def run(connection: Connection) -> Iterator[Finding]:
+        half_gone = {row[0] for row in connection.rows(SQL["half_pruned"])}
         for run_id, key, message in connection.rows(SQL[name], parameters):
+            if run_id in half_gone:
+                continue
             subject = connection.path if run_id is None else f"run {run_id}" + ("" if key is None else f" step {key}")
             yield Finding(name, subject, message)
 

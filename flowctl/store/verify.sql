@@ -23,6 +23,11 @@ SELECT hash FROM sources ORDER BY hash
 -- name: source
 SELECT CAST(text AS BLOB) FROM sources WHERE hash = :hash
 
+-- name: half_pruned
+-- A family whose deletion takes more than one transaction.
+SELECT runs.id FROM meta JOIN runs ON runs.id = CAST(value AS INTEGER) OR root_id = CAST(value AS INTEGER)
+WHERE meta.key = 'pruned_family'
+
 -- name: missing_sources
 -- plan: reads all snapshots.
 SELECT NULL, NULL, 'the snapshot ' || substr(code, 1, 12) || ' lacks the source of ' || files.key

@@ -64,7 +64,7 @@ def test_a14_ctrl_c_leaves_the_rest_of_many_for_later(background, flowctl, gated
     _, err = process.communicate(timeout=20)
     assert 130 == process.returncode
     assert b"not begun: flowctl resume 2 3" in err
-    assert ["queued", "queued", "paused"] == [run["state"] for run in flowctl("ls", "--json").json]
+    assert ["paused", "paused", "paused"] == [run["state"] for run in flowctl("ls", "--json").json]
     assert "3\n3\n3\n" == flowctl("resume", "1", "2", "3").stdout
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.engine import commands, offers
+from flowctl.engine.claiming import Role
 from flowctl.engine.engine import Engine
 from flowctl.engine.observer import Change, RunChanged
 from tests.faults.hosted import Hosted, hosted, trouble
@@ -92,7 +93,7 @@ def turn_until(engine: Engine, true) -> None:
 
 def test_every_run_is_worked_on_once_and_by_as_few_executors_as_may_be(host: Hosted, submit, tmp_path: Path) -> None:
     runs = submit(40)
-    with host.engine(capacity=2) as engine:
+    with host.engine(role=Role(capacity=2)) as engine:
         engine.drain()
     assert states(host, runs) == {"succeeded": 40}
     assert sorted(run for run, _ in ledger(tmp_path)) == runs
@@ -106,7 +107,7 @@ def test_one_commit_ends_a_run_and_begins_the_next(host: Hosted, submit) -> None
     def observe(change: Change) -> None:
         heard[-1].append(change)
 
-    with host.engine(capacity=1, observer=observe) as engine:
+    with host.engine(role=Role(capacity=1), observer=observe) as engine:
         while states(host, runs) != {"succeeded": 30}:
             engine.tick()
             heard.append([])
@@ -121,7 +122,7 @@ def test_one_commit_ends_a_run_and_begins_the_next(host: Hosted, submit) -> None
 
 def test_an_offered_run_that_is_cancelled_never_runs(host: Hosted, submit, tmp_path: Path) -> None:
     runs = submit(12)
-    with host.engine(capacity=1) as engine:
+    with host.engine(role=Role(capacity=1)) as engine:
         turn_until(engine, lambda: offers_of(engine))
         offered = offers_of(engine)[0]
         assert commands.cancel(host.store, offered, SYSTEM_CLOCK.now()).state == "cancelled"
@@ -138,7 +139,7 @@ def test_an_offered_run_need_not_wait_for_a_slow_one(
     runs = submit(8)
     slow = runs[4]
     (tmp_path / f"slow-{slow}").touch()
-    with host.engine(capacity=2) as engine:
+    with host.engine(role=Role(capacity=2)) as engine:
         turn_until(engine, lambda: states(host, runs) == {"succeeded": 7, "running": 1})
         (tmp_path / f"slow-{slow}").unlink()
         engine.drain()
@@ -149,7 +150,7 @@ def test_an_offered_run_need_not_wait_for_a_slow_one(
 def test_a_run_offered_to_an_executor_that_dies_runs_elsewhere(host: Hosted, submit, tmp_path: Path) -> None:
     runs = submit(8)
     (tmp_path / f"fatal-{runs[4]}").touch()
-    with host.engine(capacity=1) as engine:
+    with host.engine(role=Role(capacity=1)) as engine:
         engine.drain()
     assert states(host, runs) == {"succeeded": 7, "failed": 1}
     assert host.store.runs.get(runs[4]).state == "failed"
@@ -158,7 +159,7 @@ def test_a_run_offered_to_an_executor_that_dies_runs_elsewhere(host: Hosted, sub
 
 def test_what_was_on_offer_stays_queued_when_the_engine_stops(host: Hosted, submit) -> None:
     runs = submit(12)
-    with host.engine(capacity=1) as engine:
+    with host.engine(role=Role(capacity=1)) as engine:
         turn_until(engine, lambda: offers_of(engine))
         engine.stop()
         engine.drain()
@@ -173,7 +174,7 @@ def test_b02_b03_no_run_is_lost_or_done_twice_while_commits_fail(
     host: Hosted, submit, tmp_path: Path, after_commit: bool
 ) -> None:
     runs = submit(25)
-    with host.engine(capacity=1) as engine:
+    with host.engine(role=Role(capacity=1)) as engine:
         turn_until(engine, lambda: offers_of(engine))
         with trouble(host.store, lambda count: count % 7 == 3, after_commit=after_commit) as failed:
             turn_until(engine, lambda: failed[0] > 120 or states(host, runs) == {"succeeded": 25})

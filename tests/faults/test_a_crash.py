@@ -163,26 +163,33 @@ def test_a08_of_many_who_resume_a_run_at_once_exactly_one_works_on_it(crowd: int
     assert bench.ledger() == ["held"]
 
 
-@pytest.mark.parametrize("finished", [False, True])
-def test_a08_who_comes_too_late_between_the_look_and_the_claim_is_told_so(
-    finished: bool, bench: Bench, tmp_path: Path
+def test_a08_a_run_that_a_process_has_reserved_is_refused_to_others_before_it_is_claimed(
+    bench: Bench, tmp_path: Path
 ) -> None:
     bench.flowctl("run", bench.write("waiting.py", WAITING), "--detach")
     bench.flowctl("pause", 1)
+    first = bench.spawn("resume", 1, FLOWCTL_TESTING="1", FLOWCTL_FAILPOINT="timer:stop")
+    bench.wait_for(lambda: stopped(first.pid))
+
+    refused = bench.flowctl("resume", 1, code=5)
+    assert f"run 1 is being worked on already by process {first.pid}" in refused.stderr
+    assert [] == bench.ledger()
+
+    first.send_signal(signal.SIGCONT)
+    (tmp_path / "go").touch()
+    assert 0 == first.wait(timeout=10)
+    assert ["held"] == bench.ledger()
+
+
+def test_a08_a_run_that_a_stopped_process_has_reserved_can_be_taken_from_it(bench: Bench, tmp_path: Path) -> None:
+    bench.flowctl("run", bench.write("waiting.py", WAITING), "--detach")
     late = bench.spawn("resume", 1, FLOWCTL_TESTING="1", FLOWCTL_FAILPOINT="timer:stop")
     bench.wait_for(lambda: stopped(late.pid))
-
-    first = bench.spawn("resume", 1)
-    bench.wait_for(lambda: bench.ledger() == ["held"])
-    if finished:
-        (tmp_path / "go").touch()
-        first.wait(timeout=10)
-    late.send_signal(signal.SIGCONT)
-    late.wait(timeout=10)
     (tmp_path / "go").touch()
-
-    assert (late.returncode, first.wait(timeout=10)) == (5, 0)
-    assert bench.ledger() == ["held"]
+    bench.flowctl("resume", 1, "--steal")
+    late.send_signal(signal.SIGCONT)
+    assert 5 == late.wait(timeout=10)
+    assert ["held"] == bench.ledger()
 
 
 def test_a09_after_a_reboot_runs_are_free_at_once_whatever_locks_and_pids_say(bench: Bench, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from flowctl.core.errors import DiskTrouble
 from flowctl.core.model import FINAL_STATES
 from flowctl.engine import commands
 from flowctl.engine import engine as engine_module
+from flowctl.engine.claiming import Role
 from flowctl.store import Store
 from tests.faults.conftest import Bench, alive
 from tests.faults.hosted import MovedClock, hosted, summary, trouble
@@ -53,17 +54,19 @@ SUMMARY = (
 )
 
 
+HURRIED = Role(poll_s=0.005)  # as the clock runs fast
+
+
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have engines of this process look often, as the clock runs fast."""
-    monkeypatch.setattr(engine_module, "LOOK_S", 0.005)
+    """Have engines of this process try again soon."""
     monkeypatch.setattr(engine_module, "TROUBLE_WAIT_S", 0.005)
 
 
 def _follow_under_trouble(bench: Bench, after_commit: bool) -> int:
     """Work on one run for each write (or commit) there is, with trouble at that one; return how many there are."""
     clock = MovedClock(speed=30_000)
-    with hosted() as host, host.engine(clock) as engine:
+    with hosted() as host, host.engine(clock, role=HURRIED) as engine:
         number = host.submit(bench.write("everything.py", EVERYTHING))
         for nth in range(1, 500):
             with trouble(host.store, nth.__eq__, after_commit=after_commit) as count:
@@ -95,7 +98,7 @@ def test_b02_with_a_disk_that_fails_for_good_nothing_half_is_recorded_and_a_seco
 ) -> None:
     with hosted() as host:
         number = host.submit(bench.write("chain.py", CHAIN))
-        with host.engine() as engine, trouble(host.store, lambda _: bool(bench.ledger())):
+        with host.engine(role=HURRIED) as engine, trouble(host.store, lambda _: bool(bench.ledger())):
             threading.Thread(target=_stop_twice, args=(engine, bench)).start()
             with pytest.raises(DiskTrouble):
                 engine.follow(number)
@@ -131,7 +134,7 @@ def test_b02_a_timeout_whose_record_fails_still_ends_the_old_attempt_before_the_
 ) -> None:
     path = bench.write("slowly.py", SLOW)
     for nth in range(8, 15):  # the writes around the timeout
-        with hosted() as host, host.engine() as engine:
+        with hosted() as host, host.engine(role=HURRIED) as engine:
             (path.parent / "ledger").unlink(missing_ok=True)
             number = host.submit(path)
             with trouble(host.store, nth.__eq__) as count:
@@ -204,7 +207,7 @@ def short() -> None:
 
 def test_b07_whoever_wins_between_end_cancel_and_timeout_there_is_one_final_state(bench: Bench, hurried: None) -> None:
     seen = set()
-    with hosted() as host, host.engine() as engine:
+    with hosted() as host, host.engine(role=HURRIED) as engine:
         first = number = host.submit(bench.write("short.py", SHORT))
         for round_ in range(14):
             canceller = threading.Thread(target=_cancel_later, args=(host.store.path, number, round_ * 0.025))

@@ -22,6 +22,7 @@ from flowctl.cli.terminal import Terminal
 from flowctl.core.model import NewRun, Run, Snapshot, code_of
 from flowctl.engine import commands, families
 from flowctl.engine import engine as engine_module
+from flowctl.engine.claiming import Role
 from flowctl.engine.engine import Engine
 from flowctl.engine.following import SETTLED
 from flowctl.engine.shapes import require_shape
@@ -63,6 +64,7 @@ GOOD_MESSAGES = (
 )  # fmt: skip
 
 
+HURRIED = Role(poll_s=0.001)
 OPTIONS = (
     "retries",
     "backoff_ms",
@@ -207,7 +209,9 @@ class Stage:
     def play(self) -> None:
         """Work on the family until it stands still, as `flowctl run` does."""
         narrator = LineNarrator(Terminal(color="never", quiet=False, plain=True), verbose=True)
-        engine = Engine(self.store, self.theatre, observer=narrator.hear, on_idle=lambda: self._look(engine))
+        engine = Engine(
+            self.store, self.theatre, observer=narrator.hear, on_idle=lambda: self._look(engine), role=HURRIED
+        )
         with engine:
             engine.follow(self.root)
             engine.follow(self.victim)
@@ -232,7 +236,6 @@ class Stage:
 def template(tmp_path: Path, fleeting: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file with a finished run and a queued one, and engines in a hurry."""
     monkeypatch.setattr(engine_module, "TROUBLE_WAIT_S", 0.0)
-    monkeypatch.setattr(engine_module, "LOOK_S", 0.001)
     monkeypatch.setattr(families, "CANCEL_GRACE_S", 0.0)
     monkeypatch.setattr(connection, "MAX_LENGTH", 1 << 20)
     monkeypatch.chdir(tmp_path)
@@ -240,7 +243,7 @@ def template(tmp_path: Path, fleeting: None, monkeypatch: pytest.MonkeyPatch) ->
     path = tmp_path / "template.db"
     with Store.open(path) as store:
         stage = Stage(store, [[]])
-        with Engine(store, stage.theatre) as engine:
+        with Engine(store, stage.theatre, role=HURRIED) as engine:
             engine.follow(stage.sibling)
         stage.theatre.close()
     return path

@@ -33,6 +33,8 @@ class Model(Tables):
             "boot_id": self.boot,
             "started_at": self.now,
             "stopped_at": None,
+            "labels": "[]",
+            "queues": None,
         }
         self.alive.add(number)
         return number

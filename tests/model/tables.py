@@ -18,7 +18,18 @@ BODIES = {"step", "shell", "value"}
 CRASH_LIMIT = 2  # what the world is set to, so that a run is often given up
 SPILL_BYTES = 200  # likewise, so that payloads often go to a table of their own
 NOTHING: Row = dict.fromkeys(
-    ("earlier_code", "output", "error", "reason", "request", "engine_id", "started_at", "finished_at", "detached_at")
+    (
+        "earlier_code",
+        "output",
+        "error",
+        "reason",
+        "request",
+        "engine_id",
+        "started_at",
+        "finished_at",
+        "detached_at",
+        "requires",
+    )
 )
 
 
@@ -158,7 +169,7 @@ class Tables:
 
     def event(self, run: Row) -> None:
         kept = {name: run[name] for name in ("state", "epoch", "attempt", "reason")}
-        self.events.append({"run_id": run["id"], "at": run["changed_at"]} | kept)
+        self.events.append({"run_id": run["id"], "at": run["changed_at"], "subject": None} | kept)
 
     def move(self, run: Row, state: str, **fields: Any) -> None:
         before = (run["state"], run["epoch"])

@@ -92,6 +92,22 @@ BREAKS = (
         ),
         ("tests/faults/test_c_lock.py::test_c09_a_process_that_inherits_what_it_can_does_not_keep_the_lock",),
     ),
+    Break(
+        "one run per slot: a fixed time is due in both halves of a repeated hour",
+        (Edit("flowctl/core/recurrence.py", "            start = max(start, begin + previous)\n", ""),),
+        ("tests/unit/test_recurrence.py::test_e05_a_fixed_time_that_occurs_twice_is_due_once",),
+    ),
+    Break(
+        "no slot is lost: a fixed time in a gap is left out",
+        (
+            Edit(
+                "flowctl/core/recurrence.py",
+                "                done = begin\n                yield begin\n",
+                "                pass\n",
+            ),
+        ),
+        ("tests/unit/test_recurrence.py::test_e07_a_fixed_time_in_the_gap_is_due_at_the_first_instant_after_it",),
+    ),
 )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flowctl.core.errors import Conflict, FlowctlError
 from flowctl.core.model import Run
 from flowctl.engine.claim import lock_path
+from flowctl.engine.claiming import Role
 from flowctl.engine.engine import Engine
 from flowctl.engine.following import Following
 from tests.simulation.ledger import Broken
@@ -19,7 +20,7 @@ from tests.simulation.supervision import ScriptedSupervisor
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LOOK_S = 0.2  # what flowctl.engine.engine.LOOK_S is where nobody simulates
+LOOK_S = 0.2  # what Role.poll_s is where nobody simulates
 CHECK_S = 1.0  # and CHECK_S: how often it looks for engines that have died
 TURN_S = 0.0005  # what a turn takes at least
 IDLE_TURNS = 40  # at most in a second in which nobody says anything
@@ -52,7 +53,7 @@ class Host:
         self.store = world.open_store()
         watch(machine, self.store, self._reach, self._on_commit)
         self.supervisor = ScriptedSupervisor(machine, self.name, self._reach, self._on_heard)
-        self.engine = Engine(self.store, self.supervisor, clock=machine.clock, capacity=capacity)
+        self.engine = Engine(self.store, self.supervisor, clock=machine.clock, role=Role(capacity=capacity, poll_s=inf))
         machine.note(f"{self.name} follows run {run_id}{' alone' if exclusive else ''}")
 
     # -- its life ------------------------------------------------------------------------------------------------------

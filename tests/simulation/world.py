@@ -13,7 +13,6 @@ from pathlib import Path
 from unittest import mock
 
 from flowctl.core.model import FINAL_STATES
-from flowctl.engine import engine as engine_module
 from flowctl.sdk import processes
 from flowctl.store import Store
 from tests.simulation.checks import Checks
@@ -237,7 +236,6 @@ def laboratory(folder: Path) -> Iterator[Path]:
     template = folder / "template.db"
     Store.open(template).close()
     with (
-        mock.patch.object(engine_module, "LOOK_S", inf),
         mock.patch.object(processes, "kill_engine", lambda token: _machines[-1].kill_engine(token)),
         mock.patch.dict(os.environ, {"FLOWCTL_TESTING": "1", "FLOWCTL_BOOT_ID": "boot0"}),
     ):

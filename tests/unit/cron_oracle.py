@@ -84,11 +84,9 @@ def walls(text: str, start: date, stop: date) -> set[int]:
     """Return every wall time from start to before stop that the fields of an expression name."""
     *early, minute, hour, day, month, weekday = SHORT.get(text, text).split()
     seconds = [s for s in range(60) if names(early[0] if early else "0", s, 59)]
-    times = [
-        h * 3600 + m * 60 + s
-        for h, m, s in product(range(24), range(60), seconds)
-        if names(hour, h, 23) and names(minute, m, 59)
-    ]
+    minutes = [m for m in range(60) if names(minute, m, 59)]
+    hours = [h for h in range(24) if names(hour, h, 23)]
+    times = [h * 3600 + m * 60 + s for h, m, s in product(hours, minutes, seconds)]
     found = set()
     for at in range((start - EPOCH).days, (stop - EPOCH).days):
         each = EPOCH + timedelta(days=at)

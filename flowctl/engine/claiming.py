@@ -1,0 +1,122 @@
+"""What an engine claims, and when it looks: due runs that it can serve, within its capacity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from flowctl.core.model import Run
+from flowctl.engine import offers
+from flowctl.engine.admission import Admission, Keys, count_start
+from flowctl.store.runs import Due, Reach
+
+if TYPE_CHECKING:
+    from flowctl.engine.engine import Engine
+
+LEFT_MS = 10_000  # before a run that was taken from an engine, and then not claimed, is claimed by it again
+
+
+class Role(NamedTuple):
+    """What an engine is for."""
+
+    kind: Literal["foreground", "daemon"] = "foreground"
+    labels: tuple[str, ...] = ()  # what it has that runs may require: "gpu", "ram=32"
+    queues: tuple[str, ...] | None = None  # the only queues it serves
+    capacity: int = 8  # runs at once
+    poll_s: float = 0.2  # how often the file is asked for changes that nobody rang the doorbell for
+    stop_grace_s: float = 2.0  # what bodies that run get to finish when it is stopped
+
+
+ROLE = Role()
+
+
+class Claims:
+    """The claims of one engine."""
+
+    def __init__(self, engine: Engine, role: Role) -> None:
+        self._engine = engine
+        self._role = role
+        self._keys = Keys(engine.store)
+        self._had: set[int] = set()
+        self._lost: dict[int, int] = {}  # runs that another engine has taken, and until when it may have them
+        self._root: int | None = None  # of the family that is followed; None: every run
+        self._wake_at: int | None = None  # when a run that waits now is due
+        self._opens_at: int | None = None  # when a rate limit lets another run begin
+        self.look = True  # whether there may be something to claim
+
+    def _reach_at(self, now: int) -> Reach:
+        """Return which due runs the engine may take: none that is on offer, or that another engine is to have."""
+        names = dict.fromkeys(name for label in self._role.labels for name in (label, label.partition("=")[0]))
+        lost = {run_id for run_id, until in self._lost.items() if until > now}
+        skip = frozenset(offers.offered(self._engine) | lost)
+        return Reach(self._engine.id, tuple(names), self._role.queues, self._root, skip=skip)
+
+    def follow(self, root_id: int) -> None:
+        """Claim only runs of this family from now on."""
+        self._root = root_id
+        self.look = True
+
+    def has_had(self, run_id: int) -> bool:
+        """Tell whether this engine has worked on the run."""
+        return run_id in self._had
+
+    def has_lost(self, run_id: int) -> bool:
+        """Tell whether another engine has taken the run from this one."""
+        return run_id in self._lost
+
+    def lose(self, run_id: int) -> None:
+        """Leave a run to the engine that has taken it."""
+        self._lost[run_id] = self._engine.now + LEFT_MS
+
+    def may_begin(self) -> bool:
+        """Tell whether the engine may begin another run."""
+        return not self._engine.stopping and self.room > 0
+
+    @property
+    def room(self) -> int:
+        """Return how many more runs the engine can work on."""
+        return self._role.capacity - len(self._engine.sessions)
+
+    def wakes(self, now: int) -> bool:
+        """Tell whether a run has become due by itself since the engine looked."""
+        return self._wake_at is not None and self._wake_at <= now and self.may_begin()
+
+    def seconds_left(self, now: int) -> float:
+        """Return how long until a run becomes due by itself."""
+        return (self._wake_at - now) / 1000 if self._wake_at is not None and self.may_begin() else inf
+
+    def due(self, now: int, count: int) -> list[int]:
+        """Return so many runs that may begin, and are on offer to no executor."""
+        admission = Admission(self._engine.store, now, self._keys)
+        found = admission.choose(self._reach_at(now), count)
+        self._opens_at = admission.opens_at
+        return found
+
+    def offerable(self, now: int, count: int) -> list[int]:
+        """Return so many runs that are due and will be later too, whatever begins meanwhile: no limit holds them."""
+        return Admission(self._engine.store, now, self._keys).choose_unlimited(self._reach_at(now), count)
+
+    def claim_due(self, begin: Callable[[Run], None]) -> None:
+        """Claim what is due and fits, and begin it. Belongs into the engine's transaction."""
+        engine = self._engine
+        self.look = False
+        for run_id in self.due(engine.now, self.room) if self.room > 0 else ():
+            run = self.claim(run_id, engine.now)
+            if run is not None:
+                begin(run)
+        engine.store.runs.line_up(engine.now)
+        wakes = [engine.store.runs.next_wake(engine.now, root_id=self._root), self._opens_at, *self._lost.values()]
+        self._wake_at = min((wake for wake in wakes if wake is not None and wake > engine.now), default=None)
+
+    def claim(self, run_id: int, started_at: int) -> Run | None:
+        """Take a run that is due. None when it is not any more, or this engine may begin no more runs."""
+        engine = self._engine
+        if engine.stopping or self._lost.get(run_id, 0) > engine.now:
+            return None
+        run = engine.store.runs.claim(run_id, engine.id, engine.now, started_at)
+        if run is not None:
+            self._had.add(run_id)
+            # Not the tick's instant: the transaction may have waited long for another engine's.
+            count_start(engine.store, Due(run.id, run.namespace, run.queue), engine.clock.now())
+        return run

@@ -1,0 +1,53 @@
+"""Whether scheduled work gets done: four questions, for a probe that asks every minute."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flowctl.core.errors import FlowctlError
+from flowctl.engine.why import daemons
+from flowctl.store import Store, files
+
+LAG_MS = 60_000
+FREE_BYTES = 100_000_000
+
+
+class Vital(NamedTuple):
+    """One question, and its answer."""
+
+    check: str
+    ok: bool
+    message: str
+
+
+def vitals(store: Store, now: int) -> list[Vital]:
+    """Return whether the file can be read, a daemon lives, the disk has room, and schedules are in time."""
+    try:
+        found = [_readable(store), _daemon(store), _disk(store), _lag(store, now)]
+    except FlowctlError as error:
+        found = [Vital("database", False, error.message)]
+    return found
+
+
+def _readable(store: Store) -> Vital:
+    return Vital("database", True, f"{len(store.engines.running())} engines are recorded")
+
+
+def _daemon(store: Store) -> Vital:
+    alive = daemons(store)
+    text = f"process {alive[0].pid}" if alive else "no daemon runs: flowctl daemon start"
+    return Vital("daemon", bool(alive), text)
+
+
+def _disk(store: Store) -> Vital:
+    free, log = files.free_space(store.path), files.size(store.path + "-wal")
+    needed = max(FREE_BYTES, 2 * log)
+    return Vital("disk", free >= needed, f"{free:,} bytes are left, {needed:,} should be")
+
+
+def _lag(store: Store, now: int) -> Vital:
+    late = [(now - next_at, name) for _, name, next_at in store.metrics.schedules() if now - next_at >= LAG_MS]
+    if not late:
+        return Vital("schedules", True, "all are in time")
+    longest, name = max(late)
+    return Vital("schedules", False, f"{len(late)} are late, {name} by {longest // 1000} s")

@@ -1,0 +1,121 @@
+"""Why a schedule has made a run, or has not: at an instant, or now."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from flowctl.core.errors import NotFound
+from flowctl.core.instants import local, short
+from flowctl.core.model import Schedule, Slot
+from flowctl.core.recurrence import Rule, next_slot, slots
+from flowctl.engine.why import START, Answer, daemons
+from flowctl.store import Store
+
+MINUTE_MS = 60_000
+OVERDUE_MS = 60_000  # later than this a slot was not decided by a daemon that is well
+_SPANS_MS = (3_600_000, 86_400_000, 32 * 86_400_000, 4_000 * 86_400_000)  # that are searched backwards for a slot
+
+
+def why_schedule(store: Store, schedule: Schedule, now: int, at: int | None = None) -> Answer:
+    """Return what became of the slot of an instant, within the minute that begins there; without one, what is next."""
+    text, facts, commands = _now(store, schedule, now) if at is None else _at(store, schedule, now, at)
+    facts = {"schedule": schedule.name, "paused_at": schedule.paused_at, "next_at": schedule.next_at} | facts
+    return Answer(f"schedule {schedule.name}", f"schedule {schedule.name}: {text}", facts, commands)
+
+
+def rule_of(schedule: Schedule) -> Rule:
+    """Return when a schedule is due."""
+    return Rule(
+        schedule.kind,
+        schedule.expression,
+        schedule.zone,
+        schedule.start_at,
+        schedule.end_at,
+        schedule.jitter_ms,
+        f"{schedule.namespace}/{schedule.name}",
+    )
+
+
+Found = tuple[str, dict[str, Any], tuple[str, ...]]
+
+
+def _now(store: Store, schedule: Schedule, now: int) -> Found:
+    last = store.evidence.slot_before(schedule.id, now + 1)
+    facts = {"last": None if last is None else _slot_facts(last)}
+    before = "" if last is None else f"; the last slot, {local(last.due_at)}, {_outcome(store, last)}"
+    if schedule.paused_at is not None:
+        text = f"is paused since {local(schedule.paused_at)}: {schedule.pause_reason}{before}"
+        return text, facts, (f"flowctl schedules resume {schedule.name}",)
+    if schedule.next_at is None:
+        return f"has no further slot{before}", facts, (f"flowctl schedules show {schedule.name}",)
+    if schedule.next_at > now:
+        text = f"is not due before {local(schedule.next_at)}, in {short(schedule.next_at - now)}{before}"
+        return text, facts, ()
+    return _undecided(store, schedule.next_at, now, facts)
+
+
+def _undecided(store: Store, due_at: int, now: int, facts: dict[str, Any]) -> Found:
+    """Say what a slot that is due, and not in the ledger, waits for."""
+    if not daemons(store):
+        return f"the slot of {local(due_at)} is due, and no daemon runs that would decide it", facts, (START,)
+    late = now - due_at
+    state = "is being decided now" if late < OVERDUE_MS else f"is {short(late)} late, and the daemon has not decided it"
+    return f"the slot of {local(due_at)} {state}", facts, ("flowctl daemon status", "flowctl doctor")
+
+
+def _at(store: Store, schedule: Schedule, now: int, at: int) -> Found:
+    slot = store.evidence.slot_from(schedule.id, at)
+    if slot is not None and slot.due_at < at + MINUTE_MS:
+        text = f"the slot of {local(slot.due_at)} {_outcome(store, slot)}"
+        return text, {"slot": _slot_facts(slot)}, () if slot.run_id is None else (f"flowctl why {slot.run_id}",)
+    if at < schedule.created_at - MINUTE_MS:
+        text = f"it was made only at {local(schedule.created_at)}, after {local(at)}"
+        return text, {"created_at": schedule.created_at}, ()
+    due_at = next_slot(rule_of(schedule), at - 1)
+    if due_at is None or due_at >= at + MINUTE_MS:
+        return _none_due(schedule, at, due_at)
+    facts = {"due_at": due_at}
+    if due_at > now:
+        return f"the slot of {local(due_at)} is not due yet, but in {short(due_at - now)}", facts, ()
+    if due_at > schedule.planned_to:
+        return _undecided(store, due_at, now, facts)
+    text = f"a slot is due at {local(due_at)} by its rule of today, but none was recorded: it was changed since, or the"
+    return f"{text} record was pruned", facts | {"changed_at": schedule.changed_at}, ()
+
+
+def _none_due(schedule: Schedule, at: int, after: int | None) -> Found:
+    before = _slot_before(rule_of(schedule), at)
+    near = [f"{word} at {local(found)}" for word, found in (("before", before), ("after", after)) if found is not None]
+    nearest = f": the nearest is due {' and '.join(near)}" if near else ""
+    return f"no slot is due at {local(at)}{nearest}", {"before_at": before, "after_at": after}, ()
+
+
+def _slot_before(rule: Rule, at: int) -> int | None:
+    """Return the last slot before an instant: of the shortest span backwards that holds one."""
+    for span in _SPANS_MS:
+        if last := deque(slots(rule, at - span, at - 1), maxlen=1):
+            return last[0]
+    return None
+
+
+def _outcome(store: Store, slot: Slot) -> str:
+    because = f": {slot.reason}" if slot.reason else ""
+    if slot.run_id is None:
+        return f"was {slot.outcome}{because}"
+    try:
+        state = f", which is {store.runs.get(slot.run_id).state}"
+    except NotFound:
+        state = ", which was pruned since"
+    verb = "fired" if slot.outcome == "fired" else "was coalesced into"
+    return f"{verb} run {slot.run_id}{state}{because}"
+
+
+def _slot_facts(slot: Slot) -> dict[str, Any]:
+    return {
+        "due_at": slot.due_at,
+        "outcome": slot.outcome,
+        "reason": slot.reason,
+        "run": slot.run_id,
+        "decided_at": slot.decided_at,
+    }
