@@ -190,7 +190,9 @@ def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ..
             raise UsageError("--input is for a workflow", "give the command anew after --")
         changes |= _workflow_fields(find_registered(invocation, chosen), words, options)
     if options.env_names:
-        environment = _captured(options, {})
+        chosen = changes.get("workflow", old.workflow)
+        kept = {} if chosen is None else _kept(invocation, find_registered(invocation, chosen))
+        environment = _captured(options, kept)
     new = NewSchedule(**{name: getattr(old, name) for name in NewSchedule._fields})
     return Wanted(new._replace(**changes), environment)
 
