@@ -100,7 +100,7 @@ def test_the_input_of_a_workflow_is_checked_when_the_schedule_is_made(quick, dig
         (["--every", "1h", "--shell", "--", "echo", "x"], "--shell takes one text"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_a_sentence(quick, database, words: list[str], said: str) -> None:
+def test_e10_d09_what_makes_no_sense_is_refused_in_a_sentence(quick, database, words: list[str], said: str) -> None:
     assert said in quick("schedules", "add", "a", *words, code=2).stderr
     quick("schedules", "add", "ok", "--every", "1h", "--", "true")
     assert ["ok"] == [each["schedule"] for each in quick("schedules", "list", "--json").json]
@@ -159,7 +159,7 @@ def test_next_merges_all_schedules_in_order_with_local_times(quick) -> None:
     ] == found
 
 
-def test_next_tries_an_expression_without_a_file(quick, database) -> None:
+def test_e07_next_tries_an_expression_without_a_file(quick, database) -> None:
     words = ["next", "--cron", "30 2 * * *", "--tz", "America/New_York", "--from", "2026-03-08T00:00Z", "-n", "2"]
     found = quick(*words, "--json").json
     assert [(None, "2026-03-08T07:00:00.000Z"), (None, "2026-03-09T06:30:00.000Z")] == [
