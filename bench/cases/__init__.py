@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from bench.model import Case, Figures
 
-NAMES = ("workflows", "steps", "pure", "growth", "fan_out", "recovery", "idle", "cold", "large")
+NAMES = ("workflows", "steps", "pure", "growth", "fan_out", "recovery", "idle", "cold", "large", "planning")
 
 
 class CaseModule(Protocol):
