@@ -13,7 +13,7 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = ("run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun")
-_OTHER = ("workflows", "db", "notify", "metrics", "health", "init", "completion")
+_OTHER = ("workflows", "db", "doctor", "notify", "metrics", "health", "init", "completion")
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
     "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
@@ -29,6 +29,7 @@ _MEMBERS = {
     "rerun": ("flowctl.cli.again:rerun", "Start new runs with the same input"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
+    "doctor": ("flowctl.cli.doctor:doctor", "Look for what keeps work from being done"),
     "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "metrics": ("flowctl.cli.metrics:metrics", "Print metrics for Prometheus"),
     "health": ("flowctl.cli.metrics:health", "Tell whether scheduled work gets done"),
