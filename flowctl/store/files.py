@@ -127,7 +127,14 @@ def create_private(path: str) -> None:
 
 def remove(path: str) -> None:
     """Remove a file that may not be there, and SQLite's files beside it."""
-    for side in ("", *SIDE_FILES):
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    remove_side_files(path)
+
+
+def remove_side_files(path: str) -> None:
+    """Remove SQLite's files beside a database that nobody has open."""
+    for side in SIDE_FILES:
         with suppress(FileNotFoundError):
             os.unlink(path + side)
 
