@@ -140,7 +140,7 @@ CREATE UNIQUE INDEX runs_key ON runs (namespace, key) WHERE key IS NOT NULL;
 CREATE UNIQUE INDEX runs_child ON runs (parent_id, parent_step) WHERE parent_id IS NOT NULL AND detached_at IS NULL;
 CREATE INDEX runs_parent ON runs (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX runs_root ON runs (root_id, state) WHERE root_id IS NOT NULL;
-CREATE INDEX runs_due ON runs (priority DESC, id, namespace, queue, requires)  -- ready now, in claiming order
+CREATE INDEX runs_due ON runs (namespace, queue, priority DESC, id, requires)  -- ready now: of each queue in claiming order
     WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL;
 CREATE INDEX runs_wake ON runs (wake_at) WHERE wake_at IS NOT NULL;                            -- queued for later, or asleep
 CREATE INDEX runs_engine ON runs (engine_id) WHERE engine_id IS NOT NULL;
@@ -148,6 +148,7 @@ CREATE INDEX runs_namespace ON runs (namespace, id);
 CREATE INDEX runs_state ON runs (namespace, state, id);
 CREATE INDEX runs_workflow ON runs (namespace, workflow, id);
 CREATE INDEX runs_schedule ON runs (namespace, schedule, id) WHERE schedule IS NOT NULL;
+CREATE INDEX runs_overlap ON runs (namespace, schedule, id) WHERE schedule IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX runs_followed ON runs (followed_by) WHERE followed_by IS NOT NULL;
 CREATE INDEX runs_after ON runs (after_id) WHERE after_id IS NOT NULL AND state = 'waiting';
 

@@ -1,4 +1,4 @@
-"""What a shell completes from the database: registered workflows and run numbers. It never fails, and never writes."""
+"""What a shell completes from the database: workflows, schedules and run numbers. It never fails, and never writes."""
 
 from __future__ import annotations
 
@@ -41,6 +41,17 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 
     items = [*_ask(ctx, numbers), CompletionItem("@last"), CompletionItem("@failed")]
     return [item for item in items if item.value.startswith(incomplete)]
+
+
+def complete_schedule(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Offer schedules."""
+    from click.shell_completion import CompletionItem
+
+    def names(invocation: Invocation, store: Store) -> list[CompletionItem]:
+        known = store.schedules.all(invocation.namespace)
+        return [CompletionItem(each.name, help=each.description) for each in known]
+
+    return [item for item in _ask(ctx, names) if item.value.startswith(incomplete)]
 
 
 def _ask(ctx: click.Context, question: Callable[[Invocation, Store], list[CompletionItem]]) -> list[CompletionItem]:

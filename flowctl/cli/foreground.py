@@ -75,21 +75,20 @@ def work_here(
                 codes.append(error.exit_code)
             else:
                 codes.append(_report(invocation, store, run, alone=len(numbers) == 1))
-        untouched = numbers[len(codes) :]
-        if untouched:
-            _leave_paused(store, untouched)
-            invocation.terminal.warn(f"not begun: flowctl resume {' '.join(map(str, untouched))}")
+        if untouched := numbers[len(codes) :]:
+            _leave_paused(invocation, store, untouched)
             codes.append(INTERRUPTED)
     return next((code for code in codes if code), 0)
 
 
-def _leave_paused(store: Store, numbers: Sequence[int]) -> None:
+def _leave_paused(invocation: Invocation, store: Store, numbers: Sequence[int]) -> None:
     """Pause runs that were not begun before a person stopped: else a daemon would begin them."""
     from flowctl.engine.session import STOPPED
 
     with store.transaction():
         for number in numbers:
             store.runs.pause_idle(number, SYSTEM_CLOCK.now(), STOPPED)
+    invocation.terminal.warn(f"not begun: flowctl resume {' '.join(map(str, numbers))}")
 
 
 def _announce_wait(invocation: Invocation, run: Run) -> None:

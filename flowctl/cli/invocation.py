@@ -53,11 +53,22 @@ class Invocation:
         if not create and not os.path.lexists(self.db):
             raise NotFound(f"there is no run yet: the database {self.db} does not exist", "flowctl init")
         with Store.open(self.db, create=create) as store:
-            yield store
+            store.connection.knock = functools.partial(_ring, store, knock=True)
+            try:
+                yield store
+            finally:
+                if store.writes:
+                    _ring(store)
 
     def has_database(self) -> bool:
         """Tell whether the database exists."""
         return os.path.lexists(self.db)
+
+
+def _ring(store: Store, *, knock: bool = False) -> None:
+    from flowctl.engine.doorbell import KNOCK, RING, ring
+
+    ring(store.path, KNOCK if knock else RING)
 
 
 def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Invocation:

@@ -15,6 +15,8 @@ from flowctl.cli.instants import iso
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
     from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
+    from flowctl.engine.queues import QueueView
+    from flowctl.engine.status import DaemonStatus
 
 _HOLE = "\udead"  # a lone surrogate: no text of a database or a terminal can hold it
 
@@ -69,7 +71,8 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "wake_at": iso(run.wake_at),
         "parent": None if run.parent_id is None else {"run": run.parent_id, "step": run.parent_step},
         "forked_from": None,
-        "schedule": None,
+        "schedule": run.schedule,
+        "due_at": iso(run.due_at),
     }
 
 
@@ -140,6 +143,23 @@ def workflow_shape(workflow: Workflow) -> dict[str, Any]:
     }
 
 
+def queue_shape(view: QueueView) -> dict[str, Any]:
+    """Return the shape of a queue, its limits and what is in it."""
+    queue = view.queue
+    return {
+        "queue": queue.name,
+        "concurrency": queue.concurrency,
+        "rate": queue.rate,
+        "period_ms": queue.rate_ms,
+        "key": queue.key,
+        "key_limit": queue.key_limit,
+        "paused": queue.paused_at is not None,
+        "running": view.running,
+        "queued": view.queued,
+        "oldest_at": iso(view.oldest_at),
+    }
+
+
 def finding_shape(finding: Finding) -> dict[str, Any]:
     """Return the shape of what the lint of a workflow file found."""
     return {
@@ -168,3 +188,10 @@ def _payload(text: str | None) -> Raw | None:
 
 def _duration(started_at: int | None, finished_at: int | None) -> int | None:
     return None if started_at is None or finished_at is None else finished_at - started_at
+
+
+def daemon_shape(facts: DaemonStatus) -> dict[str, Any]:
+    """Return the shape of how the daemon is."""
+    shape = facts._asdict() | {"engines": [engine._asdict() for engine in facts.engines]}
+    shape["last_fire_at"] = iso(facts.last_fire_at)
+    return {"state": "not running" if facts.pid is None else "running"} | shape

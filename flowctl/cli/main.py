@@ -12,8 +12,23 @@ from flowctl.cli import callers
 from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
-_DAILY = ("run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun")
-_OTHER = ("workflows", "db", "doctor", "notify", "metrics", "health", "init", "completion")
+_DAILY = (
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next",
+    "slots",
+)  # fmt: skip
+_OTHER = (
+    "workflows",
+    "schedules",
+    "queues",
+    "daemon",
+    "notify",
+    "db",
+    "doctor",
+    "metrics",
+    "health",
+    "init",
+    "completion",
+)
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
     "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
@@ -27,10 +42,15 @@ _MEMBERS = {
     "resume": ("flowctl.cli.again:resume", "Continue paused or orphaned runs, here"),
     "retry": ("flowctl.cli.again:retry", "Let failed, cancelled or blocked runs go on"),
     "rerun": ("flowctl.cli.again:rerun", "Start new runs with the same input"),
+    "next": ("flowctl.cli.slots:next_", "Print what is due next, by schedule or of a cron expression"),
+    "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
+    "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
+    "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
+    "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
+    "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
     "doctor": ("flowctl.cli.doctor:doctor", "Look for what keeps work from being done"),
-    "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "metrics": ("flowctl.cli.metrics:metrics", "Print metrics for Prometheus"),
     "health": ("flowctl.cli.metrics:health", "Tell whether scheduled work gets done"),
     "init": ("flowctl.cli.init:init", "Write a first workflow file into this folder"),

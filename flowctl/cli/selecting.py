@@ -44,6 +44,7 @@ def filter_options(function: F) -> F:
             help="Only in this state; may be repeated.",
         ),
         click.option("--workflow", metavar="NAME", help="Only of this workflow."),
+        click.option("--schedule", metavar="NAME", help="Only made by this schedule."),
         click.option("--tag", "tags", multiple=True, metavar="K=V", help="Only with this tag; may be repeated."),
         click.option("--since", metavar="TIME", help="Only created since: 2h, 09:30, 2026-01-31."),
     )
@@ -58,20 +59,23 @@ class Filters:
 
     states: tuple[Any, ...] = ()
     workflow: str | None = None
+    schedule: str | None = None
     tags: tuple[str, ...] = ()
     since: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.states or self.workflow or self.tags or self.since)
+        return bool(self.states or self.workflow or self.schedule or self.tags or self.since)
 
     def resolve(self, namespace: str, **more: Any) -> RunFilter:
         """Return the filter record for the store. Raises UsageError."""
         since = parse_since(self.since, SYSTEM_CLOCK.now()) if self.since is not None else None
         _check_text(self.workflow, "--workflow")
+        _check_text(self.schedule, "--schedule")
         return RunFilter(
             namespace=namespace,
             states=self.states,
             workflow=self.workflow,
+            schedule=self.schedule,
             tags=parse_tags(self.tags),
             since=since,
             **more,

@@ -18,6 +18,7 @@ from flowctl.core.errors import NotFound, UsageError
 from flowctl.core.model import NewRun
 
 if TYPE_CHECKING:
+    from flowctl.core.model import Workflow
     from flowctl.engine.loading import BoundInput, Description
     from flowctl.engine.supervisor import Supervisor
 
@@ -27,11 +28,12 @@ PRIORITIES = click.IntRange(-(2**31), 2**31 - 1)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A workflow: its file, its function (None: the only one), and the interpreter that its registration names."""
+    """A workflow: its file, its function (None: the only one), and what its registration says of where it runs."""
 
     path: str
     function: str | None
     python: str | None = None
+    variables: dict[str, str] | None = None  # None: those of the shell
 
 
 def find_target(invocation: Invocation, text: str) -> Target:
@@ -43,7 +45,15 @@ def find_target(invocation: Invocation, text: str) -> Target:
         return Target(_existing(f"{path}.py"), function)
     if text.endswith(".py") or os.sep in text:
         return Target(_existing(text), None)
-    return _registered(invocation, text)
+    workflow = find_registered(invocation, text)
+    return Target(workflow.path, workflow.function, workflow.python, _captured(invocation, workflow))
+
+
+def _captured(invocation: Invocation, workflow: Workflow) -> dict[str, str] | None:
+    if workflow.environment is None:
+        return None
+    with invocation.reading() as store:
+        return store.environments.get(workflow.environment)
 
 
 def _existing(path: str) -> str:
@@ -66,7 +76,8 @@ def _file_hint(path: str) -> str:
     return f"did you mean {near[0]}?" if near else "flowctl init writes a first workflow file"
 
 
-def _registered(invocation: Invocation, name: str) -> Target:
+def find_registered(invocation: Invocation, name: str) -> Workflow:
+    """Return the registered workflow of that name. Raises NotFound with a name that is close."""
     import difflib
 
     names: list[str] = []
@@ -74,7 +85,7 @@ def _registered(invocation: Invocation, name: str) -> Target:
         with invocation.reading() as store:
             workflow = store.workflows.find(invocation.namespace, name)
             if workflow is not None:
-                return Target(workflow.path, workflow.function, workflow.python)
+                return workflow
             names = [known.name for known in store.workflows.list(invocation.namespace)]
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}?" if near else "flowctl workflows list; a file is named by its path: FILE.py"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,24 +47,38 @@ def workflows() -> None:
 @click.argument("file", metavar="FILE.py[:FUNCTION]", help="The file, or one workflow of it.")
 @click.option("--name", metavar="NAME", help="Register it under this name, when it is one workflow.")
 @click.option("--python", metavar="PATH", help="Interpreter for the workflow's code.")
+@click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its scheduled runs.")
 @click.option("--replace", is_flag=True, help="Also when another file has the name.")
 @pass_invocation
-def add(invocation: Invocation, /, file: str, name: str | None, python: str | None, replace: bool) -> int:
+def add(
+    invocation: Invocation,
+    /,
+    file: str,
+    name: str | None,
+    python: str | None,
+    env_names: tuple[str, ...],
+    replace: bool,
+) -> int:
     """Register the workflows of a file, so that runs can be started by name.
 
-    A workflow that is registered already is brought up to date.
+    A workflow that is registered already is brought up to date, and so is the schedule that its code asks for. PATH
+    and the variables named by --env are kept for the runs that schedules make.
     """
+    from flowctl.engine.environment import captured_environment
+
     target = find_file(invocation, file)
     chosen_python = absolute_python(python)
+    environment = captured_environment(os.environ, env_names)
     supervisor = new_supervisor()
     try:
         loaded = _load(supervisor, target.path, chosen_python)
         found = [loaded.choose(target.function)] if target.function else list(_all(loaded))
         if name is not None and len(found) > 1:
             raise UsageError("--name is for one workflow", f"say which: {file}:{found[0].function}")
-        new = [_new(invocation, loaded, each, name, chosen_python) for each in found]
-        from flowctl.engine.registry import register
+        from flowctl.engine.registry import Registration, code_schedule, register
 
+        named = [(each, _new(invocation, loaded, each, name, chosen_python)) for each in found]
+        new = [Registration(each, code_schedule(loaded, it, each), environment) for it, each in named]
         with invocation.writing(create=True) as store:
             added = register(store, new, loaded.snapshot, SYSTEM_CLOCK.now(), replace=replace)
     finally:
@@ -112,7 +127,7 @@ def show(invocation: Invocation, /, name: str) -> int:
 @click.option("--yes", "-y", is_flag=True, help="Accepted for scripts; nothing is asked, as nothing is lost.")
 @pass_invocation
 def remove(invocation: Invocation, /, names: tuple[str, ...], yes: bool) -> int:  # noqa: ARG001 — see its help
-    """Take workflows out of the registry. Their runs stay, and so do their files."""
+    """Take workflows out of the registry, and the schedules of their code. Their runs stay, and so do their files."""
     from flowctl.cli.json_shapes import dumps
     from flowctl.engine.registry import unregister
 
@@ -121,7 +136,7 @@ def remove(invocation: Invocation, /, names: tuple[str, ...], yes: bool) -> int:
         for name in names:
             if name not in [each.name for each in known]:
                 raise _unknown(name, known)
-        unregister(store, invocation.namespace, names)
+        unregister(store, invocation.namespace, names, SYSTEM_CLOCK.now())
     if invocation.json:
         invocation.terminal.data_json(dumps({"removed": list(dict.fromkeys(names))}))
     else:
@@ -157,8 +172,6 @@ def check(invocation: Invocation, /, file: str, python: str | None) -> int:
 
 def find_file(invocation: Invocation, text: str) -> Any:
     """Return the target that a file name means; a registered name is not one."""
-    import os
-
     if not text.endswith(".py") and ".py:" not in text and os.sep not in text:
         text = f".{os.sep}{text}"
     return find_target(invocation, text)

@@ -16,6 +16,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Return seconds that never run backwards, for timeouts within one process."""
 
+    def uptime(self) -> float:
+        """Return seconds that never run backwards, those in which the machine was suspended included."""
+
     def fraction(self) -> float:
         """Return a random number from 0 up to 1."""
 
@@ -30,6 +33,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds that never run backwards, for timeouts within one process."""
         return time.monotonic()
+
+    def uptime(self) -> float:
+        """Return seconds that never run backwards, those in which the machine was suspended included."""
+        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))  # Linux alone has the first
 
     def fraction(self) -> float:
         """Return a random number from 0 up to 1."""

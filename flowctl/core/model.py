@@ -324,6 +324,15 @@ class Slot(NamedTuple):
     decided_at: int
 
 
+class SlotGroup(NamedTuple):
+    """Slots of one schedule of which the same became."""
+
+    due: list[int]
+    outcome: SlotOutcome
+    reason: str | None = None
+    run_id: int | None = None
+
+
 class LogLine(NamedTuple):
     """One row of `logs`: a captured chunk of text, maybe several lines."""
 

@@ -29,6 +29,11 @@ def lock_path(store_path: str | Path, token: str) -> Path:
     return Path(f"{store_path}-engines") / f"{token}.lock"
 
 
+def doorbell_path(store_path: str | Path, token: str) -> Path:
+    """Return the socket at which the engine with that token can be woken, if it is a daemon's."""
+    return lock_path(store_path, token).with_suffix(".sock")
+
+
 class EngineLock:
     """The flock of one engine, from its construction to `release`.
 

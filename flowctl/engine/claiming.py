@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from flowctl.core.model import Run
 from flowctl.engine import offers
-from flowctl.engine.admission import Admission, count_start
+from flowctl.engine.admission import Admission, Keys, count_start
 from flowctl.store.runs import Due, Reach
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Role(NamedTuple):
     queues: tuple[str, ...] | None = None  # the only queues it serves
     capacity: int = 8  # runs at once
     poll_s: float = 0.2  # how often the file is asked for changes that nobody rang the doorbell for
+    stop_grace_s: float = 2.0  # what bodies that run get to finish when it is stopped
 
 
 ROLE = Role()
@@ -36,6 +37,7 @@ class Claims:
     def __init__(self, engine: Engine, role: Role) -> None:
         self._engine = engine
         self._role = role
+        self._keys = Keys(engine.store)
         self._had: set[int] = set()
         self._lost: dict[int, int] = {}  # runs that another engine has taken, and until when it may have them
         self._root: int | None = None  # of the family that is followed; None: every run
@@ -43,11 +45,12 @@ class Claims:
         self._opens_at: int | None = None  # when a rate limit lets another run begin
         self.look = True  # whether there may be something to claim
 
-    @property
-    def reach(self) -> Reach:
-        """Return which due runs the engine may take."""
+    def _reach_at(self, now: int) -> Reach:
+        """Return which due runs the engine may take: none that is on offer, or that another engine is to have."""
         names = dict.fromkeys(name for label in self._role.labels for name in (label, label.partition("=")[0]))
-        return Reach(self._engine.id, tuple(names), self._role.queues, self._root)
+        lost = {run_id for run_id, until in self._lost.items() if until > now}
+        skip = frozenset(offers.offered(self._engine) | lost)
+        return Reach(self._engine.id, tuple(names), self._role.queues, self._root, skip=skip)
 
     def follow(self, root_id: int) -> None:
         """Claim only runs of this family from now on."""
@@ -85,10 +88,14 @@ class Claims:
 
     def due(self, now: int, count: int) -> list[int]:
         """Return so many runs that may begin, and are on offer to no executor."""
-        admission = Admission(self._engine.store, now)
-        found = admission.choose(self.reach, count, offers.offered(self._engine))
+        admission = Admission(self._engine.store, now, self._keys)
+        found = admission.choose(self._reach_at(now), count)
         self._opens_at = admission.opens_at
         return found
+
+    def offerable(self, now: int, count: int) -> list[int]:
+        """Return so many runs that are due and will be later too, whatever begins meanwhile: no limit holds them."""
+        return Admission(self._engine.store, now, self._keys).choose_unlimited(self._reach_at(now), count)
 
     def claim_due(self, begin: Callable[[Run], None]) -> None:
         """Claim what is due and fits, and begin it. Belongs into the engine's transaction."""
@@ -98,6 +105,7 @@ class Claims:
             run = self.claim(run_id, engine.now)
             if run is not None:
                 begin(run)
+        engine.store.runs.line_up(engine.now)
         wakes = [engine.store.runs.next_wake(engine.now, root_id=self._root), self._opens_at, *self._lost.values()]
         self._wake_at = min((wake for wake in wakes if wake is not None and wake > engine.now), default=None)
 
@@ -109,5 +117,6 @@ class Claims:
         run = engine.store.runs.claim(run_id, engine.id, engine.now, started_at)
         if run is not None:
             self._had.add(run_id)
-            count_start(engine.store, Due(run.id, run.namespace, run.queue), engine.now)
+            # Not the tick's instant: the transaction may have waited long for another engine's.
+            count_start(engine.store, Due(run.id, run.namespace, run.queue), engine.clock.now())
         return run

@@ -215,11 +215,19 @@ def interrupt(session: Session) -> None:
         block(session, unknown)
         return
     session.store.steps.interrupt(session.claim, session.engine.now)
-    if session.ending == "pause":
-        release(session, "paused", reason=session.pause_reason)
+    if session.ending in ("pause", "leave"):
+        _put_back(session)
         let_go(session, keep=False)
     else:
         restart(session)
+
+
+def _put_back(session: Session) -> None:
+    """Release a run that was stopped: to a person who paused it, or to the next engine."""
+    if session.ending == "pause":
+        release(session, "paused", reason=session.pause_reason)
+    else:
+        release(session, "queued")
 
 
 def _unknown_outcome(session: Session) -> str | None:
@@ -255,8 +263,8 @@ def _forced_suspension(session: Session) -> None:
     error = error_text(
         "SuspensionSwallowed", "the workflow did not unwind when it was suspended: a loop or a wait ignores it"
     )
-    if session.ending == "pause":
-        release(session, "paused", reason=session.pause_reason)
+    if session.ending in ("pause", "leave"):
+        _put_back(session)
     else:
         fail(session, error, [])
     let_go(session, keep=False)

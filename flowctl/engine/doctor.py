@@ -10,14 +10,15 @@ from typing import Literal, NamedTuple
 
 from flowctl.core.errors import FlowctlError
 from flowctl.core.instants import local, short
+from flowctl.core.planning import rule_of
 from flowctl.core.recurrence import check as check_rule
 from flowctl.core.recurrence import is_reboot, next_slot
 from flowctl.engine import surroundings
 from flowctl.engine.claim import boot_id, engine_alive, lock_path
+from flowctl.engine.daemon_lock import lock_file, running_daemon
 from flowctl.engine.health import FREE_BYTES, LAG_MS
 from flowctl.engine.recovery import recover_store
-from flowctl.engine.why import START, daemons
-from flowctl.engine.why_schedule import rule_of
+from flowctl.engine.why import START
 from flowctl.store import Store, files
 
 EARLIEST_MS = 1_577_836_800_000  # 2020: a clock that says less has not been set since the machine started
@@ -57,6 +58,8 @@ def examine(store: Store, now: int) -> list[Diagnosis]:
 
 def _file(store: Store, now: int) -> Iterator[Diagnosis]:
     for finding in store.check(now=now):
+        if finding.check == "next_slot":  # told of its schedule, below
+            continue
         level: Level = "warning" if finding.check in _HARMLESS else "broken"
         hint = "flowctl db check --full, then restore a backup: flowctl db restore FILE" if level == "broken" else ""
         yield Diagnosis("file", level, finding.subject, f"{finding.message} ({finding.check})", hint)
@@ -104,7 +107,7 @@ def _clock(store: Store, now: int) -> Iterator[Diagnosis]:
 def _schedules(store: Store, now: int) -> Iterator[Diagnosis]:
     """Look for schedules that cannot be planned, are late, or have lost their next slot."""
     schedules = store.doctor.schedules()
-    alive = bool(daemons(store))
+    alive = running_daemon(store.path) is not None
     if schedules and not alive:
         yield Diagnosis("schedules", "warning", "daemon", "no daemon runs, so no schedule fires", START)
     for each in schedules:
@@ -149,7 +152,9 @@ def _engines(store: Store, now: int) -> Iterator[Diagnosis]:
 
 def stale_locks(store: Store) -> list[str]:
     """Return the lock files of engines that nobody holds, and that no engine of the file owns."""
-    owned = {str(lock_path(store.path, engine.token)) for engine in store.engines.running()}
+    owned = {str(lock_path(store.path, engine.token)) for engine in store.engines.running()} | {
+        str(lock_file(store.path))
+    }
     found = sorted(str(path) for path in Path(f"{store.path}-engines").glob("*.lock"))
     return [path for path in found if path not in owned and not is_locked(path)]
 

@@ -26,13 +26,13 @@ from flowctl.engine.following import Following
 from flowctl.engine.handlers import Senseless, deliver
 from flowctl.engine.observer import Change, Observer, RunChanged, ignore, place_of
 from flowctl.engine.output import RawOutput
-from flowctl.engine.session import PAUSED, Session
-from flowctl.engine.supervisor import CodeTarget, Event, Executor, Gone, Output, Received, Supervisor
+from flowctl.engine.places import target_of
+from flowctl.engine.session import PAUSED, Ending, Session
+from flowctl.engine.supervisor import Event, Executor, Gone, Output, Received, Supervisor
 from flowctl.store import Store
 
 REDRAW_S = 0.1
 TROUBLE_WAIT_S = 0.1  # before a commit that failed is tried again
-STOP_GRACE_S = 2.0
 CHECK_S = 1.0
 
 
@@ -91,7 +91,10 @@ class Engine:
     # -- for whoever hosts the engine -------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Let go of every run, which becomes paused; called again: at once. Safe in a signal handler."""
+        """Let go of every run; called again: at once. Safe in a signal handler.
+
+        The runs of a foreground engine become paused, those of a daemon are queued for the next one.
+        """
         self._stop = 1 if self._stop == 0 else 2
 
     def follow(self, run_id: int, *, exclusive: bool = False) -> Run:
@@ -247,11 +250,12 @@ class Engine:
     def _stop_session(self, session: Session) -> None:
         if session.phase == "over":
             return
+        ending: Ending = "pause" if self._role.kind == "foreground" else "leave"
         if self._stop >= 2:
-            session.ending = "pause"
+            session.ending = ending
             closing.interrupt(session)
         else:
-            session.drain("pause", STOP_GRACE_S)
+            session.drain(ending, self._role.stop_grace_s)
 
     def _heed_requests(self) -> None:
         for run_id, request in self.store.runs.requests(self.id):
@@ -340,9 +344,9 @@ class Engine:
             self._discard(executor)
         session.outbox.clear()
         run = session.run
-        target = CodeTarget(run.path, run.directory, run.python, run.env_file)
         fresh = run.options.get("isolation") == "process"
         try:
+            target = target_of(self.store, run)
             found = self.supervisor.take(target, (run.code, run.path), fresh=fresh) or self.supervisor.start(target)
         except FlowctlError as error:
             session.refuse(str(error))
@@ -357,7 +361,7 @@ class Engine:
             return
         self.claims.look = True
         if executor is not None:
-            executor.session = None
+            executor.session, executor.free_since = None, self.monotonic
             if not keep:
                 self._discard(executor)
 

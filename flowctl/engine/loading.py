@@ -26,6 +26,7 @@ class Description:
     doc: str
     parameters: dict[str, Any]
     options: dict[str, Any]
+    schedule: dict[str, Any] | None = None  # that its code asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def load_file(supervisor: Supervisor, target: CodeTarget) -> LoadedFile:
 
 
 def _description(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: fields[name] for name in ("name", "function", "doc", "parameters", "options")}
+    return {name: fields.get(name) for name in ("name", "function", "doc", "parameters", "options", "schedule")}
 
 
 def _load_error(message: Message, path: str) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowctl.engine.places import target_of
 from flowctl.engine.session import run_message
-from flowctl.engine.supervisor import CodeTarget, Offer
+from flowctl.engine.supervisor import Offer
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run
     from flowctl.engine.engine import Engine
     from flowctl.engine.supervisor import Executor
+    from flowctl.store import Store
 
 QUICK_S = 0.02  # an executor whose last run took longer is not offered the next
 WITHDRAW_S = 0.1  # a run whose executor is not free by then may begin elsewhere
@@ -31,9 +33,9 @@ def make(engine: Engine) -> None:
     """Offer due runs to executors whose runs have been quick. Belongs into the engine's transaction."""
     sessions = engine.sessions.values()
     quick = [session for session in sessions if session.phase == "running" and _may_go_on(session.executor)]
-    for run_id in engine.claims.due(engine.now, len(quick)) if quick else ():
+    for run_id in engine.claims.offerable(engine.now, len(quick)) if quick else ():
         run = engine.store.runs.get(run_id)
-        session = next((session for session in quick if _fits(run, session.executor)), None)
+        session = next((session for session in quick if _fits(engine.store, run, session.executor)), None)
         if session is not None and session.executor is not None:
             quick.remove(session)
             session.executor.offer = Offer(run.id, engine.now, engine.monotonic + WITHDRAW_S)
@@ -44,14 +46,14 @@ def _may_go_on(executor: Executor | None) -> bool:
     return executor is not None and executor.quick and executor.offer is None and not executor.stray
 
 
-def _fits(run: Run, executor: Executor | None) -> bool:
+def _fits(store: Store, run: Run, executor: Executor | None) -> bool:
     """Tell whether a run that has never begun can begin in an executor as it is."""
     return (
         executor is not None
         and run.epoch == 0
         and run.options.keys().isdisjoint(("isolation", "timeout_ms"))
         and executor.loaded == (run.code, run.path)
-        and executor.target == CodeTarget(run.path, run.directory, run.python, run.env_file)
+        and executor.target == target_of(store, run)
     )
 
 
@@ -60,6 +62,8 @@ def accept(engine: Engine, executor: Executor) -> bool:
     offer = executor.offer
     if offer is None:
         return not executor.stray
+    if _is_limited(engine, offer.run_id):
+        return False
     run = engine.claims.claim(offer.run_id, offer.made_at)
     if run is None:
         return False
@@ -67,6 +71,12 @@ def accept(engine: Engine, executor: Executor) -> bool:
     engine.add(run).go_on(executor)
     engine.look_for_runs()
     return True
+
+
+def _is_limited(engine: Engine, run_id: int) -> bool:
+    """Tell whether the queue of an offered run has been given limits since."""
+    run = engine.store.runs.get(run_id)
+    return engine.store.queues.find(run.namespace, run.queue) is not None
 
 
 def withdraw(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flowctl.core.model import EngineRow, Run
 from flowctl.core.policy import CRASH_LIMIT, unknown_outcome
 from flowctl.engine import closing
-from flowctl.engine.claim import boot_id, engine_alive, lock_path
+from flowctl.engine.claim import boot_id, doorbell_path, engine_alive, lock_path
 from flowctl.sdk import processes
 from flowctl.store import Store
 
@@ -35,7 +35,8 @@ def recover_store(store: Store, now: int) -> bool:
         for engine in dead:
             _retire(store, engine.id, now, "its engine died")
     for engine in dead:
-        lock_path(store.path, engine.token).unlink(missing_ok=True)
+        for name in (lock_path(store.path, engine.token), doorbell_path(store.path, engine.token)):
+            name.unlink(missing_ok=True)
     return True
 
 

@@ -27,7 +27,7 @@ LOAD_TIMEOUT_S = 60.0
 SUSPEND_TIMEOUT_S = 10.0
 
 Phase = Literal["loading", "running", "draining", "suspending", "cancelling", "over"]
-Ending = Literal["restart", "pause", "cancel"]
+Ending = Literal["restart", "pause", "leave", "cancel"]  # leave: go on when an engine runs again
 
 
 class Session:
@@ -176,7 +176,7 @@ class Session:
 
     def drain(self, ending: Ending, grace_s: float) -> None:
         """Start no further bodies; when those that run are done, or the grace is over, do what `ending` says."""
-        if self.phase == "loading" and ending == "pause":
+        if self.phase == "loading" and ending != "restart":
             self.ending = ending
             closing.interrupt(self)
             return
@@ -193,11 +193,11 @@ class Session:
         bodies = [operation for operation in self.operations.values() if operation.phase == "body"]
         unrepeatable = any(operation.options.on_crash == "block" for operation in bodies)
         overdue = self.engine.monotonic >= self.grace
-        if bodies and not (overdue and (not unrepeatable or self.ending == "pause")):
+        if bodies and not (overdue and (not unrepeatable or self.ending != "restart")):
             if overdue:
                 self.grace = inf  # its own timeout is the bound now
             return
-        if self.ending == "pause" and not bodies:
+        if self.ending != "restart" and not bodies:
             self.suspend()
         else:
             closing.interrupt(self)

@@ -102,6 +102,19 @@ _WORKFLOW_OPTIONS = _options(
     tags=_tags,
     on_failure=_record(path=_text, function=_text, workflow=_text, parameter=_text),
     isolation=_text,
+    requires=_texts,
+)
+_SCHEDULE = _options(
+    kind=_one_of("cron", "every", "once"),
+    expression=_some_text,
+    zone=_text,
+    jitter_ms=_amount,
+    catch_up=_one_of("latest", "skip", "all"),
+    catch_up_cap=_amount,
+    window_ms=_amount,
+    overlap=_one_of("skip", "queue", "allow", "replace"),
+    pause_after=_amount,
+    input=_text,
 )
 _STEP_OPTIONS = _options(
     retries=_amount,
@@ -114,7 +127,12 @@ _STEP_OPTIONS = _options(
     pure=_yes_or_no,
 )
 _DESCRIPTION = _record(
-    name=_text, function=_text, doc=_text, parameters=lambda value: type(value) is dict, options=_WORKFLOW_OPTIONS
+    name=_text,
+    function=_text,
+    doc=_text,
+    parameters=lambda value: type(value) is dict,
+    options=_WORKFLOW_OPTIONS,
+    schedule=_maybe(_SCHEDULE),
 )
 _STEP: dict[str, Check] = {
     "seq": _amount,

@@ -13,12 +13,19 @@ import selectors
 import signal
 import socket
 import subprocess
-from collections.abc import Iterable
-from typing import IO, Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import IO, Any, NamedTuple, Protocol
 
 from flowctl.core.config import Config
 from flowctl.core.errors import FlowctlError, UsageError
-from flowctl.engine.interpreter import Interpreter, choose_interpreter, executor_environment, own_python, sdk_folder
+from flowctl.engine.interpreter import (
+    Interpreter,
+    choose_interpreter,
+    executor_environment,
+    own_python,
+    sdk_folder,
+    seen_by_person,
+)
 from flowctl.engine.shapes import require_shape
 from flowctl.sdk import processes
 from flowctl.sdk.masking import Masker
@@ -32,6 +39,13 @@ DEATH_WAIT_S = 0.2  # how long an executor that closed its channel may take to d
 _BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from flowctl.sdk.executor import main; main()"
 
 
+class HasFileno(Protocol):
+    """What a selector can wait for."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+
+
 class CodeTarget(NamedTuple):
     """What code is to run in: equal targets can share an executor. The path is '' for a shell command."""
 
@@ -39,6 +53,7 @@ class CodeTarget(NamedTuple):
     directory: str
     python: str | None = None
     env_file: str | None = None
+    variables: tuple[tuple[str, str], ...] = ()  # captured where a person made or registered it
 
 
 class Offer(NamedTuple):
@@ -66,6 +81,7 @@ class Executor:
         self.began_at = 0.0  # monotonic: when its present run began
         self.quick = False  # whether its last run took next to no time
         self.stray = False  # whether it goes on with a run that was withdrawn
+        self.free_since = 0.0  # monotonic: when it ended its last run
         self.unsent = bytearray()
         self.masker = Masker()  # what its raw output must not show
 
@@ -113,7 +129,8 @@ class Supervisor:
 
     def start(self, target: CodeTarget) -> Executor:
         """Start an executor and greet it. Raises UsageError when there is no interpreter that can be started."""
-        interpreter = choose_interpreter(target.path, target.python, os.environ)
+        environ = seen_by_person(os.environ, dict(target.variables))
+        interpreter = choose_interpreter(target.path, target.python, environ)
         ours, theirs = socket.socketpair()
         self._count += 1
         executor = Executor(target, interpreter, ours, f"{self.token}.{self._count}")
@@ -135,7 +152,9 @@ class Supervisor:
 
     def _spawn(self, executor: Executor, fd: int) -> subprocess.Popen[bytes]:
         target, interpreter = executor.target, executor.interpreter
-        environment = self._passed() | executor_environment(os.environ, target.env_file, interpreter.virtual_env)
+        captured = dict(target.variables)
+        own = executor_environment(os.environ, target.env_file, interpreter.virtual_env, captured)
+        environment = self._passed() | own
         environment |= {"FLOWCTL_CHANNEL": f"{fd}:{executor.token}", "FLOWCTL_EXECUTOR": executor.marker}
         command = [interpreter.python] if interpreter.python else own_python()
         return subprocess.Popen(
@@ -162,6 +181,20 @@ class Supervisor:
         for stream, pipe in _pipes(executor):
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, selectors.EVENT_READ, (executor, stream))
+
+    def also_hear(self, source: HasFileno, heard: Callable[[], None]) -> None:
+        """Wake from `poll` when there is something to read at this source too, and call `heard`, which reads it."""
+        self._selector.register(source, selectors.EVENT_READ, (None, heard))
+
+    def configure(self, config: Config) -> None:
+        """Give other settings to the executors that are started from now on."""
+        self._config = config
+
+    def retire(self, before: float) -> None:
+        """End the executors that have been idle since that monotonic second, or longer."""
+        for executor in list(self._executors):
+            if executor.session is None and executor.free_since <= before:
+                self.kill(executor)
 
     def take(self, target: CodeTarget, loaded: tuple[str, str], *, fresh: bool = False) -> Executor | None:
         """Return a living idle executor for that target and code, or None; one that has run nothing, if `fresh`."""
@@ -195,7 +228,9 @@ class Supervisor:
             ready.sort(key=lambda item: isinstance(item[0].data[1], FrameReader))
         for key, mask in ready:
             executor, source = key.data
-            if isinstance(source, str):
+            if executor is None:
+                source()
+            elif isinstance(source, str):
                 events += self._read_output(executor, source)
             else:
                 if mask & selectors.EVENT_WRITE:
@@ -239,7 +274,8 @@ class Supervisor:
         """Answer what is about secrets, at once: it is recorded nowhere, and the executor waits."""
         fields = message.fields
         if message.kind == "secret":
-            self.send(executor, [Message("secret", {"name": fields["name"], "value": os.environ.get(fields["name"])})])
+            environ = {**os.environ, **dict(executor.target.variables)}
+            self.send(executor, [Message("secret", {"name": fields["name"], "value": environ.get(fields["name"])})])
         elif message.kind == "mask":
             executor.masker.add(fields["value"], sensitive=fields["sensitive"])
             self.send(executor, [Message("masked", {})])

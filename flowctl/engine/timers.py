@@ -118,7 +118,7 @@ def _consider_suspending(session: Session) -> None:
     if _goes_on_soon(session):
         return
     known = all(operation.wake_at is not None for operation in session.operations.values())
-    if known or engine.monotonic - session.idle_since >= HOLD_MS / 1000:
+    if known or engine.monotonic - session.idle_since >= HOLD_MS / 1000 or waits.children_are_held_up(session):
         session.suspend()
 
 

@@ -89,3 +89,9 @@ def check_children(session: Session) -> None:
     for operation in [operation for operation in session.operations.values() if operation.child is not None]:
         assert operation.child is not None
         on_child(session, session.store.runs.get(operation.child))
+
+
+def children_are_held_up(session: Session) -> bool:
+    """Tell whether a run waits for children of which none has begun: they may need the place that it takes up."""
+    children = [operation.child for operation in session.operations.values() if operation.child is not None]
+    return bool(children) and all(session.store.runs.get(child).state == "queued" for child in children)

@@ -132,10 +132,9 @@ def _of_queue(store: Store, run: Run, now: int) -> Finding | None:
 def _rate(store: Store, queue: Queue, now: int, facts: dict[str, Any]) -> Finding | None:
     if queue.rate is None or queue.rate_ms is None:
         return None
-    starts = store.queues.starts(queue, now - queue.rate_ms)
-    if len(starts) < queue.rate:
+    if store.queues.starts(queue, queue.rate_ms, now) < queue.rate:
         return None
-    free_at = starts[-queue.rate] + queue.rate_ms
+    free_at = (store.queues.nth_start(queue, queue.rate, now + queue.rate_ms) or now) + queue.rate_ms
     limit = f"{queue.rate} in {short(queue.rate_ms)}"
     text = f"is queued, and its queue {queue.name} has begun {limit}: the next may begin at {local(free_at)}"
     return Finding(text, facts | {"rate": queue.rate, "rate_ms": queue.rate_ms, "free_at": free_at})

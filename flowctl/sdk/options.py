@@ -50,6 +50,8 @@ class WorkflowOptions(NamedTuple):
     tags: Mapping[str, str] = {}  # never written to
     on_failure: Optional[Mapping[str, str]] = None
     isolation: str = "shared"
+    requires: tuple[str, ...] = ()  # labels that the engine of its runs must have
+    schedule: Optional[Mapping[str, Any]] = None  # in its wire form, sent beside the options: it is not its runs'
 
     def as_json(self) -> dict[str, Any]:
         """Return what the engine has to know, without defaults."""
@@ -57,7 +59,7 @@ class WorkflowOptions(NamedTuple):
 
 
 _STEP_WIRE = ("retries", "backoff_ms", "max_backoff_ms", "jitter", "timeout_ms", "total_timeout_ms", "on_crash", "pure")
-_WORKFLOW_WIRE = ("timeout_ms", "attempts", "queue", "priority", "tags", "on_failure", "isolation")
+_WORKFLOW_WIRE = ("timeout_ms", "attempts", "queue", "priority", "tags", "on_failure", "isolation", "requires")
 
 
 def step_options(subject: str, given: Mapping[str, Any]) -> StepOptions:
@@ -182,6 +184,22 @@ def _tags(value: Any) -> dict[str, str]:
     return dict(value)
 
 
+def _labels(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (tuple, list)) or not all(
+        isinstance(label, str) and label.strip() and label.isprintable() for label in value
+    ):
+        raise ValueError(f'{shown(value)} is not a list of labels such as ["gpu"]')
+    return tuple(dict.fromkeys(value))
+
+
+def _schedule(value: Any) -> Optional[dict[str, Any]]:
+    if value is None:
+        return None
+    from flowctl.sdk.rhythm import schedule_fields
+
+    return schedule_fields(value)
+
+
 def _as_it_is(value: Any) -> Any:
     return value
 
@@ -209,4 +227,6 @@ _WORKFLOW_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "tags": ("tags", _tags),
     "on_failure": ("on_failure", _as_it_is),
     "isolation": ("isolation", _one_of("shared", "process")),
+    "requires": ("requires", _labels),
+    "schedule": ("schedule", _schedule),
 }

@@ -15,13 +15,14 @@ from flowctl.sdk.texts import misfit_of, parse_text, spelled
 
 
 def describe(workflow: Workflow[Any, Any]) -> dict[str, Any]:
-    """Return name, function, doc, parameters and options of a workflow as plain JSON."""
+    """Return name, function, doc, parameters, options and schedule of a workflow as plain JSON."""
     return {
         "name": workflow.name,
         "function": workflow.function.__name__,
         "doc": _clean_doc(workflow.__doc__ or ""),
         "parameters": parameters_schema(workflow.signature),
         "options": workflow.options.as_json(),
+        "schedule": workflow.options.schedule,
     }
 
 

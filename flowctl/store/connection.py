@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import apsw
 
+from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import Busy, Conflict, Damaged, DiskTrouble, FlowctlError, Moved, NotPermitted, UsageError
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
 
 BUSY_TIMEOUT_MS = 5_000
+WAIT_S = 0.002  # between two tries for a lock
+KNOCK_TRIES = 5
 MAX_LENGTH = 64 * 1024 * 1024  # of a value or row, so that a hostile file cannot ask for more memory
 _MAX_SQL_LENGTH = 100_000
 
@@ -98,7 +102,10 @@ class Connection:
 
     def __init__(self, path: str, *, read_only: bool = False, busy_timeout: int = BUSY_TIMEOUT_MS) -> None:
         self.path = path
+        self.knock: Callable[[], None] = _nothing  # asks whoever writes all the time to leave a gap
         self._writing = False
+        self._busy_timeout = busy_timeout
+        self._gives_up_at = 0.0
         with self._errors():
             self._apsw = apsw.Connection(
                 path,
@@ -107,14 +114,14 @@ class Connection:
             )
         try:
             with self._errors():
-                self._prepare(read_only, busy_timeout)
+                self._prepare(read_only)
         except BaseException:
             self._apsw.close()
             raise
 
-    def _prepare(self, read_only: bool, busy_timeout: int) -> None:
+    def _prepare(self, read_only: bool) -> None:
         connection = self._apsw
-        connection.set_busy_timeout(busy_timeout)
+        connection.set_busy_handler(self._wait)
         connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
         connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_LENGTH)
         connection.limit(apsw.SQLITE_LIMIT_SQL_LENGTH, _MAX_SQL_LENGTH)
@@ -123,6 +130,21 @@ class Connection:
         if read_only:
             connection.execute("PRAGMA query_only = ON").fetchall()
             connection.authorizer = _authorize
+
+    def _wait(self, tries: int) -> bool:
+        """Wait a moment for a lock, and tell whether to try again.
+
+        SQLite's own waiting doubles its pauses, and would miss the gaps that a busy writer leaves.
+        """
+        now = SYSTEM_CLOCK.monotonic()
+        if tries == 0:
+            self._gives_up_at = now + self._busy_timeout / 1000
+        if now >= self._gives_up_at:
+            return False
+        if tries % KNOCK_TRIES == 0:
+            self.knock()
+        time.sleep(WAIT_S)
+        return True
 
     @property
     def raw(self) -> apsw.Connection:
@@ -209,3 +231,7 @@ class Connection:
         if self._apsw.in_transaction:
             with suppress(FlowctlError):  # the error that brought us here is the one to report
                 self.rows("ROLLBACK")
+
+
+def _nothing() -> None:
+    pass

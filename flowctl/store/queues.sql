@@ -1,3 +1,6 @@
+-- part: waits
+state = 'queued' AND (wake_at IS NULL OR wake_at <= +:now)
+
 -- name: set
 INSERT INTO queues (namespace, name, concurrency, rate, rate_ms, key, key_limit, paused_at, changed_at)
 VALUES (:namespace, :name, :concurrency, :rate, :rate_ms, :key, :key_limit, :paused_at, :now)
@@ -12,11 +15,25 @@ SELECT namespace, name, concurrency, rate, rate_ms, key, key_limit, paused_at FR
 -- name: remove
 DELETE FROM queues WHERE namespace = :namespace AND name = :name
 
+-- name: find
+SELECT namespace, name, concurrency, rate, rate_ms, key, key_limit, paused_at FROM queues
+WHERE namespace = :namespace AND name = :name
+
 -- name: begin
-INSERT INTO starts (namespace, queue, at, run_id) VALUES (:namespace, :queue, :now, :run)
+-- A run that is let go and claimed again within a millisecond counts once.
+INSERT INTO starts (namespace, queue, at, run_id) VALUES (:namespace, :queue, :now, :run) ON CONFLICT DO NOTHING
 
 -- name: forget
-DELETE FROM starts WHERE namespace = :namespace AND queue = :queue AND at <= :until
+DELETE FROM starts WHERE namespace = :namespace AND queue = :queue AND at NOT BETWEEN :since + 1 AND :until
 
 -- name: starts
-SELECT at FROM starts WHERE namespace = +:namespace AND queue = +:queue AND at > +:since ORDER BY at
+SELECT count(*) FROM starts WHERE namespace = :namespace AND queue = :queue AND at > :since AND at <= :until
+
+-- name: nth_start
+SELECT at FROM starts WHERE namespace = +:namespace AND queue = +:queue AND at <= +:until
+ORDER BY at DESC LIMIT 1 OFFSET +:number - 1
+
+-- name: loads
+SELECT queue, sum(state = 'running'), sum({waits}), min(CASE WHEN {waits} THEN changed_at END)
+FROM runs WHERE namespace = +:namespace AND state IN ('queued', 'running', 'sleeping', 'waiting', 'paused', 'blocked')
+GROUP BY queue ORDER BY queue

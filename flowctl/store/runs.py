@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from flowctl.core.errors import ClaimLost, Conflict, NotFound
 from flowctl.core.model import Claim, NewRun, Replay, Request, Run, RunFilter, RunState
-from flowctl.core.policy import error_text
+from flowctl.core.policy import error_text, summary
 from flowctl.store.connection import Connection, Row
 from flowctl.store.payloads import Payloads, pack, read_column
 from flowctl.store.queries import load
@@ -15,6 +15,7 @@ from flowctl.store.steps import Steps
 
 SQL = load("runs")
 _LAST_ID = 2**63 - 1
+_LINE_UP_LIMIT = 500  # what one transaction queues: others wait for it
 
 
 class Due(NamedTuple):
@@ -36,6 +37,7 @@ class Reach(NamedTuple):
     queues: tuple[str, ...] | None = None
     root_id: int | None = None
     full: frozenset[tuple[str, str]] = frozenset()  # (namespace, queue)
+    skip: frozenset[int] = frozenset()  # runs that it is not to take
 
     @property
     def parameters(self) -> dict[str, str | None]:
@@ -45,6 +47,7 @@ class Reach(NamedTuple):
             "labels": json.dumps(self.labels),
             "queues": None if self.queues is None else json.dumps(self.queues),
             "full": json.dumps(full) if full else None,
+            "skip": json.dumps([*self.skip]) if self.skip else None,
         }
 
 
@@ -163,13 +166,25 @@ class Runs:
         """Return the runs that engines hold, and their queues."""
         return [Due(*row) for row in self._connection.rows(SQL["running"])]
 
+    def due_count(self, now: int) -> int:
+        """Return how many runs are due."""
+        return int(self._connection.value(SQL["due_count"], {"now": now}))
+
     def attribute(self, run_id: int, key: str) -> Any:
         """Return an attribute of a run: workflow, schedule, tags.NAME or input.NAME. None when it has none."""
         return self._connection.value(SQL["attribute"], {"run": run_id, "key": key})
 
+    def wakes_after(self) -> bool:
+        """Tell whether a run waits for another of its schedule which has ended."""
+        return self._connection.row(SQL["wakes_after"]) is not None
+
     def wake_after(self, now: int) -> int:
         """Queue the runs that waited for another of their schedule which has ended; return how many."""
         return self._connection.change(SQL["wake_after"], {"now": now})
+
+    def line_up(self, now: int) -> int:
+        """Queue runs that are due and were not claimed; return how many, at most some hundreds at a time."""
+        return self._connection.change(SQL["line_up"], {"now": now, "limit": _LINE_UP_LIMIT})
 
     def next_wake(self, now: int, *, root_id: int | None = None) -> int | None:
         """Return the next instant after now at which a run becomes due, or None."""
@@ -238,6 +253,12 @@ class Runs:
             return False
         self._steps.cancel_idle(run_id, now)
         return True
+
+    def fail_idle(self, run_id: int, now: int, error: str) -> bool:
+        """Fail a run that cannot begin. Returns False for one that has begun."""
+        stored, crc = pack(error)
+        fields = {"run": run_id, "now": now, "error": stored, "error_crc": crc, "reason": summary(error)}
+        return bool(self._connection.change(SQL["fail_idle"], fields))
 
     def pause_idle(self, run_id: int, now: int, reason: str | None) -> bool:
         """Pause a run that no engine holds. Returns False for a running, paused, blocked or final run."""

@@ -81,21 +81,33 @@ WHERE id = :run AND ((state = 'queued' AND wake_at IS NULL) OR wake_at <= :now)
     AND (followed_by IS NULL OR followed_by = :engine)
 RETURNING {columns}
 
--- part: servable
-(requires IS NULL OR NOT EXISTS (
+-- part: ready
+state = 'queued' AND wake_at IS NULL AND followed_by IS NULL
+
+-- part: served
+(:skip IS NULL OR id NOT IN (SELECT value FROM json_each(:skip)))
+    AND (requires IS NULL OR NOT EXISTS (
         SELECT 1 FROM json_each(requires) WHERE value NOT IN (SELECT value FROM json_each(:labels))))
-    AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+
+-- part: open
+(:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
     AND (:full IS NULL OR namespace || char(31) || queue NOT IN (SELECT value FROM json_each(:full)))
 
 -- name: claimable
--- plan: scans runs_due, which holds only what is ready, in this order and up to the limit.
+-- plan: scans the lanes, one for each queue that has something ready: however long one that is full, it is not read.
+WITH RECURSIVE lanes (namespace, queue) AS (
+    SELECT * FROM (SELECT namespace, queue FROM runs WHERE {ready} ORDER BY namespace, queue LIMIT 1)
+    UNION ALL
+    SELECT following.namespace, following.queue FROM lanes JOIN runs AS following ON following.id = coalesce(
+        (SELECT id FROM runs WHERE {ready} AND namespace = lanes.namespace AND queue > lanes.queue ORDER BY queue LIMIT 1),
+        (SELECT id FROM runs WHERE {ready} AND namespace > lanes.namespace ORDER BY namespace, queue LIMIT 1)))
 SELECT id, namespace, queue FROM (
-    SELECT * FROM (
-        SELECT id, priority, namespace, queue FROM runs
-        WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL AND {servable}
+    SELECT runs.id, runs.priority, runs.namespace, runs.queue
+    FROM (SELECT namespace, queue FROM lanes WHERE {open}) AS lane CROSS JOIN runs ON runs.id IN (
+        SELECT id FROM runs WHERE {ready} AND namespace = lane.namespace AND queue = lane.queue AND {served}
         ORDER BY priority DESC, id LIMIT +:limit)
     UNION ALL
-    SELECT id, priority, namespace, queue FROM runs WHERE wake_at <= +:now AND followed_by IS NULL AND {servable})
+    SELECT id, priority, namespace, queue FROM runs WHERE wake_at <= +:now AND followed_by IS NULL AND {served} AND {open})
 ORDER BY priority DESC, id LIMIT +:limit
 
 -- name: claimable_family
@@ -104,7 +116,7 @@ SELECT id, namespace, queue FROM (
     UNION ALL
     SELECT id, priority, namespace, queue, requires, state, wake_at, followed_by FROM runs
     WHERE root_id = +:root AND state IN ('queued', 'sleeping', 'waiting'))
-WHERE ((state = 'queued' AND wake_at IS NULL) OR wake_at <= +:now) AND (followed_by IS NULL OR +followed_by = +:engine) AND {servable}
+WHERE ((state = 'queued' AND wake_at IS NULL) OR wake_at <= +:now) AND (followed_by IS NULL OR +followed_by = +:engine) AND {served} AND {open}
 ORDER BY priority DESC, id LIMIT +:limit
 
 -- name: follow
@@ -123,11 +135,23 @@ FROM runs WHERE id = +:run
 -- name: running
 SELECT id, namespace, queue FROM runs WHERE engine_id IS NOT NULL AND state = 'running'
 
+-- part: over_after
+after_id IS NOT NULL AND state = 'waiting' AND NOT EXISTS (
+    SELECT 1 FROM runs AS earlier WHERE earlier.id = runs.after_id AND earlier.state NOT IN ('succeeded', 'failed', 'cancelled'))
+
+-- name: wakes_after
+SELECT 1 FROM runs INDEXED BY runs_after WHERE {over_after} LIMIT 1
+
 -- name: wake_after
 -- What waited for another run of its schedule goes on once that one is final, or gone.
-UPDATE runs SET state = 'queued', reason = NULL, after_id = NULL, changed_at = :now
-WHERE after_id IS NOT NULL AND state = 'waiting' AND NOT EXISTS (
-    SELECT 1 FROM runs AS earlier WHERE earlier.id = runs.after_id AND earlier.state NOT IN ('succeeded', 'failed', 'cancelled'))
+UPDATE runs SET state = 'queued', reason = NULL, after_id = NULL, changed_at = :now WHERE {over_after}
+
+-- name: line_up
+-- What is due and has found no place stands in its queue from now on: only there it is found in claiming order.
+UPDATE runs SET
+    state = 'queued', wake_at = NULL, reason = CASE WHEN state = 'queued' THEN reason END,
+    changed_at = CASE WHEN state = 'queued' THEN changed_at ELSE :now END
+WHERE id IN (SELECT id FROM runs WHERE wake_at <= +:now AND followed_by IS NULL ORDER BY wake_at LIMIT +:limit)
 
 -- name: next_wake
 SELECT min(wake_at) FROM runs WHERE wake_at > :now
@@ -165,6 +189,12 @@ UPDATE runs SET code = coalesce(earlier_code, code), earlier_code = NULL WHERE {
 -- name: wake
 UPDATE runs SET state = 'queued', wake_at = NULL, reason = NULL, changed_at = :now
 WHERE id = :run AND state IN ('waiting', 'sleeping')
+
+-- name: fail_idle
+UPDATE runs SET
+    state = 'failed', reason = :reason, error = :error, error_crc = :error_crc, wake_at = NULL, changed_at = :now,
+    finished_at = :now
+WHERE id = :run AND state = 'queued' AND epoch = 0
 
 -- name: cancel_idle
 UPDATE runs SET
@@ -215,3 +245,8 @@ WHERE {claimed}
 
 -- name: counts
 SELECT state, count(*) FROM runs WHERE namespace = +:namespace GROUP BY state
+
+-- name: due_count
+-- plan: scans runs_due and what of runs_wake has passed: what is due, and no more.
+SELECT (SELECT count(*) FROM runs WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL)
+    + (SELECT count(*) FROM runs WHERE wake_at <= :now)

@@ -21,6 +21,7 @@ from flowctl.store.queries import load
 from flowctl.store.queues import Queues
 from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
+from flowctl.store.schedules import Schedules
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
 from flowctl.store.why import Evidence
@@ -47,6 +48,7 @@ class Store:
         self.environments = Environments(connection)
         self.events = Events(connection)
         self.queues = Queues(connection)
+        self.schedules = Schedules(connection)
         self.retention = Retention(connection)
         self.logs = Logs(connection)
         self.evidence = Evidence(connection)
@@ -100,6 +102,11 @@ class Store:
     def reading(self) -> AbstractContextManager[None]:
         """Read one consistent snapshot. Keep it short: an open one lets the WAL grow."""
         return self.connection.reading()
+
+    @property
+    def writes(self) -> int:
+        """Return how many rows were written since it was opened."""
+        return self.connection.raw.total_changes()
 
     def changed(self) -> bool:
         """Tell whether another connection has committed since the last call."""

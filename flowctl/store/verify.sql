@@ -149,7 +149,7 @@ WHERE coalesce((SELECT state FROM events WHERE run_id = runs.id ORDER BY id LIMI
 -- plan: walks all events.
 -- The epoch rises with each claim, the attempt with each retry, and neither otherwise.
 WITH moves (old, new) AS (VALUES
-    ('queued', 'running'), ('queued', 'paused'), ('queued', 'cancelled'),
+    ('queued', 'running'), ('queued', 'paused'), ('queued', 'cancelled'), ('queued', 'failed'),
     ('running', 'queued'), ('running', 'sleeping'), ('running', 'waiting'), ('running', 'paused'), ('running', 'blocked'),
     ('running', 'succeeded'), ('running', 'failed'), ('running', 'cancelled'),
     ('sleeping', 'queued'), ('sleeping', 'running'), ('sleeping', 'paused'), ('sleeping', 'cancelled'),

@@ -15,7 +15,7 @@ from flowctl.engine.claim import lock_path
 from flowctl.engine.doctor import Diagnosis, examine, fix
 from flowctl.engine.drift import drift
 from flowctl.store import Store
-from tests.engine.living import add_schedule, add_slot, claimed, live_engine
+from tests.engine.living import add_schedule, add_slot, claimed, live_daemon, live_engine
 from tests.store.scene import SNAPSHOT, Scene
 
 NOW = 1_800_000_000_000
@@ -131,7 +131,7 @@ def test_a_full_disk_and_a_clock_that_was_never_set_are_told(scene: Scene, monke
 def test_schedules_need_a_daemon_a_zone_and_to_be_in_time(scene: Scene) -> None:
     add_schedule(scene, next_at=NOW + HOUR)
     assert ("daemon", "flowctl daemon start") == (found(scene)["schedules"].subject, found(scene)["schedules"].hint)
-    with live_engine(scene):
+    with live_daemon(scene):
         assert "schedules" not in found(scene)
         add_schedule(scene, "late", next_at=NOW - HOUR)
         assert "is 1h00m late" in found(scene)["schedules"].message
@@ -149,7 +149,7 @@ def test_what_needs_no_decision_is_put_right_and_no_recorded_outcome_changes(sce
         assert "engines" not in found(scene)
     stale = lock_path(scene.store.path, "nobody")
     stale.touch()
-    with live_engine(scene):
+    with live_daemon(scene):
         told = examine(scene.store, NOW)
         wrong = [each.subject for each in told if each.level != "ok"]
         assert ["schedule lost", "schedule stuck", "schedule stuck", "process 4711", str(stale)] == sorted(

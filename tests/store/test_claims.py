@@ -152,6 +152,7 @@ def test_c11_every_write_to_a_held_run_carries_the_epoch() -> None:
             "create",
             "claim",
             "wake",
+            "fail_idle",
             "cancel_idle",
             "pause_idle",
             "resume",
@@ -161,6 +162,7 @@ def test_c11_every_write_to_a_held_run_carries_the_epoch() -> None:
             "follow",
             "unfollow",
             "wake_after",
+            "line_up",
         )
     } | {("steps", name) for name in ("record_idle_cancellations", "cancel_idle", "supersede")}
     everything = [("runs", name, sql) for name, sql in runs.SQL.items()] + [

@@ -243,7 +243,6 @@ def test_n10_the_connection_trusts_nothing_in_the_file(store: Store) -> None:
         "cell_size_check": 1,
         "synchronous": 2,
         "journal_mode": "wal",
-        "busy_timeout": 5_000,
         "journal_size_limit": 16 * 1024 * 1024,
     }
     assert pragmas == {name: store.connection.value(f"PRAGMA {name}") for name in pragmas}

@@ -1,0 +1,171 @@
+"""How schedules and slots look to a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from flowctl.cli.instants import local, short
+from flowctl.cli.invocation import Invocation
+from flowctl.cli.tables import Cell, Column, Row, show_table
+from flowctl.cli.terminal import Terminal, can_draw
+from flowctl.core.errors import UsageError
+from flowctl.core.model import Schedule, Slot
+from flowctl.core.planning import rule_of
+from flowctl.core.recurrence import describe
+from flowctl.core.zones import find_zone
+
+_COLUMNS = (
+    Column("SCHEDULE"),
+    Column("DUE"),
+    Column("RUNS"),
+    Column("NEXT"),
+    Column("LAST SLOT"),
+    Column("NOTE", whole=False),
+)
+_SLOT_COLUMNS = (Column("DUE"), Column("OUTCOME"), Column("RUN", right=True), Column("REASON", whole=False))
+_DUE_COLUMNS = (Column("DUE"), Column("SCHEDULE"))
+_LOOKS = {
+    "fired": ("✓", "+", "green"),
+    "coalesced": ("◌", "w", "cyan"),
+    "skipped": ("⊘", "-", "bright_black"),
+    "missed": ("✗", "x", "red"),
+}
+
+
+def in_zone(instant: int, zone: str) -> datetime:
+    """Return an instant by the clock of a zone; one whose name is not known any more is the machine's own."""
+    try:
+        return datetime.fromtimestamp(instant / 1000, find_zone(zone))
+    except UsageError:
+        return datetime.fromtimestamp(instant / 1000).astimezone()
+
+
+def local_text(instant: int, zone: str) -> str:
+    """Return an instant for a person: weekday, date, time and zone."""
+    return in_zone(instant, zone).strftime("%a %Y-%m-%d %H:%M:%S %Z")
+
+
+def show_schedules(terminal: Terminal, schedules: Sequence[Schedule], last: Mapping[int, Slot]) -> None:
+    """Print the table of schedules."""
+    show_table(terminal, _COLUMNS, [_row(each, last.get(each.id)) for each in schedules])
+
+
+def _row(schedule: Schedule, last: Slot | None) -> Row:
+    return (
+        schedule.name,
+        describe(rule_of(schedule)),
+        what_it_runs(schedule),
+        _next(schedule),
+        Cell("") if last is None else _outcome(last),
+        Cell(_note(schedule), "yellow" if schedule.paused_at is not None else "bright_black"),
+    )
+
+
+def what_it_runs(schedule: Schedule) -> str:
+    """Return the workflow of a schedule, or its command."""
+    if schedule.workflow is not None:
+        return schedule.workflow
+    try:
+        given = json.loads(schedule.input)
+        return str(given["command"]) if "command" in given else " ".join(map(str, given["argv"]))
+    except (ValueError, KeyError, TypeError):  # a damaged row is shown, not hidden behind an error
+        return schedule.input
+
+
+def _next(schedule: Schedule) -> str:
+    if schedule.paused_at is not None:
+        return "paused"
+    return "" if schedule.next_at is None else local_text(schedule.next_at, schedule.zone)
+
+
+def _outcome(slot: Slot) -> Cell:
+    icon, plain, style = _LOOKS[slot.outcome]
+    import sys
+
+    run = "" if slot.run_id is None else f" run {slot.run_id}"
+    return Cell(f"{icon if can_draw(sys.stdout) else plain} {slot.outcome}{run}", style)
+
+
+def _note(schedule: Schedule) -> str:
+    if schedule.paused_at is not None:
+        return f"paused ({schedule.pause_reason}) since {local(schedule.paused_at)}"
+    return schedule.description
+
+
+def line_of(schedule: Schedule) -> str:
+    """Return one line on how a schedule stands."""
+    if schedule.paused_at is not None:
+        stands = _note(schedule)
+    elif schedule.next_at is None:
+        stands = "at the next start of the machine" if schedule.expression == "@reboot" else "not due any more"
+    else:
+        stands = f"next {local_text(schedule.next_at, schedule.zone)}"
+    return f"{schedule.name}  {describe(rule_of(schedule))}  {stands}"
+
+
+def show_schedule(terminal: Terminal, schedule: Schedule) -> None:
+    """Print one schedule."""
+    facts = {
+        "schedule": schedule.name,
+        "for": schedule.description,
+        "due": describe(rule_of(schedule)),
+        "next": _next(schedule),
+        "paused": _note(schedule) if schedule.paused_at is not None else "",
+        "workflow": schedule.workflow or "",
+        "input" if schedule.workflow else "command": schedule.input if schedule.workflow else what_it_runs(schedule),
+        "not before": local(schedule.start_at),
+        "not after": local(schedule.end_at),
+        "jitter": short(schedule.jitter_ms) if schedule.jitter_ms else "",
+        "catch-up": _catch_up(schedule),
+        "overlap": schedule.overlap,
+        "pauses": f"after {schedule.pause_after} failed runs in a row" if schedule.pause_after else "",
+        "options": json.dumps(schedule.options, ensure_ascii=False) if schedule.options else "",
+        "folder": schedule.directory,
+        "python": schedule.python or "",
+        "env file": schedule.env_file or "",
+        "made by": {"person": "", "code": "the workflow's code", "crontab": "an import"}[schedule.source],
+    }
+    for name, value in facts.items():
+        if value:
+            terminal.data(f"{name:<11} " + value.replace("\n", f"\n{'':<12}"))
+
+
+def _catch_up(schedule: Schedule) -> str:
+    cap = f", at most {schedule.catch_up_cap}" if schedule.catch_up == "all" else ""
+    window = f", none later than {short(schedule.window_ms)}" if schedule.window_ms is not None else ""
+    return f"{schedule.catch_up}{cap}{window}"
+
+
+def show_slots(terminal: Terminal, schedule: Schedule, slots: Sequence[Slot]) -> None:
+    """Print the ledger of a schedule."""
+    rows = [
+        (
+            local_text(slot.due_at, schedule.zone),
+            _outcome(slot._replace(run_id=None)),
+            "" if slot.run_id is None else str(slot.run_id),
+            slot.reason or "",
+        )
+        for slot in slots
+    ]
+    show_table(terminal, _SLOT_COLUMNS, rows)
+
+
+def show_due(terminal: Terminal, due: Iterable[tuple[str, str]]) -> None:
+    """Print slots that are to come: local time and schedule."""
+    show_table(terminal, _DUE_COLUMNS, list(due))
+
+
+def print_filled(invocation: Invocation, schedule: Schedule, filled: Sequence[tuple[int, int | None]]) -> None:
+    """Print the slots that a backfill has filled, or would fill, and their runs."""
+    if invocation.json:
+        from flowctl.cli.instants import iso
+        from flowctl.cli.json_shapes import dumps
+
+        invocation.terminal.data_json(dumps([{"due_at": iso(slot), "run": run} for slot, run in filled]))
+    elif filled:
+        rows = [(local_text(slot, schedule.zone), "" if run is None else str(run)) for slot, run in filled]
+        show_table(invocation.terminal, (Column("DUE"), Column("RUN", right=True)), rows)
+    else:
+        invocation.terminal.say("every slot of that time has its run")

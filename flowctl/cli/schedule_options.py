@@ -1,0 +1,257 @@
+"""What `schedules add` and `schedules update` are given, and the record of a schedule that is made of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from flowctl.cli.arguments import parse_arguments, read_input
+from flowctl.cli.instants import parse_duration, parse_instant
+from flowctl.cli.invocation import Invocation
+from flowctl.cli.run import absolute_python
+from flowctl.cli.targets import PRIORITIES, Submission, find_registered, new_supervisor, working_directory
+from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.errors import UsageError
+from flowctl.core.model import NewSchedule, Schedule, Workflow
+
+F = TypeVar("F", bound=Callable[..., Any])
+NONE = "none"  # takes a limit away
+
+
+_OPTIONS = (
+    click.option("--workflow", metavar="NAME", help="Registered workflow to run."),
+    click.option("--cron", metavar="EXPR", help="Due by a cron expression: '30 2 * * *', @daily, @reboot."),
+    click.option("--every", metavar="DURATION", help="Due on a fixed grid: 10m, 1h30m, 1d."),
+    click.option("--once", metavar="TIME", help="Due at one time: 2026-01-31T09:30, 09:30."),
+    click.option("--tz", "zone", metavar="ZONE", help="Time zone: Europe/Berlin.  [default: this machine's]"),
+    click.option("--start-at", metavar="TIME|none", help="Not due before."),
+    click.option("--end-at", metavar="TIME|none", help="Not due after."),
+    click.option("--jitter", metavar="DURATION", help="Start up to so much later, always by the same."),
+    click.option(
+        "--catch-up",
+        type=click.Choice(["latest", "skip", "all"]),
+        help="Of slots that were missed, run the newest, none, or all.  [default: latest]",
+    ),
+    click.option(
+        "--cap", type=click.IntRange(1, 100_000), help="With --catch-up all: the newest so many.  [default: 100]"
+    ),
+    click.option("--window", metavar="DURATION|none", help="Never run a slot that is later than this."),
+    click.option(
+        "--overlap",
+        type=click.Choice(["skip", "queue", "allow", "replace"]),
+        help="While an earlier run is active: skip the slot, queue one, allow both, replace it.  [default: skip]",
+    ),
+    click.option("--pause-after", metavar="N|none", help="Pause after so many failed runs in a row."),
+    click.option("--input", "input_source", metavar="JSON|@FILE|-", help="All parameters, as a JSON object."),
+    click.option("--queue", metavar="NAME", help="Queue of its runs."),
+    click.option("--priority", type=PRIORITIES, help="Runs with a higher one start first.  [default: 0]"),
+    click.option("--tag", "tags", multiple=True, metavar="K=V", help="Tag of its runs; may be repeated."),
+    click.option("--timeout", metavar="DURATION", help="Fail a run when it takes longer."),
+    click.option("--attempts", type=click.IntRange(1, 1_000_000), help="Tries of a whole run.  [default: 1]"),
+    click.option("--requires", multiple=True, metavar="LABEL", help="Only where a daemon has this label."),
+    click.option("--description", metavar="TEXT", help="What it is for."),
+    click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
+    click.option("--python", metavar="PATH", help="Interpreter for the workflow's code."),
+    click.option("--env-file", metavar="FILE", help=".env file with variables for its runs."),
+    click.option("--shell", is_flag=True, help="COMMAND is one text for the shell: pipes, variables, patterns."),
+)
+
+
+def schedule_options(function: F) -> F:
+    """Give a command the options that say what a schedule is."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleOptions:
+    """What the options of `schedule_options` were given; what was not is None or empty."""
+
+    workflow: str | None
+    cron: str | None
+    every: str | None
+    once: str | None
+    zone: str | None
+    start_at: str | None
+    end_at: str | None
+    jitter: str | None
+    catch_up: Any
+    cap: int | None
+    window: str | None
+    overlap: Any
+    pause_after: str | None
+    input_source: str | None
+    queue: str | None
+    priority: int | None
+    tags: tuple[str, ...]
+    timeout: str | None
+    attempts: int | None
+    requires: tuple[str, ...]
+    description: str | None
+    env_names: tuple[str, ...]
+    python: str | None
+    env_file: str | None
+    shell: bool
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of a schedule that are given, without what it runs. Raises UsageError."""
+        found = self._rhythm()
+        plain = {
+            "zone": self.zone,
+            "catch_up": self.catch_up,
+            "catch_up_cap": self.cap,
+            "overlap": self.overlap,
+            "description": self.description,
+            "python": absolute_python(self.python),
+            "env_file": Submission(env_file=self.env_file).full_env_file(),
+            "jitter_ms": None if self.jitter is None else parse_duration(self.jitter, "--jitter"),
+        }
+        found |= {name: value for name, value in plain.items() if value is not None}
+        now = SYSTEM_CLOCK.now()
+        limits: tuple[tuple[str, str | None, Callable[[str], int]], ...] = (
+            ("start_at", self.start_at, lambda text: parse_instant(text, "--start-at", now)),
+            ("end_at", self.end_at, lambda text: parse_instant(text, "--end-at", now)),
+            ("window_ms", self.window, lambda text: _positive(parse_duration(text, "--window"), "--window")),
+            ("pause_after", self.pause_after, _count),
+        )
+        found |= {name: None if text == NONE else read(text) for name, text, read in limits if text is not None}
+        return found
+
+    def options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return what its runs ask, with what was asked here on top. Raises UsageError."""
+        submission = Submission(
+            queue=self.queue, priority=self.priority, timeout=self.timeout, attempts=self.attempts, tags=self.tags
+        )
+        asked = submission.checked().options({})
+        if not self.tags:
+            del asked["tags"]
+        if self.requires:
+            asked["requires"] = list(dict.fromkeys(_label(label) for label in self.requires))
+        return given | asked
+
+    def _rhythm(self) -> dict[str, Any]:
+        given = [(kind, text) for kind in ("cron", "every", "once") if (text := getattr(self, kind)) is not None]
+        if len(given) > 1:
+            raise UsageError("--cron, --every and --once exclude each other")
+        if not given:
+            return {}
+        kind, text = given[0]
+        return {"kind": kind, "expression": self._moment(text) if kind == "once" else text}
+
+    def _moment(self, text: str) -> str:
+        """Return the instant of --once: a time of day means its next occurrence here."""
+        if "-" in text:
+            return text
+        if self.zone is not None:
+            raise UsageError("--once: with --tz, give the date too", "such as 2030-01-31T09:30")
+        return str(parse_instant(text, "--once", SYSTEM_CLOCK.now()))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A schedule that a person wants, and the variables that are captured for it: None for none."""
+
+    schedule: NewSchedule
+    environment: dict[str, str] | None = None
+
+
+def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], options: ScheduleOptions) -> Wanted:
+    """Return the schedule that `add` is to make. Raises UsageError, NotFound."""
+    changes = options.changes()
+    if "kind" not in changes:
+        raise UsageError("nothing says when it is due", "give --cron, --every or --once")
+    if not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name and not name.startswith("@")):
+        raise UsageError(f"{name[:60]!r} is not a name", "use letters, digits, '.', '_' and '-'")
+    if options.workflow is None:
+        target = _command_fields(words, options)
+        environment: dict[str, str] | None = _captured(options, {})
+    else:
+        workflow = find_registered(invocation, options.workflow)
+        target = _workflow_fields(workflow, words, options)
+        environment = _captured(options, _kept(invocation, workflow)) if options.env_names else None
+    fields: dict[str, Any] = {"options": options.options({}), **target, **changes}
+    return Wanted(NewSchedule(name=name, namespace=invocation.namespace, **fields), environment)
+
+
+def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ...], options: ScheduleOptions) -> Wanted:
+    """Return what `update` makes of a schedule. Raises UsageError, NotFound."""
+    changes = options.changes() | {"options": options.options(old.options)}
+    environment = None
+    if words and options.workflow is None and old.workflow is None:
+        changes |= _command_fields(words, options)
+    elif options.workflow is not None or words or options.input_source is not None:
+        chosen = options.workflow or old.workflow
+        if chosen is None:
+            raise UsageError("--input is for a workflow", "give the command anew after --")
+        changes |= _workflow_fields(find_registered(invocation, chosen), words, options)
+    if options.env_names:
+        environment = _captured(options, {})
+    new = NewSchedule(**{name: getattr(old, name) for name in NewSchedule._fields})
+    return Wanted(new._replace(**changes), environment)
+
+
+def _command_fields(words: tuple[str, ...], options: ScheduleOptions) -> dict[str, Any]:
+    from flowctl.cli.exec import command_input
+
+    if not words:
+        raise UsageError("nothing says what it runs", "give --workflow NAME, or a command after --")
+    if options.input_source is not None:
+        raise UsageError("--input is for a workflow", "a command gets its arguments after --")
+    return {"input": command_input(words, options.shell), "directory": working_directory(), "workflow": None}
+
+
+def _workflow_fields(workflow: Workflow, words: tuple[str, ...], options: ScheduleOptions) -> dict[str, Any]:
+    """Return what a schedule of a workflow runs, its input checked by the workflow itself."""
+    from flowctl.engine.loading import load_file
+    from flowctl.engine.supervisor import CodeTarget
+
+    if options.shell:
+        raise UsageError("--shell is for a command", "leave out --workflow, and give the command after --")
+    source = options.input_source
+    arguments = parse_arguments(words, None if source is None else read_input(source))
+    python = absolute_python(options.python) or workflow.python
+    env_file = Submission(env_file=options.env_file).full_env_file()
+    supervisor = new_supervisor()
+    try:
+        loaded = load_file(supervisor, CodeTarget(workflow.path, workflow.directory, python, env_file))
+        bound = loaded.bind(loaded.choose(workflow.function), arguments.texts, arguments.object_text)
+    finally:
+        supervisor.close()
+    return {"input": bound.text, "directory": workflow.directory, "workflow": workflow.name}
+
+
+def _captured(options: ScheduleOptions, kept: dict[str, str]) -> dict[str, str]:
+    from flowctl.engine.environment import captured_environment
+
+    return kept | captured_environment(os.environ, options.env_names)
+
+
+def _kept(invocation: Invocation, workflow: Workflow) -> dict[str, str]:
+    """Return the variables that were captured for a workflow: those of its schedule stand in their place."""
+    if workflow.environment is None:
+        return {}
+    with invocation.reading() as store:
+        return store.environments.get(workflow.environment)
+
+
+def _positive(amount: int, option: str) -> int:
+    if amount < 1:
+        raise UsageError(f"{option}: it must be longer than nothing", f"{option} {NONE} takes the limit away")
+    return amount
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 1_000_000):
+        raise UsageError(f"--pause-after: {text[:60]!r} is not a number of failures", "give such as 3, or none")
+    return int(text[:9])
+
+
+def _label(text: str) -> str:
+    if not (text.strip() and text.isprintable() and len(text) <= 200):
+        raise UsageError(f"--requires: {text[:60]!r} is not a label", "give such as gpu or ram=32")
+    return text

@@ -1,0 +1,287 @@
+"""`flowctl schedules`, `next`, `slots`, and the schedules that code asks for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flowctl.core.clock import SystemClock
+from flowctl.engine.scheduler import Scheduler
+from flowctl.store import Store
+
+HOUR = 3_600_000
+DIGEST = """
+from flowctl import workflow
+
+@workflow{options}
+def digest(top: int = 5, name: str = "x") -> int:
+    \"\"\"Read the feeds.\"\"\"
+    return top
+"""
+
+
+@pytest.fixture
+def digest(tmp_path: Path) -> Path:
+    return write(tmp_path)
+
+
+def write(folder: Path, options: str = "") -> Path:
+    path = folder / "digest.py"
+    path.write_text(DIGEST.replace("{options}", options))
+    return path
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / ".xdg" / "state" / "flowctl" / "flowctl.db"
+
+
+def tick(database: Path, hours: float) -> None:
+    """Let a scheduler look so many hours from now."""
+    clock = SystemClock()
+    with Store.open(database) as store:
+        Scheduler(store, clock, "boot").tick(clock.now() + int(hours * HOUR))
+
+
+def test_a_command_is_scheduled_fires_runs_and_is_told_of(quick, database, tmp_path) -> None:
+    made = quick("schedules", "add", "tidy", "--every", "1h", "--json", "--", "sh", "-c", "pwd; echo $0", "--x").json
+    assert ("tidy", "every", "1h", None) == (made["schedule"], made["kind"], made["expression"], made["workflow"])
+    assert {"argv": ["sh", "-c", "pwd; echo $0", "--x"]} == made["input"]
+    assert [] == quick("slots", "tidy", "--json").json
+    tick(database, 1)
+    [slot] = quick("slots", "tidy", "--json").json
+    assert ["due_at", "outcome", "reason", "run"] == list(slot)
+    assert ("fired", 1) == (slot["outcome"], slot["run"])
+    [run] = quick("ls", "--schedule", "tidy", "--json").json
+    assert ("tidy", slot["due_at"], "tidy") == (run["schedule"], run["due_at"], run["workflow"])
+    assert [] == quick("ls", "--schedule", "other", "--json").json
+    quick("resume", "1")
+    [step] = quick("show", "1", "--json").json["steps"]
+    assert f"{tmp_path}\n--x\n" == step["output"]["stdout"]
+
+
+def test_the_input_of_a_workflow_is_checked_when_the_schedule_is_made(quick, digest) -> None:
+    assert (
+        "flowctl workflows list"
+        in quick("schedules", "add", "a", "--workflow", "digest", "--every", "1h", code=4).stderr
+    )
+    quick("workflows", "add", digest)
+    assert (
+        "top must be int"
+        in quick("schedules", "add", "a", "--workflow", "digest", "--every", "1h", "top=x", code=2).stderr
+    )
+    made = quick("schedules", "add", "a", "--workflow", "digest", "--every", "1h", "top=7", "--json").json
+    assert {"top": 7, "name": "x"} == made["input"]
+    other = quick(
+        "schedules", "add", "b", "--workflow", "digest", "--every", "1h", "--input", '{"top": 8}', "--json"
+    ).json
+    assert {"top": 8, "name": "x"} == other["input"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--", "true"], "nothing says when it is due"),
+        (["--every", "1h"], "nothing says what it runs"),
+        (["--every", "1h", "--cron", "@daily", "--", "true"], "exclude each other"),
+        (["--cron", "61 * * * *", "--", "true"], "minute"),
+        (["--cron", "0 0 30 2 *", "--", "true"], "no year has such a date"),
+        (["--cron", "@daily", "--tz", "Europe/Berln", "--", "true"], "did you mean Europe/Berlin"),
+        (["--once", "soon", "--", "true"], "once: 'soon' is not a time"),
+        (["--once", "09:30", "--tz", "UTC", "--", "true"], "give the date too"),
+        (["--every", "1h", "--pause-after", "0", "--", "true"], "not a number of failures"),
+        (["--every", "1h", "--window", "0s", "--", "true"], "longer than nothing"),
+        (["--every", "1h", "--env", "NOT_THERE_AT_ALL", "--", "true"], "there is no such variable"),
+        (["--every", "1h", "--tag", "x", "--", "true"], "is not a tag"),
+        (["--every", "1h", "--input", "{}", "--", "true"], "--input is for a workflow"),
+        (["--every", "1h", "--end-at", "2020-01-01", "--", "true"], "never due"),
+        (["--every", "1h", "--shell", "--", "echo", "x"], "--shell takes one text"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence(quick, database, words: list[str], said: str) -> None:
+    assert said in quick("schedules", "add", "a", *words, code=2).stderr
+    quick("schedules", "add", "ok", "--every", "1h", "--", "true")
+    assert ["ok"] == [each["schedule"] for each in quick("schedules", "list", "--json").json]
+
+
+def test_names_are_unique_and_a_wrong_one_is_answered_by_one_that_is_close(quick) -> None:
+    quick("schedules", "add", "nightly", "--cron", "@daily", "--", "true")
+    assert (
+        "there is a schedule nightly already"
+        in quick("schedules", "add", "nightly", "--cron", "@daily", "--", "true", code=5).stderr
+    )
+    for words in (["schedules", "show"], ["slots"], ["next"], ["schedules", "trigger"], ["schedules", "pause"]):
+        assert "did you mean nightly?" in quick(*words, "nigthly", code=4).stderr
+    quick("schedules", "add", "a/b", "--cron", "@daily", "--", "true", code=2)
+
+
+def test_update_changes_what_is_given_and_nothing_else(quick) -> None:
+    first = quick(
+        "schedules", "add", "nightly", "--cron", "0 2 * * *", "--tz", "Europe/Berlin", "--window", "2h",
+        "--queue", "slow",
+        "--tag", "a=b", "--pause-after", "3", "--requires", "gpu", "--timeout", "5m", "--json", "--", "true",
+    ).json  # fmt: skip
+    assert {"queue": "slow", "tags": {"a": "b"}, "requires": ["gpu"], "timeout_ms": 300_000} == first["options"]
+    second = quick("schedules", "update", "nightly", "--window", "none", "--attempts", "2", "--json").json
+    changed = {name for name in first if first[name] != second[name]}
+    assert {"window_ms", "options", "changed_at"} == changed
+    assert first["options"] | {"attempts": 2} == second["options"]
+    third = quick("schedules", "update", "nightly", "--every", "1h", "--json", "--", "echo", "x").json
+    assert ("every", {"argv": ["echo", "x"]}) == (third["kind"], third["input"])
+    fourth = quick("schedules", "update", "nightly", "--every", "60m", "--json").json
+    assert third == fourth
+
+
+def test_pause_and_resume_say_so_and_a_paused_schedule_is_not_next(quick, database) -> None:
+    quick("schedules", "add", "a", "--every", "1h", "--", "true")
+    paused = quick("schedules", "pause", "a", "--reason", "deploy", "--json").json
+    assert ("deploy", None) == (paused["pause_reason"], paused["next_at"])
+    assert [] == quick("next", "--json").json
+    assert "a is paused (deploy)" in quick("next", "a").stderr
+    tick(database, 1)
+    assert [("skipped", "paused (deploy)")] == [
+        (slot["outcome"], slot["reason"]) for slot in quick("slots", "a", "--json").json
+    ]
+    assert quick("schedules", "resume", "a", "--json").json["paused_at"] is None
+    assert 10 == len(quick("next", "--json").json)
+
+
+def test_next_merges_all_schedules_in_order_with_local_times(quick) -> None:
+    quick("schedules", "add", "hourly", "--cron", "0 * * * *", "--tz", "UTC", "--", "true")
+    quick("schedules", "add", "half", "--cron", "30 * * * *", "--tz", "Asia/Kathmandu", "--", "true")
+    found = quick("next", "--from", "2026-03-01T00:00Z", "-n", "3", "--json").json
+    assert [
+        {"schedule": "hourly", "due_at": "2026-03-01T00:00:00.000Z", "local": "2026-03-01T00:00:00+00:00"},
+        {"schedule": "half", "due_at": "2026-03-01T00:45:00.000Z", "local": "2026-03-01T06:30:00+05:45"},
+        {"schedule": "hourly", "due_at": "2026-03-01T01:00:00.000Z", "local": "2026-03-01T01:00:00+00:00"},
+    ] == found
+
+
+def test_next_tries_an_expression_without_a_file(quick, database) -> None:
+    words = ["next", "--cron", "30 2 * * *", "--tz", "America/New_York", "--from", "2026-03-08T00:00Z", "-n", "2"]
+    found = quick(*words, "--json").json
+    assert [(None, "2026-03-08T07:00:00.000Z"), (None, "2026-03-09T06:30:00.000Z")] == [
+        (each["schedule"], each["due_at"]) for each in found
+    ]
+    assert "Sun 2026-03-08 03:00:00 EDT" in quick(*words).stdout
+    assert "exclude each other" in quick("next", "x", "--cron", "@daily", code=2).stderr
+    assert "--tz is for --cron" in quick("next", "--tz", "UTC", code=2).stderr
+    assert not database.exists()
+
+
+def test_trigger_prints_the_run_and_backfill_asks_first(quick) -> None:
+    quick("schedules", "add", "a", "--every", "1h", "--overlap", "allow", "--", "true")
+    assert {"run": 1} == quick("schedules", "trigger", "a", "--json").json
+    words = ["schedules", "backfill", "a", "--from", "2026-01-01T00:30Z", "--to", "2026-01-01T02:00Z", "--json"]
+    dry = quick(*words, "--dry-run").json
+    expected = ["2026-01-01T01:00:00.000Z", "2026-01-01T02:00:00.000Z"]
+    assert [{"due_at": due, "run": None} for due in expected] == dry
+    assert "say so with --yes" in quick(*words, code=2).stderr
+    assert [{"due_at": due, "run": run} for due, run in zip(expected, (2, 3), strict=True)] == quick(
+        *words, "--yes"
+    ).json
+    assert [] == quick(*words, "--yes").json
+    assert (
+        "more than 1 slots"
+        in quick("schedules", "backfill", "a", "--from", "2026-01-05", "--limit", "1", "--yes", code=2).stderr
+    )
+
+
+def test_remove_asks_and_leaves_the_runs(quick) -> None:
+    quick("schedules", "add", "a", "--every", "1h", "--", "true")
+    quick("schedules", "trigger", "a")
+    quick("schedules", "remove", "a", code=2)
+    assert ["a"] == quick("schedules", "remove", "a", "--yes", "--json").json["removed"]
+    assert [] == quick("schedules", "list", "--json").json
+    assert 1 == len(quick("ls", "--json").json)
+
+
+def test_variables_are_captured_where_a_schedule_and_a_workflow_are_registered(
+    quick, digest, database, monkeypatch
+) -> None:
+    monkeypatch.setenv("TOKEN_FILE", "/run/token")
+    monkeypatch.setenv("PATH", "/opt/own/bin:/usr/bin:/bin")
+    quick("workflows", "add", digest, "--env", "TOKEN_FILE")
+    monkeypatch.setenv("OTHER", "1")
+    quick("schedules", "add", "command", "--every", "1h", "--", "true")
+    quick("schedules", "add", "plain", "--workflow", "digest", "--every", "1h")
+    quick("schedules", "add", "own", "--workflow", "digest", "--every", "1h", "--env", "OTHER")
+    tick(database, 1)
+    with Store.open(database) as store:
+        found = {
+            run["schedule"]: store.environments.get(store.runs.get(run["run"]).environment or "")
+            for run in quick("ls", "--json").json
+        }
+    path = {"PATH": "/opt/own/bin:/usr/bin:/bin"}
+    assert {
+        "command": path,
+        "plain": path | {"TOKEN_FILE": "/run/token"},
+        "own": path | {"TOKEN_FILE": "/run/token", "OTHER": "1"},
+    } == found
+
+
+def test_e13_code_makes_keeps_changes_and_removes_its_schedule(quick, tmp_path, database) -> None:
+    path = write(tmp_path, '(schedule={"every": "1h", "overlap": "queue", "input": {"top": 9}}, requires=["gpu"])')
+    quick("workflows", "add", path)
+    [made] = quick("schedules", "list", "--json").json
+    assert ("digest", "code", "1h", "queue", {"top": 9, "name": "x"}) == (
+        made["schedule"], made["source"], made["expression"], made["overlap"], made["input"],
+    )  # fmt: skip
+    tick(database, 1)
+    slots = quick("slots", "digest", "--json").json
+    with Store.open(database) as store:
+        assert '["gpu"]' == store.runs.get(slots[0]["run"]).requires
+    quick("workflows", "add", path)
+    [again] = quick("schedules", "list", "--json").json
+    assert made | {"next_at": again["next_at"]} == again
+    write(tmp_path, '(schedule="0 3 * * *")')
+    quick("workflows", "add", path)
+    [changed] = quick("schedules", "list", "--json").json
+    assert ("cron", "0 3 * * *", "skip", 5) == (
+        changed["kind"], changed["expression"], changed["overlap"], changed["input"]["top"],
+    )  # fmt: skip
+    assert slots == quick("slots", "digest", "--json").json
+    write(tmp_path)
+    quick("workflows", "add", path)
+    assert [] == quick("schedules", "list", "--json").json
+
+
+def test_a_schedule_of_code_goes_with_its_workflow_and_one_of_a_person_stays(quick, tmp_path) -> None:
+    path = write(tmp_path, '(schedule="@daily")')
+    quick("workflows", "add", path)
+    quick("schedules", "add", "mine", "--workflow", "digest", "--every", "1h")
+    quick("workflows", "remove", "digest")
+    assert ["mine"] == [each["schedule"] for each in quick("schedules", "list", "--json").json]
+    quick("schedules", "add", "digest", "--every", "1h", "--", "true")
+    assert "one of that name that it has not made" in quick("workflows", "add", path, code=5).stderr
+    assert [] == quick("workflows", "list", "--json").json
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ('(schedule="61 * * * *")', "@workflow digest: schedule: "),
+        ('(schedule={"cron": "@daily", "input": {"top": "x"}})', "@workflow digest: schedule: "),
+        ('(schedule={"cron": "@daily", "every": "1h"})', "schedule: give exactly one of cron, every and once"),
+        ('(schedule={"cron": "@daily", "overlapp": "skip"})', "did you mean 'overlap'?"),
+        ('(schedule={"cron": "@daily", "overlap": "never"})', "schedule: overlap: 'never' is not one of"),
+        ('(requires="gpu")', "requires: 'gpu' is not a list of labels"),
+    ],
+)
+def test_a_schedule_in_code_that_makes_no_sense_is_refused_with_its_workflow(quick, tmp_path, options, said) -> None:
+    assert said in quick("workflows", "add", write(tmp_path, options), code=2).stderr
+    assert [] == quick("workflows", "list", "--json").json
+
+
+def test_a_table_holds_what_a_person_needs_and_no_escape_of_a_name(quick, database) -> None:
+    quick("schedules", "add", "a", "--every", "1h", "--description", "tidy\x1b[31m up", "--", "echo", "\x1b]0;x\x07")
+    quick("schedules", "pause", "a", "--reason", "\x1b[2J")
+    tick(database, 1)
+    for words in (["schedules", "list"], ["schedules", "show", "a"], ["slots", "a"], ["next", "a"]):
+        said = quick(*words)
+        assert "\x1b" not in said.stdout + said.stderr
+        assert "\x07" not in said.stdout + said.stderr
+    assert "every 1h" in quick("schedules", "list").stdout
+    assert json.loads(quick("schedules", "show", "a", "--json").stdout)["description"] == "tidy\x1b[31m up"

@@ -1,0 +1,506 @@
+"""The daemon as a process: one a file, started and stopped, killed, stopped by the machine, and rung at."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flowctl.core.config import config_path, default_database
+from flowctl.engine.daemon_lock import lock_file, running_daemon
+from flowctl.engine.journal import journal_path
+from tests.conftest import FLOWCTL, Outcome
+from tests.faults.conftest import Bench, alive
+
+SOURCE = """
+@step
+def work(seconds: float, name: str) -> str:
+    note(f"{name} {os.getpid()}")
+    time.sleep(seconds)
+    return name
+
+@workflow
+def short(name: str = "short") -> str:
+    return work(0.4, name)
+
+@workflow
+def long(name: str = "long") -> str:
+    return work(60, name)
+
+@workflow
+def held(name: str = "held") -> str:
+    note(f"{name} {os.getpid()}")
+    while not (HERE / "go").exists():
+        time.sleep(0.01)
+    return work(0, f"{name}-done")
+
+@workflow
+def naps() -> str:
+    sleep("1500ms")
+    return work(0, "woken")
+"""
+
+
+@pytest.fixture(autouse=True)
+def ended(tmp_path: Path) -> Iterator[None]:
+    """Leave no daemon behind."""
+    yield
+    facts = running_daemon(default_database(os.environ))
+    if facts is not None:
+        os.kill(facts.pid, signal.SIGCONT)
+        subprocess.run([*FLOWCTL, "daemon", "stop", "--now"], capture_output=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def flows(bench: Bench) -> Path:
+    return bench.write("flows.py", SOURCE)
+
+
+@pytest.fixture
+def start(bench: Bench) -> Callable[..., int]:
+    """Start the daemon, and return its number."""
+
+    def start(*words: str, **env: str) -> int:
+        return int(bench.flowctl("daemon", "start", *words, "--json", **env).json["pid"])
+
+    return start
+
+
+def submit(bench: Bench, target: str, *words: str) -> int:
+    return int(bench.flowctl("run", target, *words, "--detach").stdout)
+
+
+# -- one daemon ----------------------------------------------------------------------------------------------------
+
+
+def test_a_queued_run_is_worked_on_in_the_background(bench: Bench, flows: Path, start: Callable[..., int]) -> None:
+    pid = start()
+    number = submit(bench, f"{flows}:short")
+    assert '"short"' == bench.in_state("succeeded", number).output
+    status = bench.flowctl("daemon", "status", "--json").json
+    assert ("running", pid, 0, 0) == (status["state"], status["pid"], status["running"], status["due"])
+    assert f"the daemon (pid {pid}) has stopped\n" == bench.flowctl("daemon", "stop").stdout
+    assert not alive(pid)
+    assert None is bench.flowctl("daemon", "status", "--json", code=3).json["pid"]
+    bench.flowctl("daemon", "stop", code=3)
+
+
+def test_a08_a_second_daemon_is_refused_with_the_number_of_the_first(bench: Bench, start: Callable[..., int]) -> None:
+    pid = start()
+    for words in (("daemon", "start"), ("daemon", "run")):
+        refused = bench.flowctl(*words, code=3)
+        assert f"the daemon is running already (pid {pid})" in refused.stderr
+    assert bench.flowctl("daemon", "restart", "--json").json["pid"] != pid
+    assert not alive(pid)
+
+
+def test_a08_of_twenty_daemons_started_at_once_one_wins(bench: Bench) -> None:
+    starting = [bench.spawn("daemon", "start", "--json") for _ in range(20)]
+    said = [(process.communicate(timeout=90), process.returncode) for process in starting]
+    assert {0: 1, 3: 19} == Counter(code for _, code in said)
+    (won,) = [json.loads(out) for (out, _), code in said if code == 0]
+    facts = running_daemon(default_database(os.environ))
+    assert facts is not None
+    assert facts.pid == won["pid"]
+
+
+def test_a07_a_lock_file_that_names_an_unrelated_process_is_not_believed(
+    bench: Bench, start: Callable[..., int]
+) -> None:
+    start()
+    bench.flowctl("daemon", "stop")
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        facts = {"pid": bystander.pid, "started_at": 1, "version": "0"}
+        lock_file(default_database(os.environ)).write_text(json.dumps(facts))
+        bench.flowctl("daemon", "stop", "--now", code=3)
+        pid = start()
+        bench.flowctl("daemon", "stop", "--now")
+        assert bystander.poll() is None
+        assert pid != bystander.pid
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a17_the_daemon_outlives_the_terminal_it_was_started_in(bench: Bench, flows: Path) -> None:
+    shell, terminal = pty.fork()
+    if shell == 0:
+        os.execv(FLOWCTL[0], [*FLOWCTL, "daemon", "start"])
+    said = b""
+    while b"the daemon is running" not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)  # hangs up
+    os.waitpid(shell, 0)
+    assert '"short"' == bench.in_state("succeeded", submit(bench, f"{flows}:short")).output
+
+
+def test_n01_what_the_daemon_makes_is_private(bench: Bench, start: Callable[..., int]) -> None:
+    start()
+    database = default_database(os.environ)
+    folder = lock_file(database).parent
+    made = {path.name.rpartition(".")[2]: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert {"lock": 0o600, "sock": 0o600} == made
+    assert 0o700 == folder.stat().st_mode & 0o777
+    assert 0o600 == journal_path(database).stat().st_mode & 0o777
+
+
+def test_a_daemon_that_cannot_start_says_why(bench: Bench) -> None:
+    config = config_path(os.environ)
+    config.parent.mkdir(parents=True)
+    config.write_text("payload_limit = 'much'\n")
+    refused = bench.flowctl("daemon", "start", code=2)
+    assert "payload_limit is a number of bytes" in refused.stderr
+    config.unlink()
+
+
+# -- stopping ------------------------------------------------------------------------------------------------------
+
+
+def test_a13_a_daemon_that_is_stopped_lets_short_steps_finish_and_puts_the_rest_back(
+    bench: Bench, flows: Path, start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = start()
+    short, long = submit(bench, f"{flows}:short"), submit(bench, f"{flows}:long")
+    bench.wait_for(lambda: len(bench.ledger()) == 2)
+    os.kill(pid, signal.SIGTERM)
+    after = submit(bench, f"{flows}:short", "name=late")
+    bench.wait_for(lambda: not alive(pid), timeout=13)
+
+    assert "succeeded" == bench.shown(short)["state"]
+    stopped = bench.shown(long)
+    assert ("queued", 1) == (stopped["state"], stopped["attempt"])
+    assert ["interrupted"] == [attempt["state"] for attempt in stopped["by_key"]["work"]["attempts"]]
+    assert "queued" == bench.shown(after)["state"]
+    pids = [int(line.split()[1]) for line in bench.ledger()]
+    assert not any(alive(each) for each in pids)
+
+    start()
+    assert '"late"' == bench.in_state("succeeded", after).output
+    bench.wait_for(lambda: sum(line.startswith("long ") for line in bench.ledger()) == 2)
+
+
+def test_a13_g12_a_second_signal_stops_it_at_once(bench: Bench, flows: Path, start: Callable[..., int]) -> None:
+    start()
+    number = submit(bench, f"{flows}:long")
+    (pid,) = bench.noted("long")
+    began = time.monotonic()
+    bench.flowctl("daemon", "stop", "--now")
+    assert 5 > time.monotonic() - began
+    assert ("queued", False) == (bench.shown(number)["state"], alive(pid))
+
+
+def test_a_daemon_that_hangs_is_ended_all_the_same(bench: Bench, flows: Path, start: Callable[..., int]) -> None:
+    pid = start()
+    os.kill(pid, signal.SIGSTOP)
+    bench.flowctl("daemon", "stop", "--now")
+    assert not alive(pid)
+
+
+# -- dying ---------------------------------------------------------------------------------------------------------
+
+
+def test_a02_twenty_runs_of_a_killed_daemon_go_on_within_two_seconds_of_the_next(
+    bench: Bench, flows: Path, start: Callable[..., int], tmp_path: Path
+) -> None:
+    pid = start("--concurrency", "20")
+    for count in range(20):
+        submit(bench, f"{flows}:held", f"name=run{count}")
+    bench.wait_for(lambda: len(bench.ledger()) == 20, timeout=60)
+    os.kill(pid, signal.SIGKILL)
+    bench.wait_for(lambda: not alive(pid))
+    began = time.monotonic()
+    start("--concurrency", "20")
+
+    def running() -> bool:
+        with bench.store() as store:
+            return len(store.runs.running()) == 20
+
+    bench.wait_for(running, timeout=2 + (time.monotonic() - began))
+    (tmp_path / "go").touch()
+    bench.wait_for(lambda: sum("-done" in line for line in bench.ledger()) == 20, timeout=60)
+    for number in range(1, 21):
+        bench.in_state("succeeded", number)
+    assert {1} == set(Counter(line.split()[0] for line in bench.ledger() if "-done" in line).values())
+
+
+def test_a05_what_a_killed_daemon_ran_is_dead_before_it_runs_again(
+    bench: Bench, flows: Path, start: Callable[..., int]
+) -> None:
+    pid = start()
+    number = submit(bench, f"{flows}:long")
+    (first,) = bench.noted("long")
+    os.kill(pid, signal.SIGKILL)
+    start()
+    second = bench.noted("long", 2)[1]
+    assert (False, True) == (alive(first), alive(second))
+    attempts = bench.shown(number)["by_key"]["work"]["attempts"]
+    assert ["interrupted", "running"] == [attempt["state"] for attempt in attempts]
+
+
+def test_a09_after_a_reboot_the_runs_of_a_daemon_go_on_at_once(
+    bench: Bench, flows: Path, start: Callable[..., int]
+) -> None:
+    pid = start(FLOWCTL_TESTING="1", FLOWCTL_BOOT_ID="before")
+    number = submit(bench, f"{flows}:naps")
+    bench.in_state("sleeping", number)
+    os.kill(pid, signal.SIGKILL)
+    bench.wait_for(lambda: not alive(pid))
+    start(FLOWCTL_TESTING="1", FLOWCTL_BOOT_ID="after")
+    assert '"woken"' == bench.in_state("succeeded", number).output
+
+
+def test_d01_a_sleep_survives_restarts_and_never_ends_early(
+    bench: Bench, flows: Path, start: Callable[..., int]
+) -> None:
+    start()
+    number = submit(bench, f"{flows}:naps")
+    asleep = bench.in_state("sleeping", number)
+    for _ in range(2):
+        bench.flowctl("daemon", "stop")
+        start()
+    woken = bench.in_state("succeeded", number)
+    assert asleep.wake_at is not None
+    late = next(step["started_at"] for step in bench.shown(number)["steps"] if step["key"] == "work")
+    assert late >= bench.shown(number)["by_key"]["sleep"]["finished_at"]
+    assert woken.finished_at is not None
+    assert woken.finished_at >= asleep.wake_at
+    assert 1 == len([line for line in bench.ledger() if line.startswith("woken ")])
+
+
+# -- the file ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"], ids=["j08", "j09"])
+def test_j08_j09_a_daemon_whose_file_is_gone_stops(
+    flowctl: Callable[..., object],
+    spawn: Callable[..., subprocess.Popen[str]],
+    wait_for: Callable[..., object],
+    suffix: str,
+) -> None:
+    flowctl("exec", "-d", "--", "true")
+    process = spawn("daemon", "run")
+    wait_for(lambda: running_daemon(default_database(os.environ)))
+    os.unlink(f"{default_database(os.environ)}{suffix}")
+    _, err = process.communicate(timeout=5)
+    assert 70 == process.returncode
+    assert "was moved or deleted while it was open" in err
+    if not suffix:
+        assert not default_database(os.environ).exists()
+
+
+def test_j04_a_daemon_waits_while_another_process_holds_the_lock(
+    bench: Bench, flows: Path, start: Callable[..., int]
+) -> None:
+    from flowctl.store import Store
+
+    pid = start()
+    number = submit(bench, f"{flows}:short")
+    bench.in_state("succeeded", number)
+    with Store.open(default_database(os.environ)) as store, store.transaction():
+        store.events.note("machine", "held", 1)
+        time.sleep(1.0)
+    assert alive(pid)
+    assert '"again"' == bench.in_state("succeeded", submit(bench, f"{flows}:short", "name=again")).output
+
+
+# -- commands and the daemon ---------------------------------------------------------------------------------------
+
+
+def test_m07_commands_do_not_wait_for_a_daemon_that_hangs(bench: Bench, flows: Path, start: Callable[..., int]) -> None:
+    pid = start()
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    bench.flowctl("daemon", "status")
+    submit(bench, f"{flows}:short")
+    bench.flowctl("ls")
+    assert 5 > time.monotonic() - began
+    os.kill(pid, signal.SIGCONT)
+    bench.in_state("succeeded", 1)
+
+
+def test_a_change_that_nobody_rang_for_is_found_by_polling(
+    bench: Bench, flows: Path, start: Callable[..., int]
+) -> None:
+    start()
+    for bell in lock_file(default_database(os.environ)).parent.glob("*.sock"):
+        bell.unlink()
+    assert '"short"' == bench.in_state("succeeded", submit(bench, f"{flows}:short")).output
+
+
+def test_a_database_with_a_long_path_has_a_doorbell_too(
+    flowctl: Callable[..., Outcome], write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    flows = write("flows.py", SOURCE)
+    deep = tmp_path / ("d" * 100) / ("e" * 100)
+    database = str(deep / "flow.db")
+    flowctl("daemon", "start", FLOWCTL_DB=database)
+    try:
+        assert 1 == len(list(lock_file(database).parent.glob("*.sock")))
+        number = flowctl("run", f"{flows}:short", "-d", FLOWCTL_DB=database).stdout.strip()
+        assert 0 == flowctl("wait", number, "--timeout", "20s", FLOWCTL_DB=database).code
+    finally:
+        flowctl("daemon", "stop", FLOWCTL_DB=database)
+    assert [] == list(lock_file(database).parent.glob("*.sock"))
+
+
+def test_a_foreground_run_is_left_to_the_person_who_watches_it(
+    bench: Bench, flows: Path, start: Callable[..., int]
+) -> None:
+    start()
+    for count in range(5):
+        assert f'"n{count}"\n' == bench.flowctl("run", f"{flows}:short", f"name=n{count}").stdout
+    process = bench.spawn("run", f"{flows}:held")
+    bench.noted("held")
+    process.kill()
+    process.wait()
+    (Path(flows).parent / "go").touch()
+    assert '"held-done"' == bench.in_state("succeeded", 6).output  # its terminal is gone: the daemon goes on with it
+
+
+def test_f10_fifty_submits_are_accepted_while_the_daemon_records_at_full_speed(
+    bench: Bench, start: Callable[..., int]
+) -> None:
+    busy = bench.write(
+        "busy.py",
+        """
+        @step
+        def one(n: int) -> int:
+            return n
+
+        @workflow
+        def busy() -> None:
+            for n in range(1_000_000):
+                one(n)
+        """,
+    )
+    start("--queue", "busy")
+    running = submit(bench, str(busy), "--queue", "busy")
+    bench.in_state("running", running)
+    submitting = [bench.spawn("exec", "-d", "--queue", "later", "--", "true") for _ in range(50)]
+    said = [(process.communicate(timeout=60)[1], process.returncode) for process in submitting]
+    assert [("", 0)] * 50 == said
+    with bench.store() as store:
+        assert 50 == store.runs.counts("default")["queued"]
+    bench.flowctl("cancel", running)
+
+
+# -- service managers, configuration -------------------------------------------------------------------------------
+
+
+def test_a_service_manager_is_told_when_it_is_ready_alive_and_stopping(bench: Bench, tmp_path: Path) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(20)
+        process = bench.spawn("daemon", "run", NOTIFY_SOCKET=str(address), WATCHDOG_USEC="400000")
+        assert f"READY=1\nMAINPID={process.pid}" == manager.recv(4096).decode()
+        assert ["WATCHDOG=1"] * 2 == [manager.recv(4096).decode() for _ in range(2)]
+        process.send_signal(signal.SIGHUP)
+        while not (word := manager.recv(4096).decode()).startswith("RELOADING=1"):
+            assert "WATCHDOG=1" == word
+        process.send_signal(signal.SIGTERM)
+        words = []
+        while "STOPPING=1" not in words:
+            words.append(manager.recv(4096).decode())
+    assert {"READY=1", "WATCHDOG=1", "STOPPING=1"} >= set(words)
+    _, err = process.communicate(timeout=10)
+    assert 0 == process.returncode
+    assert "configuration read again" in err
+
+
+def test_a_configuration_that_is_wrong_is_not_taken_over(bench: Bench) -> None:
+    process = bench.spawn("daemon", "run")
+    bench.wait_for(lambda: running_daemon(default_database(os.environ)))
+    config = config_path(os.environ)
+    config.parent.mkdir(parents=True)
+    config.write_text("payload_limt = 5\n")
+    time.sleep(0.05)
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    assert any("the configuration stays as it was" in line and "payload_limit?" not in line for line in lines)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert 0 == process.returncode
+    config.unlink()
+
+
+def test_the_service_file_is_printed_and_installed(flowctl: Callable[..., Outcome], tmp_path: Path) -> None:
+    printed = flowctl("daemon", "install", "--print").stdout
+    assert f"--db {default_database(os.environ)} daemon run\n" in printed
+    assert "Type=notify\n" in printed
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("systemctl", "loginctl"):
+        tool = tools / name
+        tool.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/called\necho no\n')
+        tool.chmod(0o755)
+    path = f"{tools}:{os.environ['PATH']}"
+    installed = flowctl("daemon", "install", PATH=path)
+    unit = Path(os.environ["XDG_CONFIG_HOME"]) / "systemd/user/flowctl.service"
+    assert printed == unit.read_text()
+    assert "loginctl enable-linger" in installed.stderr
+    flowctl("daemon", "uninstall", PATH=path)
+    assert not unit.exists()
+    called = [line for line in (tmp_path / "called").read_text().splitlines() if line.startswith("systemctl")]
+    assert [
+        "systemctl --user daemon-reload",
+        "systemctl --user enable --now flowctl.service",
+        "systemctl --user disable --now flowctl.service",
+    ] == called
+    assert "is not installed" in flowctl("daemon", "uninstall", PATH=path, code=4).stderr
+
+
+def test_the_log_is_printed_and_followed(bench: Bench, flows: Path, start: Callable[..., int]) -> None:
+    assert "flowctl daemon start" in bench.flowctl("daemon", "logs", code=4).stderr
+    pid = start()
+    following = bench.spawn("daemon", "logs", "-f", "--json")
+    bench.in_state("succeeded", submit(bench, f"{flows}:short"))
+    assert following.stdout is not None
+    texts = []
+    while not any("run 1 short succeeded" in text for text in texts):
+        texts.append(json.loads(following.stdout.readline())["text"])
+    assert texts[0].startswith(f"started: daemon, pid {pid}")
+    following.kill()
+    assert 1 == len(bench.flowctl("daemon", "logs", "-n", "1").stdout.splitlines())
+
+
+# -- more processes on the same file -------------------------------------------------------------------------------
+
+
+def test_more_engines_share_the_work_and_each_run_is_done_once(
+    bench: Bench, flows: Path, start: Callable[..., int]
+) -> None:
+    start("--concurrency", "2")
+    others = [bench.spawn("daemon", "run", "--no-scheduler", "--concurrency", "2") for _ in range(2)]
+    lines = bench.write("lines", "")
+    lines.write_text("".join(json.dumps({"name": f"n{count}"}) + "\n" for count in range(12)))
+    bench.flowctl("run", f"{flows}:short", "--each", str(lines), "--detach")
+    for number in range(1, 13):
+        bench.in_state("succeeded", number)
+    names = Counter(line.split()[0] for line in bench.ledger())
+    assert {f"n{count}": 1 for count in range(12)} == names
+    assert 3 == len(bench.flowctl("daemon", "status", "--json").json["engines"])
+    for other in others:
+        other.send_signal(signal.SIGTERM)
+        other.communicate(timeout=15)
+        assert 0 == other.returncode
+
+
+def test_an_engine_takes_only_runs_of_its_queues_whose_labels_it_has(
+    bench: Bench, flows: Path, start: Callable[..., int]
+) -> None:
+    start("--queue", "mail")
+    other, mail = submit(bench, f"{flows}:short"), submit(bench, f"{flows}:short", "--queue", "mail")
+    bench.in_state("succeeded", mail)
+    assert "queued" == bench.shown(other)["state"]
