@@ -16,7 +16,19 @@ _DAILY = (
     "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next",
     "slots",
 )  # fmt: skip
-_OTHER = ("workflows", "schedules", "queues", "daemon", "notify", "db", "metrics", "health", "init", "completion")
+_OTHER = (
+    "workflows",
+    "schedules",
+    "queues",
+    "daemon",
+    "notify",
+    "db",
+    "doctor",
+    "metrics",
+    "health",
+    "init",
+    "completion",
+)
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
     "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
@@ -38,6 +50,7 @@ _MEMBERS = {
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
     "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
+    "doctor": ("flowctl.cli.doctor:doctor", "Look for what keeps work from being done"),
     "metrics": ("flowctl.cli.metrics:metrics", "Print metrics for Prometheus"),
     "health": ("flowctl.cli.metrics:health", "Tell whether scheduled work gets done"),
     "init": ("flowctl.cli.init:init", "Write a first workflow file into this folder"),

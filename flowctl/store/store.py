@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from flowctl.core.errors import Moved, NotFound
 from flowctl.store import files, migrate
 from flowctl.store.connection import BUSY_TIMEOUT_MS, Connection
+from flowctl.store.doctor import Doctor
 from flowctl.store.engines import Engines
 from flowctl.store.environments import Environments
 from flowctl.store.events import Events
@@ -52,6 +53,7 @@ class Store:
         self.logs = Logs(connection)
         self.evidence = Evidence(connection)
         self.metrics = Metrics(connection)
+        self.doctor = Doctor(connection)
         self.notices = Notices(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()
@@ -121,6 +123,10 @@ class Store:
                 f"the database {self.path}, or its log, was moved or deleted while it was open",
                 "Put it back, or restore a backup, then start again.",
             )
+
+    def checkpoint(self) -> None:
+        """Move everything from the log into the file, as far as readers let it."""
+        self.connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the database to a new private file while it is in use. Raises Conflict when the file exists."""
