@@ -340,6 +340,12 @@ def test_a_run_is_taken_only_by_an_engine_that_has_what_it_requires(lane: Lane) 
         assert expected == finished()
 
 
+def test_a_run_that_a_person_follows_here_begins_here_whatever_it_requires(lane: Lane) -> None:
+    (number,) = lane.submit(options={"requires": ["gpu"]})
+    with lane.host.engine() as engine:
+        assert "succeeded" == engine.follow(number).state
+
+
 def test_d10_a_flood_of_sleepers_respects_the_limit(lane: Lane) -> None:
     lane.limit(concurrency=3)
     soon = SYSTEM_CLOCK.now() + 300
