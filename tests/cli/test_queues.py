@@ -105,3 +105,11 @@ def test_a_run_in_a_paused_queue_begins_when_that_is_resumed(background, flowctl
     flowctl("queues", "set", "mail", "--resume")
     process.communicate(timeout=20)
     assert 0 == process.returncode
+
+
+def test_the_word_stays_above_the_live_picture(on_terminal, flowctl) -> None:
+    flowctl("queues", "set", "mail", "--pause")
+    with on_terminal("exec", "--queue", "mail", "--", "true") as screen:
+        screen.read_until("run 1 waits: queue mail is paused; ctrl-C pauses it")
+        flowctl("queues", "set", "mail", "--resume")
+        assert "succeeded" in screen.read_to_end()
