@@ -86,8 +86,12 @@ class Claims:
         return self._wake_at is not None and self._wake_at <= now and self.may_begin()
 
     def seconds_left(self, now: int) -> float:
-        """Return how long until a run becomes due by itself."""
-        return (self._wake_at - now) / 1000 if self._wake_at is not None and self.may_begin() else inf
+        """Return how long until another run may begin, as far as that is known."""
+        if not self.may_begin():
+            return inf
+        if self.look:  # a run has ended, its place is free
+            return 0.0
+        return (self._wake_at - now) / 1000 if self._wake_at is not None else inf
 
     def due(self, now: int, count: int) -> list[int]:
         """Return so many runs that may begin, and are on offer to no executor."""
