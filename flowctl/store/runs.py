@@ -33,7 +33,7 @@ class Reach(NamedTuple):
     """
 
     engine_id: int
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = ()  # None: whatever runs require
     queues: tuple[str, ...] | None = None
     root_id: int | None = None
     full: frozenset[tuple[str, str]] = frozenset()  # (namespace, queue)
@@ -44,7 +44,7 @@ class Reach(NamedTuple):
         """Return what the blocks of SQL take."""
         full = ["\x1f".join(each) for each in self.full]
         return {
-            "labels": json.dumps(self.labels),
+            "labels": None if self.labels is None else json.dumps(self.labels),
             "queues": None if self.queues is None else json.dumps(self.queues),
             "full": json.dumps(full) if full else None,
             "skip": json.dumps([*self.skip]) if self.skip else None,

@@ -86,7 +86,7 @@ state = 'queued' AND wake_at IS NULL AND followed_by IS NULL
 
 -- part: served
 (:skip IS NULL OR id NOT IN (SELECT value FROM json_each(:skip)))
-    AND (requires IS NULL OR NOT EXISTS (
+    AND (requires IS NULL OR :labels IS NULL OR NOT EXISTS (
         SELECT 1 FROM json_each(requires) WHERE value NOT IN (SELECT value FROM json_each(:labels))))
 
 -- part: open
