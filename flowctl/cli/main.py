@@ -13,10 +13,11 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = (
-    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next",
-    "slots",
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next", "slots",
 )  # fmt: skip
-_OTHER = ("workflows", "schedules", "queues", "daemon", "notify", "db", "metrics", "health", "init", "completion")
+_OTHER = (
+    "workflows", "schedules", "queues", "crontab", "daemon", "notify", "db", "metrics", "health", "init", "completion",
+)  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
     "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
@@ -37,6 +38,7 @@ _MEMBERS = {
     "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
     "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
+    "crontab": ("flowctl.cli.crontab:crontab", "Make schedules of a crontab, and a crontab of schedules"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
     "metrics": ("flowctl.cli.metrics:metrics", "Print metrics for Prometheus"),
     "health": ("flowctl.cli.metrics:health", "Tell whether scheduled work gets done"),
