@@ -36,11 +36,10 @@ def crontab() -> None:
 
 
 class _Source(NamedTuple):
-    """A crontab that was read. `own` says that it is the person's own, as cron has it."""
+    """A crontab that was read. `system` says that its lines name a user."""
 
     text: str
     system: bool
-    own: bool
 
 
 @click.command(
@@ -74,11 +73,11 @@ def import_(
     """
     from flowctl.engine import cron
 
-    source = _read(file, layout)
-    if take_over and (dry_run or not source.own):
+    if take_over and (dry_run or file is not None):
         raise UsageError(
             "--take-over is for your own crontab, with --apply", "flowctl crontab import --apply --take-over"
         )
+    source = _read(file, layout)
     from flowctl.core.crontab import read_crontab
 
     lines = read_crontab(source.text, system=source.system, owner=cron.user_name() if source.system else None)
@@ -102,10 +101,10 @@ def _read(file: str | None, layout: str | None) -> _Source:
     if file is None:
         if layout == "system":
             raise UsageError("your own crontab has no column for the user", "name a file: flowctl crontab import FILE")
-        return _Source(cron.own_crontab(), system=False, own=True)
+        return _Source(cron.own_crontab(), system=False)
     text = read_stdin("FILE") if file == "-" else read_source(file, "FILE")
     system = layout == "system" or (layout is None and file != "-" and cron.is_system_table(file))
-    return _Source(text, system, own=False)
+    return _Source(text, system)
 
 
 def _scope(invocation: Invocation) -> Scope:

@@ -217,9 +217,13 @@ def _program(command: str) -> str:
     parts = [part for part in parts if part and not _PRELIMINARY.match(part)] or [command]
     words = [word.strip("'\"(){}") for word in parts[0].split()]
     words = [word for word in words if word and not _OPTION.match(word)]
-    while len(words) > 1 and (words[0] in _WRAPPERS or _INTERPRETERS.fullmatch(words[0].rpartition("/")[2])):
+    while len(words) > 1 and _runs_another(words[0].rpartition("/")[2]):
         words.pop(0)
     return words[0] if words else ""
+
+
+def _runs_another(program: str) -> bool:
+    return program in _WRAPPERS or _INTERPRETERS.fullmatch(program) is not None
 
 
 def _surface_reasons(line: str) -> Iterator[str]:

@@ -319,7 +319,9 @@ def _refusal(schedule: Schedule) -> str:
         return f"it runs the workflow {schedule.workflow}, and cron runs commands alone"
     if schedule.kind != "cron":
         return f"it is due by {schedule.kind}, and a crontab has cron expressions alone"
-    return "" if schedule.pause_reason == HELD else f"it is paused ({schedule.pause_reason})"
+    if schedule.pause_reason not in (None, HELD):
+        return f"it is paused ({schedule.pause_reason})"
+    return ""
 
 
 def _left_behind(schedule: Schedule) -> str:

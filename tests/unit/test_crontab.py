@@ -84,7 +84,7 @@ def test_an_entry_has_what_was_in_force_where_it_stands() -> None:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("/usr/bin/nice -n 19 /opt/x/rotate-logs.py --all", "nice"),
+        ("/usr/bin/nice -n 19 /opt/x/rotate-logs.py --all", "rotate-logs"),
         ("nice -n 19 /opt/x/rotate-logs.py --all", "rotate-logs"),
         ("sudo -E timeout 10m LANG=C sync", "sync"),
         ("test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )", "run-parts"),
