@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -91,7 +92,8 @@ def import_(
         if take_over and wanted:
             _take_over(invocation, source.text, rows)
     _print(invocation, rows)
-    _say_what_is_next(invocation, rows, dry_run=dry_run, took_over=take_over)
+    words = ["flowctl", "crontab", "import", *([] if file is None else [file])]
+    _say_what_is_next(invocation, rows, shlex.join(words), dry_run=dry_run, took_over=take_over)
     return 0
 
 
@@ -166,7 +168,7 @@ def _print(invocation: Invocation, rows: list[Row]) -> None:
         show_rows(invocation.terminal, rows)
 
 
-def _say_what_is_next(invocation: Invocation, rows: list[Row], *, dry_run: bool, took_over: bool) -> None:
+def _say_what_is_next(invocation: Invocation, rows: list[Row], command: str, *, dry_run: bool, took_over: bool) -> None:
     """Tell in a few lines what was made, or would be, and the command that comes next."""
     from flowctl.cli.render_crontab import counted, made
 
@@ -176,14 +178,14 @@ def _say_what_is_next(invocation: Invocation, rows: list[Row], *, dry_run: bool,
     if not wishes:
         return
     say(made(wishes, dry_run=dry_run))
-    held = sum(wish.held and (wish.old is None or wish.old.paused_at is not None) for wish in wishes)
-    if held and not took_over:
-        say(f"cron runs {_count(held, 'line')} of them too: until that ends, the schedules are held")
-        say("  to hand them over: flowctl crontab import --apply --take-over")
+    held = 0 if took_over else sum(wish.held and not wish.goes_on for wish in wishes)
+    if held:
+        say(f"cron runs {_count(held, 'line')} of these itself: their schedules are held until it does not")
+        say("  to hand all of yours over: flowctl crontab import --apply --take-over")
     if dry_run:
-        say("nothing was changed; to make the schedules, give --apply")
-    elif not held or took_over:
-        say("the daemon runs them: flowctl daemon start; when: flowctl next")
+        say(f"nothing was changed; to make the schedules: {command} --apply")
+    elif held < len(wishes):
+        say("the daemon runs them: flowctl daemon start; and when: flowctl next")
 
 
 def _count(number: int, noun: str) -> str:

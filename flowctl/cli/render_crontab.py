@@ -41,15 +41,15 @@ def show_rows(terminal: Terminal, rows: Sequence[Row]) -> None:
 def counted(rows: Sequence[Row]) -> str:
     """Return how many lines there are of each outcome."""
     counts = Counter[str](row.outcome for row in rows)
-    words = {
-        "imported": "imported",
-        "attention": "imported and to be looked at",
-        "refused": "refused",
-        "setting": "settings",
-        "comment": "comments or empty",
-    }
-    parts = [f"{counts[outcome]} {word}" for outcome, word in words.items() if counts[outcome]]
-    return f"{len(rows)} lines: {', '.join(parts)}" if parts else "the crontab is empty"
+    attention = f" ({counts['attention']} to be looked at)" if counts["attention"] else ""
+    parts = [
+        (counts["imported"] + counts["attention"], f"imported{attention}"),
+        (counts["refused"], "refused"),
+        (counts["setting"], "settings" if counts["setting"] > 1 else "setting"),
+        (counts["comment"], "comments" if counts["comment"] > 1 else "comment"),
+    ]
+    told = ", ".join(f"{count} {word}" for count, word in parts if count)
+    return f"{len(rows)} lines: {told}" if told else "the crontab is empty"
 
 
 def made(wishes: Sequence[Wish], *, dry_run: bool) -> str:

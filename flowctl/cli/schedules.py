@@ -100,6 +100,9 @@ def list_(invocation: Invocation, /) -> int:
         from flowctl.cli.render_schedules import show_schedules
 
         show_schedules(invocation.terminal, found, last)
+        paused = [each.name for each in found if each.paused_at is not None]
+        if paused:
+            invocation.terminal.say(f"{len(paused)} paused; why: flowctl why {paused[0]}")
     else:
         invocation.terminal.say("no schedules yet: flowctl schedules add NAME --cron EXPR -- COMMAND…")
     return 0

@@ -54,6 +54,11 @@ class Wish(NamedTuple):
     held: bool
 
     @property
+    def goes_on(self) -> bool:
+        """Tell whether its schedule is there already, and not paused."""
+        return self.old is not None and self.old.paused_at is None
+
+    @property
     def action(self) -> Action:
         """Return what has to be done about it."""
         if self.old is None:
@@ -198,9 +203,9 @@ def _changed(old: Schedule, new: NewSchedule, environment: str | None) -> NewSch
 
 
 def _row(line: CrontabLine, wish: Wish) -> Row:
-    if wish.old is None or not wish.held or wish.old.paused_at is not None:
-        return Row(line, line.outcome, line.reason, wish)
-    return Row(line, "attention", "; ".join(filter(None, [line.reason, TWICE])), wish)
+    if wish.held and wish.goes_on:
+        return Row(line, "attention", "; ".join(filter(None, [line.reason, TWICE])), wish)
+    return Row(line, line.outcome, line.reason, wish)
 
 
 def _make(store: Store, wish: Wish, now: int) -> None:
