@@ -73,11 +73,10 @@ def import_(
     and import again. A line that is known changes nothing, and one that was changed changes its schedule.
     """
     from flowctl.engine import cron
+    from flowctl.engine.crontab import TAKE_OVER
 
     if take_over and (dry_run or file is not None):
-        raise UsageError(
-            "--take-over is for your own crontab, with --apply", "flowctl crontab import --apply --take-over"
-        )
+        raise UsageError("--take-over is for your own crontab, with --apply", TAKE_OVER)
     source = _read(file, layout)
     from flowctl.core.crontab import read_crontab
 
@@ -171,6 +170,7 @@ def _print(invocation: Invocation, rows: list[Row]) -> None:
 def _say_what_is_next(invocation: Invocation, rows: list[Row], command: str, *, dry_run: bool, took_over: bool) -> None:
     """Tell in a few lines what was made, or would be, and the command that comes next."""
     from flowctl.cli.render_crontab import counted, made
+    from flowctl.engine.crontab import TAKE_OVER
 
     say = invocation.terminal.say
     say(counted(rows))
@@ -181,7 +181,7 @@ def _say_what_is_next(invocation: Invocation, rows: list[Row], command: str, *, 
     held = 0 if took_over else sum(wish.held and not wish.goes_on for wish in wishes)
     if held:
         say(f"cron runs {_count(held, 'line')} of these itself: their schedules are held until it does not")
-        say("  to hand all of yours over: flowctl crontab import --apply --take-over")
+        say(f"  to hand all of yours over: {TAKE_OVER}")
     if dry_run:
         say(f"nothing was changed; to make the schedules: {command} --apply")
     elif held < len(wishes):

@@ -19,6 +19,7 @@ from flowctl.engine import schedules as verbs
 from flowctl.store import Store
 
 HELD = "held: its line is still active in the crontab"
+TAKE_OVER = "flowctl crontab import --apply --take-over"
 TWICE = "cron runs it too: comment its line out there, or pause the schedule"
 CRON_PATH = "/usr/bin:/bin"  # what cron gives a line that no PATH stands above
 _OF_THE_LINE = ("kind", "expression", "zone", "input", "directory", "description")

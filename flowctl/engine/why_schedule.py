@@ -8,7 +8,8 @@ from typing import Any
 from flowctl.core.errors import NotFound
 from flowctl.core.instants import local, short
 from flowctl.core.model import Schedule, Slot
-from flowctl.core.recurrence import Rule, next_slot, slots
+from flowctl.core.recurrence import Rule, is_reboot, next_slot, slots
+from flowctl.engine.crontab import HELD, TAKE_OVER
 from flowctl.engine.why import START, Answer, daemons
 from flowctl.store import Store
 
@@ -46,7 +47,10 @@ def _now(store: Store, schedule: Schedule, now: int) -> Found:
     before = "" if last is None else f"; the last slot, {local(last.due_at)}, {_outcome(store, last)}"
     if schedule.paused_at is not None:
         text = f"is paused since {local(schedule.paused_at)}: {schedule.pause_reason}{before}"
-        return text, facts, (f"flowctl schedules resume {schedule.name}",)
+        resume = f"flowctl schedules resume {schedule.name}"
+        return text, facts, (TAKE_OVER, resume) if schedule.pause_reason == HELD else (resume,)
+    if is_reboot(rule_of(schedule)):
+        return f"is due when the daemon first starts after the next boot{before}", facts, ()
     if schedule.next_at is None:
         return f"has no further slot{before}", facts, (f"flowctl schedules show {schedule.name}",)
     if schedule.next_at > now:
