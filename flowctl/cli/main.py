@@ -17,18 +17,9 @@ _DAILY = (
     "slots",
 )  # fmt: skip
 _OTHER = (
-    "workflows",
-    "schedules",
-    "queues",
-    "daemon",
-    "notify",
-    "db",
-    "doctor",
-    "metrics",
-    "health",
-    "init",
+    "workflows", "schedules", "crontab", "queues", "daemon", "notify", "db", "doctor", "metrics", "health", "init",
     "completion",
-)
+)  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
     "exec": ("flowctl.cli.exec:exec_", "Run a shell command as a recorded run"),
@@ -46,6 +37,7 @@ _MEMBERS = {
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
+    "crontab": ("flowctl.cli.crontab:crontab", "Make schedules of a crontab, and a crontab of schedules"),
     "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
     "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),

@@ -87,12 +87,16 @@ def pause(store: Store, namespace: str, name: str, now: int, reason: str | None 
 def resume(store: Store, namespace: str, name: str, now: int) -> Schedule:
     """Let a paused schedule go on with its next slot."""
     with store.transaction():
-        schedule = store.schedules.get(namespace, name)
-        if schedule.paused_at is not None:
-            settle(store, schedule, now, "skipped", f"paused ({schedule.pause_reason})")
-            store.schedules.advance(schedule.id, now, next_slot(rule_of(schedule), max(now, schedule.planned_to)))
-            store.schedules.resume(schedule.id, now)
+        resume_within(store, store.schedules.get(namespace, name), now)
         return store.schedules.get(namespace, name)
+
+
+def resume_within(store: Store, schedule: Schedule, now: int) -> None:
+    """Let a schedule go on inside an open transaction."""
+    if schedule.paused_at is not None:
+        settle(store, schedule, now, "skipped", f"paused ({schedule.pause_reason})")
+        store.schedules.advance(schedule.id, now, next_slot(rule_of(schedule), max(now, schedule.planned_to)))
+        store.schedules.resume(schedule.id, now)
 
 
 def trigger(store: Store, namespace: str, name: str, now: int) -> int:

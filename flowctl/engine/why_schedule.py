@@ -10,6 +10,7 @@ from flowctl.core.instants import local, short
 from flowctl.core.model import Schedule, Slot
 from flowctl.core.planning import rule_of
 from flowctl.core.recurrence import Rule, is_reboot, next_slot, slots
+from flowctl.engine.crontab import HELD, TAKE_OVER
 from flowctl.engine.daemon_lock import running_daemon
 from flowctl.engine.why import START, Answer
 from flowctl.store import Store
@@ -35,9 +36,10 @@ def _now(store: Store, schedule: Schedule, now: int) -> Found:
     before = "" if last is None else f"; the last slot, {local(last.due_at)}, {_outcome(store, last)}"
     if schedule.paused_at is not None:
         text = f"is paused since {local(schedule.paused_at)}: {schedule.pause_reason}{before}"
-        return text, facts, (f"flowctl schedules resume {schedule.name}",)
+        resume = f"flowctl schedules resume {schedule.name}"
+        return text, facts, (TAKE_OVER, resume) if schedule.pause_reason == HELD else (resume,)
     if is_reboot(rule_of(schedule)):
-        return f"fires once after each start of the machine{before}", facts, ()
+        return f"is due when the daemon first starts after the next boot{before}", facts, ()
     if schedule.next_at is None:
         return f"has no further slot{before}", facts, (f"flowctl schedules show {schedule.name}",)
     if schedule.next_at > now:
