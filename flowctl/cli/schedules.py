@@ -187,6 +187,9 @@ def trigger(invocation: Invocation, /, name: str) -> int:
 
     with invocation.writing() as store:
         number = verbs.trigger(store, invocation.namespace, name, SYSTEM_CLOCK.now())
+        after = store.runs.get(number).after_id
+    if after is not None:
+        invocation.terminal.say(f"run {number} begins when run {after} has ended")
     print_numbers(invocation, [number])
     return 0
 

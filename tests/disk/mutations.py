@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from flowctl.core.clock import SystemClock
 from flowctl.core.model import Claim, NewSchedule, NewWorkflow, Snapshot, code_of
+from flowctl.core.zones import local_zone_name
 from flowctl.engine import commands, recovery, schedules
 from flowctl.engine.claim import EngineLock
 from flowctl.engine.engine import Engine
@@ -67,15 +68,28 @@ def _nothing(scene: Scene) -> None:
     pass
 
 
+def _at_home(scene: Scene, zone: str | None = None) -> None:
+    with scene.store.transaction():
+        scene.store.schedules.set_local_zone(zone or local_zone_name())
+
+
 def _scheduled(scene: Scene) -> None:
+    _at_home(scene)
     schedules.add(scene.store, SCHEDULE, SOON)
 
 
+def _elsewhere(scene: Scene) -> None:
+    _at_home(scene, "Nowhere")
+    schedules.add(scene.store, SCHEDULE._replace(zone=""), SOON)
+
+
 def _at_boot(scene: Scene) -> None:
+    _at_home(scene)
     schedules.add(scene.store, SCHEDULE._replace(expression="@reboot"), SOON)
 
 
 def _after_another(scene: Scene) -> None:
+    _at_home(scene)
     scene.submit(schedule="tidy", after_id=9)  # which is gone
 
 
@@ -85,6 +99,7 @@ def _paused_schedule(scene: Scene) -> None:
 
 
 def _orphaned_schedule(scene: Scene) -> None:
+    _at_home(scene)
     schedules.add(scene.store, SCHEDULE._replace(workflow="gone"), SOON)
 
 
@@ -293,6 +308,7 @@ MUTATIONS = (
         "schedules backfill", _scheduled, lambda store: schedules.backfill(store, "default", "tidy", [1_000], NOW)
     ),
     Mutation("a boot fires", _at_boot, lambda store: _tick(store, 0)),
+    Mutation("another time zone", _elsewhere, lambda store: _tick(store, 0)),
     Mutation("a slot fires", _scheduled, lambda store: _tick(store, 1)),
     Mutation("a slot of a missing workflow", _orphaned_schedule, lambda store: _tick(store, 1)),
     Mutation("a run that waited is woken", _after_another, lambda store: _tick(store, 0)),
