@@ -61,6 +61,7 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
     from flowctl.engine.journal import Journal
     from flowctl.engine.service import Notifier
     from flowctl.engine.supervisor import Supervisor
+    from flowctl.engine.surroundings import doubts
 
     config = load_config(os.environ)
     journal, notifier = Journal(SYSTEM_CLOCK, log), Notifier(os.environ, SYSTEM_CLOCK)
@@ -73,6 +74,8 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
             with _signals(daemon.stop, reload, daemon.wake) as heed:
                 daemon.between = partial(_between, heed, notifier.alive)
                 journal.say(f"started: {_described(work)} of {store.path}")
+                for text in doubts(store.path):
+                    journal.say(f"warning: {store.path} {text}")
                 report({})
                 notifier.tell("READY=1", f"MAINPID={os.getpid()}")
                 daemon.serve()

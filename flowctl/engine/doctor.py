@@ -67,14 +67,8 @@ def _file(store: Store, now: int) -> Iterator[Diagnosis]:
 
 def _place(store: Store, now: int) -> Iterator[Diagnosis]:
     """Look for a file system or a folder that other machines share: SQLite's locks do not reach them."""
-    kind = surroundings.file_system(store.path)
-    if surroundings.is_network(kind):
-        text = f"is on a network file system ({kind}), where locks may not hold and rows may be lost"
-        yield Diagnosis("place", "warning", store.path, text, "Keep it on a disk of this machine: --db PATH")
-    folder = surroundings.synced_folder(store.path)
-    if folder is not None:
-        text = f"is in {folder}, which seems to be copied to other machines while it changes"
-        yield Diagnosis("place", "warning", store.path, text, "Keep it outside, and copy backups there.")
+    for text in surroundings.doubts(store.path):
+        yield Diagnosis("place", "warning", store.path, text, "Keep it on a disk of this machine, and copy backups.")
 
 
 def _machines(store: Store, now: int) -> Iterator[Diagnosis]:

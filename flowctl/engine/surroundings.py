@@ -71,6 +71,18 @@ def synced_folder(path: str) -> str | None:
     return None
 
 
+def doubts(path: str) -> list[str]:
+    """Return why the place of a database is no good one: other machines share it, and its locks do not reach them."""
+    found = []
+    kind = file_system(path)
+    if is_network(kind):
+        found.append(f"is on a network file system ({kind}), where locks may not hold and rows may be lost")
+    folder = synced_folder(path)
+    if folder is not None:
+        found.append(f"is in {folder}, which seems to be copied to other machines while it changes")
+    return found
+
+
 def uptime_ms() -> int | None:
     """Return how long this machine has been up, suspended or not."""
     try:

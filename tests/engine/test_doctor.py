@@ -97,6 +97,16 @@ def test_j22_a_database_on_a_network_file_system_or_in_a_synced_folder_is_warned
         assert "a network file system (nfs4)" in found(scene)["place"].message
 
 
+def test_j22_the_daemon_says_at_its_start_that_its_file_is_in_a_synced_folder(flowctl: Any, tmp_path: Path) -> None:
+    path = tmp_path / "Dropbox" / "flow.db"
+    flowctl("--db", path, "daemon", "start")
+    try:
+        said = flowctl("--db", path, "daemon", "logs").stdout
+    finally:
+        flowctl("--db", path, "daemon", "stop", "--now")
+    assert f"warning: {path} is in {path.parent}, which seems to be copied to other machines" in said
+
+
 def test_j24_an_engine_of_another_machine_is_told_and_one_of_an_earlier_boot_is_not(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
