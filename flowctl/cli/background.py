@@ -96,7 +96,7 @@ def _duties(store: Store, work: Work) -> Iterator[list[Duty]]:
 
     notifier = Notifier(store)
     try:
-        yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store)]
+        yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store, SYSTEM_CLOCK)]
     finally:
         notifier.close()
 

@@ -71,7 +71,7 @@ def _counts(store: Store, wanted: Wanted) -> Counter[str]:
 def _prune(store: Store, wanted: Wanted) -> None:
     from flowctl.engine.retention import prune
 
-    for _ in prune(store, SYSTEM_CLOCK.now(), wanted):
+    for _ in prune(store, SYSTEM_CLOCK.now(), wanted, SYSTEM_CLOCK):
         pass
 
 
