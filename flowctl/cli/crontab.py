@@ -195,7 +195,7 @@ def _count(number: int, noun: str) -> str:
 @click.command(
     "export",
     cls=Command,
-    examples=["flowctl crontab export", "flowctl crontab export --json", "flowctl crontab export | crontab -"],
+    examples=["flowctl crontab export", "flowctl crontab export --json"],
 )
 @pass_invocation
 def export(invocation: Invocation, /) -> int:
