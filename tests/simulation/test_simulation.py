@@ -110,6 +110,8 @@ BEYOND_THE_CLOCK = {
     ("store/files.py", "time.sleep"),  # another process is creating the file at this moment
     ("engine/engine.py", "SYSTEM_CLOCK"),  # what an engine has when it is given none
     ("engine/loading.py", "SYSTEM_CLOCK"),  # waits for an import before there is an engine
+    ("store/connection.py", "time.sleep"),  # another process holds the lock at this moment
+    ("store/connection.py", "SYSTEM_CLOCK"),  # how long it is waited for
     ("store/migrate.py", "SYSTEM_CLOCK"),  # when the file was created, and the name of a backup
 }
 _NAMES = re.compile(r"^(secrets|random|time\.sleep|SYSTEM_CLOCK)\b")
