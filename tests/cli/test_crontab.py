@@ -294,6 +294,25 @@ def test_resuming_what_cron_still_runs_warns(quick, crontab) -> None:
     assert "cron runs it too" not in quick("schedules", "resume", "backup").stderr
 
 
+def test_the_doctor_finds_what_runs_twice_and_what_is_held_for_nothing(quick, crontab) -> None:
+    def found() -> list[tuple[str, str, str]]:
+        told = quick("doctor", "--json", code=None).json
+        return [
+            (each["subject"], each["message"], each["hint"])
+            for each in told
+            if (each["check"], each["level"]) == ("crontab", "warning")
+        ]
+
+    quick("crontab", "import", "--apply")
+    assert [] == found()
+    quick("schedules", "resume", "sync")
+    [(subject, said, hint)] = found()
+    assert ("schedule sync", "flowctl crontab import --apply --take-over") == (subject, hint)
+    assert "runs twice" in said
+    crontab.text = REAL.replace("@daily certbot", "#@daily certbot").replace("*/15 8-18", "#*/15 8-18")
+    assert [("schedule certbot", "flowctl schedules resume certbot")] == [(each[0], each[2]) for each in found()]
+
+
 # -- the system's crontabs
 
 
