@@ -113,6 +113,8 @@ def _scope(invocation: Invocation) -> Scope:
     from flowctl.engine.crontab import Scope, what
 
     entries, known = cron.active_entries()
+    if not known:
+        invocation.terminal.warn("flowctl: not all that cron runs can be read: what is not seen there is not held")
     return Scope(invocation.namespace, os.path.expanduser("~"), frozenset(map(what, entries)), known)
 
 

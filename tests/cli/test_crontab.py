@@ -280,7 +280,7 @@ def test_nothing_is_let_go_while_nobody_can_say_what_cron_runs(quick, crontab, t
     quick("crontab", "import", "--apply")
     crontab.answer('echo "you (ada) are not allowed to use this program" >&2; exit 1')
     (tmp_path / "table").write_text("0 3 * * * other\n")
-    quick("crontab", "import", "table", "--apply")
+    assert "not all that cron runs can be read" in quick("crontab", "import", "table", "--apply").stderr
     assert {HELD} == {reason for name, reason in states(quick).items() if name != "other"}
 
 
@@ -415,6 +415,10 @@ def test_text_of_a_crontab_cannot_steer_the_terminal(quick, crontab) -> None:
     for words in (["import"], ["import", "--json"], ["import", "--apply"], ["export"]):
         said = quick("crontab", *words)
         assert not {"\x1b", "\x9b", "\x07"} & set(said.stdout + said.stderr)
+    [row] = quick("crontab", "export", "--json").json
+    assert ("refused", "it holds characters that steer a terminal, and cannot be printed") == (
+        row["outcome"], row["reason"],
+    )  # fmt: skip
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
