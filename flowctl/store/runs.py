@@ -124,6 +124,14 @@ class Runs:
         """Tell whether some run of a family goes on by itself, now or later."""
         return self._connection.row(SQL["family_moves"], {"root": root_id}) is not None
 
+    def forks(self, run_id: int) -> list[Run]:
+        """Return the runs that were forked from a run, the oldest first."""
+        return self._runs(SQL["forks"], {"run": run_id})
+
+    def reruns(self, run_id: int) -> list[Run]:
+        """Return the runs that started a run anew, the oldest first."""
+        return self._runs(SQL["reruns"], {"run": run_id})
+
     def child_of(self, parent_id: int, parent_step: str) -> Run | None:
         """Return the child run that answers a step of its parent."""
         row = self._connection.row(SQL["child_of"], {"run": parent_id, "step": parent_step})
