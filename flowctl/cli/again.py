@@ -160,13 +160,18 @@ def newest_code(store: Store, supervisor: Supervisor, run: Run, *, check_input: 
 
     if not run.path:
         return None
-    if not os.path.isfile(run.path):
-        raise NotFound(f"the file of run {run.id} is gone: {run.path}", "go on with the code it has: --same-code")
+    require_file(run)
     loaded = load_file(supervisor, target_of(store, run))
     workflow = loaded.choose(run.function)
     if check_input:
         loaded.bind(workflow, {}, run.input)
     return loaded.snapshot
+
+
+def require_file(run: Run) -> None:
+    """Raise NotFound when the file of a run is gone."""
+    if not os.path.isfile(run.path):
+        raise NotFound(f"the file of run {run.id} is gone: {run.path}", "go on with the code it has: --same-code")
 
 
 def refuse_held(store: Store, run: Run) -> None:

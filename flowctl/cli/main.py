@@ -13,7 +13,8 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = (
-    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next",
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "fork",
+    "next",
     "slots",
 )  # fmt: skip
 _OTHER = ("workflows", "schedules", "queues", "daemon", "notify", "db", "metrics", "health", "init", "completion")
@@ -30,6 +31,7 @@ _MEMBERS = {
     "resume": ("flowctl.cli.again:resume", "Continue paused or orphaned runs, here"),
     "retry": ("flowctl.cli.again:retry", "Let failed, cancelled or blocked runs go on"),
     "rerun": ("flowctl.cli.again:rerun", "Start new runs with the same input"),
+    "fork": ("flowctl.cli.fork:fork", "Start a new run from a step of another, edited if need be"),
     "next": ("flowctl.cli.slots:next_", "Print what is due next, by schedule or of a cron expression"),
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),

@@ -73,6 +73,7 @@ class NewRun:
     after_id: int | None = None  # not before that run is final: then it starts out waiting
     forked_from: int | None = None
     forked_step: str | None = None  # None: from the beginning
+    replay: Replay = "pinned"
 
 
 class Run(NamedTuple):

@@ -46,7 +46,7 @@ Messages of the engine:
 | source | path | source text | a file of the pinned code, before `load` |
 | load | path, pinned | – | import this file; pinned: from the sources just sent, whatever the disk says |
 | bind | function, texts | JSON object or – | bind `texts` (name to text) and the object to the workflow's parameters |
-| past | seq, key, kind, state, input_hash, source_hash | output or error | one recorded step, before `run` |
+| past | seq, key, kind, state, input_hash, source_hash | output or error | one recorded step, before `run`; with input_hash '' it answers whatever the input is |
 | run | run, attempt, function, file_id, replay, serial, workflow, namespace, tags, started_at | input | execute the workflow |
 | go | key, attempt | – | run the body now |
 | outcome | key, state | output or error | the step ended without (another) body: state succeeded, failed or cancelled |

@@ -305,8 +305,7 @@ class Runs:
                 f"run {run_id} is {run.state}: only a failed, cancelled or blocked run is retried",
                 f"See it with: flowctl show {run_id}",
             )
-        if self._connection.row(SQL["half_pruned"], {"run": run_id}) is not None:
-            raise Conflict(f"run {run_id} is being pruned: some of its steps are gone", "Start it anew: flowctl rerun")
+        self.require_whole(run_id)
         from_seq = None if from_step is None else self._seq_of(run_id, from_step)
         if from_seq is not None:
             self._connection.write(SQL["detach"], {"run": run_id, "from_seq": from_seq, "now": now})
@@ -314,6 +313,11 @@ class Runs:
         self._connection.write(
             SQL["retry"], {"run": run_id, "now": now, "replay": replay, "code": code, "wake_at": wake_at}
         )
+
+    def require_whole(self, run_id: int) -> None:
+        """Raise Conflict for a run of which some steps are gone."""
+        if self._connection.row(SQL["half_pruned"], {"run": run_id}) is not None:
+            raise Conflict(f"run {run_id} is being pruned: some of its steps are gone", "Start it anew: flowctl rerun")
 
     # -- parts
 

@@ -33,13 +33,14 @@ ORDER BY id DESC LIMIT +:limit
 INSERT INTO runs (
     namespace, workflow, path, function, code, options, python, directory, env_file, queue, priority, key, tags,
     input, input_crc, input_hash, state, reason, epoch, root_id, parent_id, parent_step, rerun_of, wake_at, created_at,
-    changed_at, schedule, due_at, requires, environment, followed_by, after_id, forked_from, forked_step
+    changed_at, schedule, due_at, requires, environment, followed_by, after_id, forked_from, forked_step,
+    replay
 ) VALUES (
     :namespace, :workflow, :path, :function, :code, :options, :python, :directory, :env_file, :queue, :priority, :key, :tags,
     :input, :input_crc, :input_hash, CASE WHEN :after_id IS NULL THEN 'queued' ELSE 'waiting' END,
     CASE WHEN :after_id IS NOT NULL THEN 'until run ' || :after_id || ' has ended' END, 0, :root_id, :parent_id,
     :parent_step, :rerun_of, :wake_at, :now, :now, :schedule, :due_at, :requires, :environment, :followed_by, :after_id,
-    :forked_from, :forked_step
+    :forked_from, :forked_step, :replay
 ) RETURNING id
 
 -- name: of_key

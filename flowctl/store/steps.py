@@ -150,7 +150,7 @@ class Steps:
         self._said(said, fields)
 
     def conclude(self, run_id: int, key: str, said: Said, now: int) -> bool:
-        """Record what a person says as the outcome of an unfinished step of a blocked run. False when it is not that."""
+        """Record what a person says as the outcome of an unfinished step of a blocked run. False when there is none."""
         fields = _packed(said) | {"run": run_id, "key": key, "now": now}
         if not self._connection.change(SQL["conclude"], fields):
             return False

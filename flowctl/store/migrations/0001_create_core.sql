@@ -198,7 +198,6 @@ CREATE TABLE steps (
 -- Recorded exactly once: at most one current outcome per step of a run.
 CREATE UNIQUE INDEX steps_key ON steps (run_id, key) WHERE superseded_at IS NULL;
 CREATE UNIQUE INDEX steps_seq ON steps (run_id, seq) WHERE superseded_at IS NULL;
-CREATE INDEX steps_shared ON steps (shared_id) WHERE shared_id IS NOT NULL;
 CREATE INDEX steps_superseded ON steps (run_id, key) WHERE superseded_at IS NOT NULL;
 
 -- Every attempt that did not succeed. The attempt that succeeded, or that is under way, is the step's own row.
