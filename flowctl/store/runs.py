@@ -293,6 +293,7 @@ class Runs:
         code: str | None = None,
         from_step: str | None = None,
         wake_at: int | None = None,
+        reason: str | None = None,
     ) -> None:
         """Queue a failed, cancelled or blocked run again, not to start before `wake_at`.
 
@@ -310,9 +311,12 @@ class Runs:
         if from_seq is not None:
             self._connection.write(SQL["detach"], {"run": run_id, "from_seq": from_seq, "now": now})
         self._steps.supersede(run_id, run.failed_steps, from_seq, now)
-        self._connection.write(
-            SQL["retry"], {"run": run_id, "now": now, "replay": replay, "code": code, "wake_at": wake_at}
-        )
+        fields = {"run": run_id, "now": now, "replay": replay, "code": code, "wake_at": wake_at, "reason": reason}
+        self._connection.write(SQL["retry"], fields)
+
+    def block_again(self, run_id: int, reason: str) -> None:
+        """Give another reason to a run that stays blocked."""
+        self._connection.write(SQL["block_again"], {"run": run_id, "reason": reason})
 
     def require_whole(self, run_id: int) -> None:
         """Raise Conflict for a run of which some steps are gone."""

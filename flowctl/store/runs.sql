@@ -232,10 +232,13 @@ WHERE parent_id = :run AND detached_at IS NULL AND state IN ('succeeded', 'faile
 -- name: retry
 UPDATE runs SET
     state = 'queued', attempt = attempt + 1, replay = :replay, code = coalesce(:code, code),
-    earlier_code = CASE WHEN :code IS NOT NULL THEN code END, reason = NULL, request = NULL,
+    earlier_code = CASE WHEN :code IS NOT NULL THEN code END, reason = :reason, request = NULL,
     output = NULL, output_crc = NULL, error = NULL, error_crc = NULL, failed_steps = '[]', crashes = 0, wake_at = :wake_at,
     finished_at = NULL, changed_at = :now
 WHERE id = :run AND state IN ('failed', 'cancelled', 'blocked')
+
+-- name: block_again
+UPDATE runs SET reason = :reason WHERE id = :run AND state = 'blocked'
 
 -- name: half_pruned
 SELECT 1 FROM runs JOIN meta ON meta.key = 'pruned_family' AND meta.value = CAST(coalesce(root_id, id) AS TEXT)

@@ -1,4 +1,4 @@
-"""Forks: the source stays as it is, its checkpoints answer, and what a person edits is checked before anything starts."""
+"""Forks: the source stays as it is, its checkpoints answer, and edits are checked before anything starts."""
 
 from __future__ import annotations
 
