@@ -184,7 +184,7 @@ CREATE TABLE steps (
     finished_at   INTEGER,
     on_crash      TEXT NOT NULL CHECK (on_crash IN ('rerun', 'block')),  -- when nobody knows whether a body finished
     superseded_at INTEGER,                  -- set when a retry replaces this row; the row itself stays as it was
-    shared_id     INTEGER REFERENCES steps (id),  -- of a fork: the row that holds the payloads, which are '' here
+    shared_id     INTEGER,                  -- of a fork: the row of an earlier run that holds the payloads; they are '' here
     said_by       TEXT,                     -- the person who said this outcome, where no body has come to it
 
     CHECK ((state IN ('running', 'interrupted')) = (finished_at IS NULL)),

@@ -106,8 +106,8 @@ WHERE state IN ('failed', 'cancelled', 'interrupted') AND shared_id IS NULL AND 
 -- name: shared_steps
 -- plan: walks the steps that forks share.
 SELECT steps.run_id, steps.key, 'shares the payloads of row ' || steps.shared_id || ', which is not that step' FROM steps
-JOIN steps AS held ON held.id = steps.shared_id
-WHERE steps.shared_id IS NOT NULL AND (held.shared_id IS NOT NULL OR held.run_id >= steps.run_id
+LEFT JOIN steps AS held ON held.id = steps.shared_id
+WHERE steps.shared_id IS NOT NULL AND (held.shared_id IS NOT NULL OR coalesce(held.run_id, steps.run_id) >= steps.run_id
     OR (held.seq, held.key, held.kind, held.state, held.input_hash)
         IS NOT (steps.seq, steps.key, steps.kind, steps.state, steps.input_hash))
 
