@@ -180,7 +180,7 @@ def test_n01_files_that_others_may_read_are_found(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("name", "index", "script", "subject"),
     [
-        ("one_key", "runs_key", "UPDATE runs SET key = 'nightly' WHERE id > 4", "run 6"),
+        ("one_key", "runs_key", "UPDATE runs SET key = 'nightly' WHERE id > 4", "run 7"),
         (
             "one_child",
             "runs_child",
