@@ -59,10 +59,14 @@ class History:
         self._by_seq[recorded.seq] = recorded
         self._seq_of[recorded.key] = recorded.seq
 
+    def unasked(self) -> list[str]:
+        """Return the keys of the finished steps that have not answered."""
+        return [each.key for _, each in sorted(self._by_seq.items()) if each.state in FINISHED]
+
     def match(self, asked: Asked, replay: str) -> Optional[Recorded]:
         """Return what is recorded for this operation, finished or not, or None when it is new.
 
-        `replay` is pinned, newest or accept. Raises Mismatch when the record is of something else.
+        `replay` is pinned, newest, accept or check. Raises Mismatch when the record is of something else.
         """
         recorded = self._by_seq.get(asked.seq)
         if recorded is None:

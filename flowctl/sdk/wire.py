@@ -36,6 +36,8 @@ in the same frame and gets no answer. So is a step with `pure` set, unless it fa
 `ended.state` is succeeded (payload: output), failed (payload: error; `failed_steps`: keys that a retry runs again),
 cancelled, suspended, or mismatch (`seq`, `key`, `what`: key, kind, input, source; `expected`: the recorded key; payload: input now asked).
 `what` is workflow or parameters, with `message`, when the loaded code no longer has the function or its parameters do not fit the run's input.
+With `run.replay` check nothing is executed: a step without recorded outcome ends the run as a mismatch, `what` unrecorded.
+Then `ended.changed` lists the keys of steps with another source than recorded, `ended.unasked` those that were not asked for.
 `ended.leftovers` lists what the run left behind (text such as "1 thread"): the engine then replaces the executor.
 
 Messages of the engine:
