@@ -14,7 +14,8 @@ from flowctl.core.errors import FlowctlError
 
 _DAILY = (
     "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "fork",
-    "resolve", "diff", "check", "next",
+    "resolve", "diff", "lineage", "check",
+    "next",
     "slots",
 )  # fmt: skip
 _OTHER = ("workflows", "schedules", "queues", "daemon", "notify", "db", "metrics", "health", "init", "completion")
@@ -34,6 +35,7 @@ _MEMBERS = {
     "fork": ("flowctl.cli.fork:fork", "Start a new run from a step of another, edited if need be"),
     "resolve": ("flowctl.cli.resolve:resolve", "Say what became of a step that a run is blocked by"),
     "diff": ("flowctl.cli.diff:diff", "Show how two runs differ, step by step"),
+    "lineage": ("flowctl.cli.lineage:lineage", "Show where a run comes from, and what came of it"),
     "check": ("flowctl.cli.check:check", "Replay recorded runs against an edited file; nothing is executed"),
     "next": ("flowctl.cli.slots:next_", "Print what is due next, by schedule or of a cron expression"),
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
