@@ -12,7 +12,7 @@ from flowctl.cli.invocation import Invocation
 from flowctl.cli.lines import LineNarrator, error_summary
 from flowctl.cli.render import run_duration
 from flowctl.cli.terminal import is_terminal
-from flowctl.cli.words import exit_code, icon
+from flowctl.cli.words import advice, exit_code, icon
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import Conflict
 
@@ -164,7 +164,7 @@ def _conclude(invocation: Invocation, run: Run) -> None:
     elif run.state == "paused":
         terminal.warn(f"{head}: flowctl resume {run.id}")
     elif run.state == "blocked":
-        terminal.warn(f"{head}: {run.reason}\n  flowctl retry {run.id} (also: --same-code, --accept, --from STEP)")
+        terminal.warn(f"{head}: {run.reason}\n  {advice(run)}")
     elif run.state == "waiting":
         terminal.warn(f"{head} {run.reason}, which cannot go on by itself: flowctl ls")
     elif run.state in ("sleeping", "queued"):

@@ -13,7 +13,9 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = (
-    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next",
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "fork",
+    "resolve", "diff", "lineage", "check",
+    "next",
     "slots",
 )  # fmt: skip
 _OTHER = (
@@ -33,6 +35,11 @@ _MEMBERS = {
     "resume": ("flowctl.cli.again:resume", "Continue paused or orphaned runs, here"),
     "retry": ("flowctl.cli.again:retry", "Let failed, cancelled or blocked runs go on"),
     "rerun": ("flowctl.cli.again:rerun", "Start new runs with the same input"),
+    "fork": ("flowctl.cli.fork:fork", "Start a new run from a step of another, edited if need be"),
+    "resolve": ("flowctl.cli.resolve:resolve", "Say what became of a step that a run is blocked by"),
+    "diff": ("flowctl.cli.diff:diff", "Show how two runs differ, step by step"),
+    "lineage": ("flowctl.cli.lineage:lineage", "Show where a run comes from, and what came of it"),
+    "check": ("flowctl.cli.check:check", "Replay recorded runs against an edited file; nothing is executed"),
     "next": ("flowctl.cli.slots:next_", "Print what is due next, by schedule or of a cron expression"),
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),

@@ -71,6 +71,9 @@ class NewRun:
     environment: str | None = None  # hash of captured variables
     followed_by: int | None = None
     after_id: int | None = None  # not before that run is final: then it starts out waiting
+    forked_from: int | None = None
+    forked_step: str | None = None  # None: from the beginning
+    replay: Replay = "pinned"
 
 
 class Run(NamedTuple):
@@ -118,6 +121,8 @@ class Run(NamedTuple):
     environment: str | None
     followed_by: int | None
     after_id: int | None
+    forked_from: int | None
+    forked_step: str | None
 
 
 class NewStep(NamedTuple):
@@ -157,6 +162,16 @@ class Step(NamedTuple):
     started_at: int
     finished_at: int | None
     on_crash: str = "rerun"
+    shared_id: int | None = None  # the row that holds its payloads: of a run that this one was forked from
+    said_by: str | None = None  # the person who said its outcome
+
+
+class Said(NamedTuple):
+    """The outcome of a step as a person says it: one of output and error."""
+
+    by: str
+    output: str | None = None
+    error: str | None = None
 
 
 class Attempt(NamedTuple):

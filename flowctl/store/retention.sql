@@ -20,7 +20,7 @@ SELECT namespace, workflow FROM runs WHERE (namespace, workflow) > (+:namespace,
 ORDER BY namespace, workflow LIMIT 1
 
 -- part: idle
--- No member of the family goes on, and no run waits for one of them.
+-- No member of the family goes on, no run waits for one of them, and none shares its steps.
 NOT EXISTS (
         SELECT 1 FROM runs AS member
         WHERE member.root_id = runs.id AND member.state NOT IN ('succeeded', 'failed', 'cancelled'))
@@ -28,6 +28,9 @@ NOT EXISTS (
     AND NOT EXISTS (
         SELECT 1 FROM runs AS member JOIN runs AS later ON later.after_id = member.id AND later.state = 'waiting'
         WHERE member.root_id = runs.id)
+    AND NOT EXISTS (SELECT 1 FROM runs AS fork WHERE fork.forked_from = runs.id)
+    AND NOT EXISTS (
+        SELECT 1 FROM runs AS member JOIN runs AS fork ON fork.forked_from = member.id WHERE member.root_id = runs.id)
 
 -- name: beyond
 -- The newest run at the top of a family that is not among the newest ones.

@@ -30,6 +30,7 @@ _INVARIANTS = (
     "attempts_in_a_row",
     "attempts_of_steps",
     "failure_recorded",
+    "shared_steps",
     "interruptions_counted",
     "held_by_a_running_engine",
     "families",

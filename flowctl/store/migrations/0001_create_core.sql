@@ -4,6 +4,8 @@
 -- Instants end in _at and are UTC milliseconds since 1970. Durations end in _ms.
 -- Payloads (input, output, error) are JSON text. A payload too large for its row is stored once in
 -- `payloads`, and the row holds {"$payload": "<hash>"} instead: the codec writes no other object with that key.
+-- A fork does not repeat the payloads of the steps it shares: its row holds '' and the checksum, and says in shared_id whose
+-- row has them.
 -- Columns named *_crc hold the CRC-32 of the stored text, so that a flipped bit is named by `flowctl db check`.
 
 PRAGMA application_id = 0x666c6f77;  -- "flow"
@@ -121,6 +123,8 @@ CREATE TABLE runs (
     environment  TEXT REFERENCES environments (hash),
     followed_by  INTEGER REFERENCES engines (id),  -- the engine that alone may claim it, because a person watches it there
     after_id     INTEGER,                   -- waits until that run is final: overlapping slots of one schedule
+    forked_from  INTEGER REFERENCES runs (id),  -- a run that is kept as long as this one: it shares steps with it
+    forked_step  TEXT,                      -- key of the step it was forked from; NULL: from the beginning
 
     CHECK (state IN ('queued', 'running', 'sleeping', 'waiting', 'paused', 'blocked', 'succeeded', 'failed', 'cancelled')),
     CHECK ((state = 'running') = (engine_id IS NOT NULL)),
@@ -132,6 +136,7 @@ CREATE TABLE runs (
     CHECK (wake_at IS NULL OR state IN ('queued', 'sleeping', 'waiting')),
     CHECK (state <> 'blocked' OR reason IS NOT NULL),
     CHECK ((parent_id IS NULL) = (parent_step IS NULL)),
+    CHECK (forked_step IS NULL OR forked_from IS NOT NULL),
     CHECK (due_at IS NULL OR schedule IS NOT NULL),
     CHECK (finished_at IS NULL OR started_at IS NULL OR started_at <= finished_at)
 ) STRICT;
@@ -150,6 +155,8 @@ CREATE INDEX runs_workflow ON runs (namespace, workflow, id);
 CREATE INDEX runs_schedule ON runs (namespace, schedule, id) WHERE schedule IS NOT NULL;
 CREATE INDEX runs_overlap ON runs (namespace, schedule, id) WHERE schedule IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX runs_followed ON runs (followed_by) WHERE followed_by IS NOT NULL;
+CREATE INDEX runs_forked ON runs (forked_from) WHERE forked_from IS NOT NULL;
+CREATE INDEX runs_rerun ON runs (rerun_of) WHERE rerun_of IS NOT NULL;
 CREATE INDEX runs_after ON runs (after_id) WHERE after_id IS NOT NULL AND state = 'waiting';
 
 CREATE TABLE steps (
@@ -177,10 +184,14 @@ CREATE TABLE steps (
     finished_at   INTEGER,
     on_crash      TEXT NOT NULL CHECK (on_crash IN ('rerun', 'block')),  -- when nobody knows whether a body finished
     superseded_at INTEGER,                  -- set when a retry replaces this row; the row itself stays as it was
+    shared_id     INTEGER,                  -- of a fork: the row of an earlier run that holds the payloads; they are '' here
+    said_by       TEXT,                     -- the person who said this outcome, where no body has come to it
 
     CHECK ((state IN ('running', 'interrupted')) = (finished_at IS NULL)),
     CHECK ((state = 'succeeded') = (output IS NOT NULL)),
     CHECK ((state = 'failed') = (error IS NOT NULL)),
+    CHECK (shared_id IS NULL OR (state IN ('succeeded', 'failed') AND input = '')),
+    CHECK (said_by IS NULL OR state IN ('succeeded', 'failed')),
     CHECK (finished_at IS NULL OR begun_at <= finished_at)
 ) STRICT;
 
@@ -390,8 +401,10 @@ CREATE TRIGGER steps_recorded BEFORE UPDATE ON steps
 WHEN OLD.finished_at IS NOT NULL OR OLD.superseded_at IS NOT NULL BEGIN
     SELECT RAISE(ABORT, 'a recorded outcome does not change')
     WHERE OLD.superseded_at IS NOT NULL OR NEW.superseded_at IS NULL
-       OR (OLD.state, OLD.attempt, OLD.input, OLD.output, OLD.error, OLD.finished_at, OLD.run_id, OLD.key, OLD.seq)
-          IS NOT (NEW.state, NEW.attempt, NEW.input, NEW.output, NEW.error, NEW.finished_at, NEW.run_id, NEW.key, NEW.seq);
+       OR (OLD.state, OLD.attempt, OLD.input, OLD.output, OLD.error, OLD.finished_at, OLD.run_id, OLD.key, OLD.seq,
+           OLD.shared_id, OLD.said_by)
+          IS NOT (NEW.state, NEW.attempt, NEW.input, NEW.output, NEW.error, NEW.finished_at, NEW.run_id, NEW.key, NEW.seq,
+           NEW.shared_id, NEW.said_by);
 END;
 
 CREATE TRIGGER steps_input BEFORE UPDATE OF run_id, seq, key, name, kind, input, input_crc, input_hash, begun_at ON steps BEGIN
