@@ -14,7 +14,7 @@ from flowctl.cli.instants import iso
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
-    from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
+    from flowctl.core.model import Attempt, LogLine, Run, Signal, Step, Workflow
     from flowctl.engine.status import DaemonStatus
 
 _HOLE = "\udead"  # a lone surrogate: no text of a database or a terminal can hold it
@@ -123,6 +123,20 @@ def log_shape(line: LogLine) -> dict[str, Any]:
         "stream": line.stream,
         "level": line.level,
         "text": line.text,
+    }
+
+
+def signal_shape(signal: Signal) -> dict[str, Any]:
+    """Return the shape of a signal."""
+    return {
+        "signal": signal.id,
+        "run": signal.run_id,
+        "name": signal.name,
+        "value": Raw(signal.value),
+        "sender": signal.sender,
+        "sent_at": iso(signal.sent_at),
+        "taken_by": signal.taken_by,
+        "taken_at": iso(signal.taken_at),
     }
 
 

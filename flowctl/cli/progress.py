@@ -69,7 +69,7 @@ class Progress:
         waits = change.state in ("sleeping", "waiting")
         for key, view in list(self.running.items()):
             if key[0] == change.run_id and not (
-                waits and (view.change.wake_at is not None or view.change.kind == "child")
+                waits and (view.change.wake_at is not None or view.change.kind in ("child", "signal"))
             ):
                 del self.running[key]
 

@@ -148,7 +148,7 @@ def _step_note(step: Step, children: Mapping[str, int]) -> str:
     if step.key in children:
         return f"run {children[step.key]}"
     if step.wake_at is not None and step.finished_at is None:
-        return ("until " if step.kind == "sleep" else "again at ") + local(step.wake_at)
+        return ("until " if step.kind in ("sleep", "signal") else "again at ") + local(step.wake_at)
     return ""
 
 

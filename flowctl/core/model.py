@@ -132,6 +132,7 @@ class NewStep(NamedTuple):
     source_hash: bytes | None = None
     wake_at: int | None = None
     on_crash: str = "rerun"
+    undoes: int | None = None
 
 
 class Step(NamedTuple):
@@ -157,6 +158,9 @@ class Step(NamedTuple):
     started_at: int
     finished_at: int | None
     on_crash: str = "rerun"
+    progress: str | None = None  # JSON object: done, total, text
+    external_id: str | None = None
+    undoes: int | None = None  # the place from which a retry starts over, once this step has undone what was done since
 
 
 class Attempt(NamedTuple):
@@ -322,6 +326,19 @@ class Slot(NamedTuple):
     reason: str | None
     run_id: int | None
     decided_at: int
+
+
+class Signal(NamedTuple):
+    """One row of `signals`: a message to a run, and the step that has taken it."""
+
+    id: int
+    run_id: int
+    name: str
+    value: str
+    sender: str
+    sent_at: int
+    taken_by: str | None
+    taken_at: int | None
 
 
 class LogLine(NamedTuple):

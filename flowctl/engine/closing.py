@@ -57,6 +57,7 @@ def _suspended(session: Session, message: Message) -> None:
     operations = session.operations.values()
     wakes = [operation.wake_at for operation in operations if operation.wake_at is not None]
     children = [session.store.runs.get(operation.child) for operation in operations if operation.child is not None]
+    awaited = [f"signal {operation.name}" for operation in operations if operation.phase == "signal"]
     if session.ending == "pause":
         release(session, "paused", reason=session.pause_reason)
     elif not operations or any(child.state in FINAL_STATES for child in children):
@@ -64,8 +65,9 @@ def _suspended(session: Session, message: Message) -> None:
     else:
         if session.ends_at is not None:
             wakes.append(session.ends_at)
-        reason = f"for run {', '.join(str(child.id) for child in children)}" if children else None
-        state: RunState = "waiting" if children else "sleeping"
+        awaited += [f"run {child.id}" for child in children]
+        reason = f"for {', '.join(awaited)}" if awaited else None
+        state: RunState = "waiting" if awaited else "sleeping"
         release(session, state, wake_at=min(wakes, default=None), reason=reason)
 
 

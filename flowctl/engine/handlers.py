@@ -8,7 +8,7 @@ from math import inf
 from flowctl.core.errors import ClaimLost, FlowctlError, UsageError
 from flowctl.core.model import NewStep
 from flowctl.core.text import shorten
-from flowctl.engine import bodies, closing, waits
+from flowctl.engine import bodies, closing, signals, waits
 from flowctl.engine.operation import of_step, options_of, runs_unasked
 from flowctl.engine.session import Session
 from flowctl.engine.supervisor import Event, Gone, Received
@@ -71,6 +71,8 @@ def on_step(session: Session, message: Message) -> None:
     match step.kind:
         case "sleep":
             waits.begin_sleep(session, step)
+        case "signal":
+            signals.begin(session, step, fields)
         case "child":
             waits.begin_child(session, step, fields)
         case _:
@@ -82,6 +84,8 @@ def _new_step(session: Session, message: Message, on_crash: str) -> NewStep:
     wake_at = None
     if fields["kind"] == "sleep":
         wake_at = fields["until"] if "until" in fields else session.engine.now + fields["duration_ms"]
+    elif fields["kind"] == "signal" and fields.get("timeout_ms") is not None:
+        wake_at = session.engine.now + fields["timeout_ms"]
     source = fields.get("source")
     return NewStep(
         seq=fields["seq"],

@@ -12,7 +12,7 @@ from flowctl.core.policy import DEFAULT_OPTIONS, StepOptions
 # The executor itself ends a command that takes too long, without ending itself; this is in case it cannot.
 COMMAND_SLACK_MS = 3_000
 
-Phase = Literal["held", "body", "backoff", "sleep", "child"]
+Phase = Literal["held", "body", "backoff", "sleep", "signal", "child"]
 
 
 class Operation(NamedTuple):
@@ -45,7 +45,7 @@ class Operation(NamedTuple):
 
 def of_step(step: Step, options: StepOptions, phase: Phase) -> Operation:
     """Return the operation for a recorded step, whose latest attempt may have ended before this claim."""
-    ended = step.state == "interrupted" or (step.wake_at is not None and step.kind != "sleep")
+    ended = step.state == "interrupted" or (step.wake_at is not None and step.kind not in ("sleep", "signal"))
     return Operation(
         key=step.key,
         name=step.name,

@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from flowctl.core.policy import error_text
-from flowctl.engine import bodies, closing, waits
+from flowctl.engine import bodies, closing, signals, waits
 from flowctl.engine.operation import Operation
 from flowctl.engine.supervisor import Event, Received
 
@@ -96,6 +96,8 @@ def _elapse_operation(session: Session, operation: Operation) -> None:
             bodies.start_attempt(session, operation)
         elif operation.phase == "sleep":
             waits.end_wait(session, operation, "null")
+        elif operation.phase == "signal":
+            signals.look(session, operation)
 
 
 def _attempt_timed_out(session: Session, operation: Operation) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, Protocol, Ty
 
 from flowctl.sdk.context import current
 from flowctl.sdk.coroutines import finish
-from flowctl.sdk.errors import DefinitionError, Unstorable
+from flowctl.sdk.errors import DefinitionError, StepFailed, Unstorable
 from flowctl.sdk.options import StepOptions, WorkflowOptions, check_name, step_options, workflow_options
 
 R = TypeVar("R")
@@ -39,7 +39,7 @@ class BoundCall(ABC, Generic[R]):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """The kind of the recorded step: step, child, shell, sleep, value."""
+        """The kind of the recorded step: step, child, shell, signal, sleep, value."""
 
     @property
     @abstractmethod
@@ -83,6 +83,10 @@ class BoundCall(ABC, Generic[R]):
     def retries_on(self, error: BaseException) -> bool:  # noqa: ARG002  # most kinds do not look
         """Say whether another attempt may follow this failure, if any is left."""
         return False
+
+    def failure(self, key: str, error: Mapping[str, str]) -> StepFailed:
+        """Return the recorded failure of the step as its caller gets it."""
+        return StepFailed(key, error)
 
     def encode_output(self, value: Any) -> str:
         """Return the JSON text of what the body returned. Raises Unstorable."""

@@ -6,6 +6,7 @@ Exception
 ├── Unstorable           a value that cannot be recorded (also a TypeError)
 ├── Unreadable           a recorded value that does not fit its type hint (also a ValueError)
 ├── StepFailed           raised in a workflow: the step has no attempts left
+│   └── SignalTimeout    no signal came in time
 ├── GiveUp               raised in a step: do not try again
 └── RetryAfter           raised in a step: try again after this delay
 BaseException
@@ -111,6 +112,10 @@ class StepFailed(Exception):
 
     def __str__(self) -> str:
         return f"step {self.step} failed: {self.type}" + (f": {self.message}" if self.message else "")
+
+
+class SignalTimeout(StepFailed):
+    """No signal came before the timeout of `wait_signal`. The same live and on replay."""
 
 
 class GiveUp(Exception):

@@ -136,7 +136,7 @@ class Runtime:
         """Return a recorded or received outcome as a value, or raise it as StepFailed."""
         if state == "succeeded":
             return operation.bound.decode_output(payload)
-        raise StepFailed(operation.key, json.loads(payload))
+        raise operation.bound.failure(operation.key, json.loads(payload))
 
     # -- bodies --------------------------------------------------------------------------------------------------------
 

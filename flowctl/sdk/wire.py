@@ -31,7 +31,8 @@ Messages of the executor:
 
 Hashes are hex text. `step.options` leaves out what has its default; `step.source` is the hash of the step function or absent.
 A `step` of kind `sleep` carries `duration_ms` or `until` (UTC ms). One of kind `child` carries
-`path`, `function`, `workflow` and the child's `workflow_options`. Kind `value` is followed by its `done`
+`path`, `function`, `workflow` and the child's `workflow_options`. One of kind `signal` waits for the signal of its name,
+with `timeout_ms` at most so long; with `to_run` it sends one: `signal`, `value`, … stand in its input. Kind `value` is followed by its `done`
 in the same frame and gets no answer. So is a step with `pure` set, unless it failed: then the executor waits.
 `ended.state` is succeeded (payload: output), failed (payload: error; `failed_steps`: keys that a retry runs again),
 cancelled, suspended, or mismatch (`seq`, `key`, `what`: key, kind, input, source; `expected`: the recorded key; payload: input now asked).
@@ -68,7 +69,7 @@ import json
 import struct
 from typing import Any, Iterable, NamedTuple, Optional
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 FRAME_LIMIT = 1 << 30  # a longer frame is not a frame
 CHANNEL_CLOSED = 97  # exit code
 

@@ -20,6 +20,7 @@ from flowctl.store.queues import Queues
 from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
 from flowctl.store.schedules import Schedules
+from flowctl.store.signals import Signals
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
 from flowctl.store.why import Evidence
@@ -49,6 +50,7 @@ class Store:
         self.schedules = Schedules(connection)
         self.retention = Retention(connection)
         self.logs = Logs(connection)
+        self.signals = Signals(connection, self.payloads)
         self.evidence = Evidence(connection)
         self.metrics = Metrics(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
