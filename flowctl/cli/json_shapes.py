@@ -95,6 +95,8 @@ def step_shape(step: Step, attempts: Iterable[Attempt]) -> dict[str, Any]:
         "finished_at": iso(step.finished_at),
         "duration_ms": _duration(step.begun_at, step.finished_at),
         "attempts": attempt_shapes(step, attempts),
+        "progress": _payload(step.progress),
+        "external_id": step.external_id,
     }
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
-from flowctl.core.model import Step
+from flowctl.core.model import Progress, Step
 from flowctl.core.policy import next_delay
+from flowctl.engine.observer import StepProgressed
 from flowctl.engine.operation import Operation, body_deadline, runs_unasked
 from flowctl.sdk.wire import Message
 
@@ -46,8 +47,33 @@ def _run_body(session: Session, operation: Operation) -> None:
     deadline = body_deadline(operation, session.engine.now, session.engine.monotonic)
     session.operations[operation.key] = operation._replace(phase="body", deadline=deadline)
     if operation.failures or not runs_unasked(operation.kind, operation.options):
-        session.outbox.append(Message("go", {"key": operation.key, "attempt": operation.attempt}))
+        fields = {"key": operation.key, "attempt": operation.attempt}
+        known = {} if operation.external_id is None else {"external_id": operation.external_id}
+        session.outbox.append(Message("go", fields | known))
     session.tell(operation, "running")
+
+
+def on_progress(session: Session, message: Message) -> None:
+    """Record how far a body is."""
+    fields = message.fields
+    operation = session.operations.get(fields["key"])
+    if operation is None or operation.phase != "body" or operation.attempt != fields["attempt"]:
+        return
+    said = Progress(fields["done"], fields.get("total"), fields.get("text") or "")
+    session.store.steps.set_progress(session.claim, operation.key, said.text_form, session.engine.now)
+    session.engine.changes.append(StepProgressed(session.run.id, operation.key, said))
+
+
+def on_external_id(session: Session, message: Message) -> None:
+    """Record what a body has begun elsewhere; the body goes on once that is on disk."""
+    fields = message.fields
+    operation = session.operations.get(fields["key"])
+    runs = operation is not None and operation.phase == "body" and operation.attempt == fields["attempt"]
+    if operation is not None and runs:
+        text = fields["external_id"]
+        session.store.steps.set_external_id(session.claim, operation.key, text, session.engine.now)
+        session.operations[operation.key] = operation._replace(external_id=text)
+    session.outbox.append(Message("kept", {"name": fields["key"], "value": runs}))
 
 
 def on_done(session: Session, message: Message) -> None:

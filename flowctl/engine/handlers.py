@@ -105,6 +105,8 @@ _HANDLERS: dict[str, Callable[[Session, Message], None]] = {
     "load_failed": Session.on_load_failed,
     "step": on_step,
     "done": bodies.on_done,
+    "progress": bodies.on_progress,
+    "external_id": bodies.on_external_id,
     "log": Session.on_log,
     "ended": closing.ended,
 }

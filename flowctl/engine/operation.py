@@ -30,6 +30,7 @@ class Operation(NamedTuple):
     deadline: float = inf
     wake_at: int | None = None
     child: int | None = None
+    external_id: str | None = None
 
     @property
     def waiting(self) -> bool:
@@ -57,6 +58,7 @@ def of_step(step: Step, options: StepOptions, phase: Phase) -> Operation:
         begun_at=step.begun_at,
         started_at=step.started_at,
         wake_at=step.wake_at,
+        external_id=step.external_id,
     )
 
 

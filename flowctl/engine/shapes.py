@@ -57,6 +57,10 @@ def _fraction(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= 1
 
 
+def _extent(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= MOST
+
+
 def _yes_or_no(value: Any) -> bool:
     return type(value) is bool
 
@@ -172,6 +176,8 @@ _SHAPES: dict[str, Mapping[str, Check]] = {
         "stream": _one_of("stdout", "stderr", "log"),
         "level": _maybe(_text),
     },
+    "progress": {"key": _text, "attempt": _amount, "done": _extent, "total": _maybe(_extent), "text": _maybe(_text)},
+    "external_id": {"key": _text, "attempt": _amount, "external_id": _some_text},
     "secret": {"name": _text},
     "mask": {"value": _some_text, "sensitive": _yes_or_no},
     "ended": {

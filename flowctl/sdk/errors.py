@@ -8,6 +8,7 @@ Exception
 ├── StepFailed           raised in a workflow: the step has no attempts left
 │   └── SignalTimeout    no signal came in time
 ├── GiveUp               raised in a step: do not try again
+├── NotFinished          raised in a `reconcile` function: run the body again
 └── RetryAfter           raised in a step: try again after this delay
 BaseException
 └── Interruption         the run ends or pauses here; never caught by `except Exception`
@@ -120,6 +121,10 @@ class SignalTimeout(StepFailed):
 
 class GiveUp(Exception):
     """Raise in a step to fail it for good, whatever retries it has left."""
+
+
+class NotFinished(Exception):
+    """Raise in a `reconcile` function when the earlier work has not finished and will not: the body runs again."""
 
 
 class RetryAfter(Exception):

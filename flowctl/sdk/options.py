@@ -26,6 +26,7 @@ class StepOptions(NamedTuple):
     give_up_on: tuple[type[BaseException], ...] = ()
     on_crash: str = "rerun"
     pure: bool = False
+    reconcile: Optional[Callable[[str], Any]] = None
     sensitive: frozenset[str] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
@@ -71,6 +72,8 @@ def step_options(subject: str, given: Mapping[str, Any]) -> StepOptions:
     elif backoff > checked["max_backoff_ms"]:
         longest = short_text(checked["max_backoff_ms"])
         raise DefinitionError(f"{subject}: backoff ({short_text(backoff)}) is longer than max_backoff ({longest})")
+    if checked.get("pure") and checked.get("reconcile"):
+        raise DefinitionError(f"{subject}: a pure step has no side effects, so there is nothing to reconcile")
     return StepOptions(**checked)
 
 
@@ -171,6 +174,12 @@ def _yes_or_no(value: Any) -> bool:
     return value
 
 
+def _function(value: Any) -> Callable[[str], Any]:
+    if not callable(value):
+        raise ValueError(f"{shown(value)} is not a function")
+    return value  # type: ignore[no-any-return]
+
+
 def _names(value: Any) -> frozenset[str]:
     names = (value,) if isinstance(value, str) else value
     if not isinstance(names, (tuple, list, set, frozenset)) or not all(isinstance(name, str) for name in names):
@@ -216,6 +225,7 @@ _STEP_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "give_up_on": ("give_up_on", _exceptions),
     "on_crash": ("on_crash", _one_of("rerun", "block")),
     "pure": ("pure", _yes_or_no),
+    "reconcile": ("reconcile", _function),
     "sensitive": ("sensitive", _names),
 }
 _WORKFLOW_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {

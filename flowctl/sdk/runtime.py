@@ -15,6 +15,7 @@ from flowctl.sdk.attempt import Ended, recorded_text, try_body
 from flowctl.sdk.context import StepInfo
 from flowctl.sdk.errors import Cancelled, Interruption, Mismatch, StepFailed, Suspended
 from flowctl.sdk.jsontext import canonical_hash
+from flowctl.sdk.progress import Meter
 from flowctl.sdk.replay import FINISHED, Asked, History, Keys, Recorded
 from flowctl.sdk.wire import Message
 
@@ -122,7 +123,7 @@ class Runtime:
         while True:
             message = self.channel.receive()
             if message.kind == "go" and message.fields["key"] == operation.key:
-                ended = self.attempt(operation, message.fields["attempt"])
+                ended = self.attempt(operation, message.fields["attempt"], message.fields.get("external_id"))
                 if ended.output is not None:
                     self.channel.post(done_message(operation.key, ended))
                     return operation.bound.decode_output(ended.output)
@@ -140,19 +141,29 @@ class Runtime:
 
     # -- bodies --------------------------------------------------------------------------------------------------------
 
-    def attempt(self, operation: Operation, number: int) -> Ended:
+    def attempt(self, operation: Operation, number: int, external_id: Optional[str] = None) -> Ended:
         """Run the body once on the workflow's own thread."""
         sink = capture.Sink(self.emit, operation.key, number)
         capture.use_for_strangers(sink)
         try:
-            return try_body(operation.bound, self.info(operation.key, number), sink, self.facts.payload_limit)
+            return try_body(
+                operation.bound, self.info(operation.key, number, external_id), sink, self.facts.payload_limit
+            )
         finally:
             capture.use_for_strangers(self.run_sink)
             capture.use(self.run_sink)
 
-    def info(self, key: str, attempt: int) -> StepInfo:
-        """Return what a body may know about itself."""
-        return StepInfo(key, attempt, f"{self.facts.file_id}-{self.facts.run}-{key}")
+    def info(self, key: str, attempt: int, external_id: Optional[str] = None) -> StepInfo:
+        """Return what a body may know about itself, and what it may tell."""
+        place = {"key": key, "attempt": attempt}
+
+        def tell(fields: dict[str, Any]) -> None:
+            self.channel.post(Message("progress", {**place, **fields}))
+
+        def keep(text: str) -> bool:
+            return self.channel.keep_external_id({**place, "external_id": text})
+
+        return StepInfo(key, attempt, f"{self.facts.file_id}-{self.facts.run}-{key}", external_id, Meter(tell), keep)
 
     def flush_output(self) -> None:
         """Post what the workflow function has printed, so that it comes before what follows."""

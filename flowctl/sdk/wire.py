@@ -25,6 +25,8 @@ Messages of the executor:
 | step | seq, key, name, kind, input_hash, options, source | input | this step is about to begin: record it, then `go` or `outcome` |
 | done | key, state, retry, retry_after_ms | output or error | the body ended: state is succeeded or failed |
 | log | step, attempt, at, stream, level | text | captured output |
+| progress | key, attempt, done, total, text | – | how far a body is; total may be null |
+| external_id | key, attempt, external_id | – | record what a body has begun elsewhere, and answer `kept` |
 | secret | name | – | asks for a secret that the executor's environment does not have |
 | mask | value, sensitive | – | hide this text in the raw output of this executor, and answer `masked`; kept in memory only |
 | ended | state, … | output or error | the workflow function ended, see below |
@@ -49,11 +51,12 @@ Messages of the engine:
 | bind | function, texts | JSON object or – | bind `texts` (name to text) and the object to the workflow's parameters |
 | past | seq, key, kind, state, input_hash, source_hash | output or error | one recorded step, before `run` |
 | run | run, attempt, function, file_id, replay, serial, workflow, namespace, tags, started_at | input | execute the workflow |
-| go | key, attempt | – | run the body now |
+| go | key, attempt, external_id | – | run the body now, or first ask what has come of an external id |
 | outcome | key, state | output or error | the step ended without (another) body: state succeeded, failed or cancelled |
 | drain | – | – | begin no further bodies |
 | suspend | – | – | unwind; the run goes on later, maybe in another executor |
 | secret | name, value | – | value is null when there is no such secret |
+| kept | name, value | – | answer to `external_id` of the step with that key: value tells whether it is on disk |
 | masked | – | – | answer to `mask`: what the executor's children print from now on is masked |
 
 A `run` may come while the run before still works: that one is done first, and its `ended` travels with what begins
