@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from flowctl.sdk.definition import BoundCall
-    from flowctl.sdk.progress import Meter
+    from flowctl.sdk.meter import Meter
 
 
 class Runtime(Protocol):

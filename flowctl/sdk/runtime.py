@@ -15,7 +15,7 @@ from flowctl.sdk.attempt import Ended, recorded_text, try_body
 from flowctl.sdk.context import StepInfo
 from flowctl.sdk.errors import Cancelled, Interruption, Mismatch, StepFailed, Suspended
 from flowctl.sdk.jsontext import canonical_hash
-from flowctl.sdk.progress import Meter
+from flowctl.sdk.meter import Meter
 from flowctl.sdk.replay import FINISHED, Asked, History, Keys, Recorded
 from flowctl.sdk.wire import Message
 
