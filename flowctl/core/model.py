@@ -359,6 +359,15 @@ class Signal(NamedTuple):
     taken_at: int | None
 
 
+class SlotGroup(NamedTuple):
+    """Slots of one schedule of which the same became."""
+
+    due: list[int]
+    outcome: SlotOutcome
+    reason: str | None = None
+    run_id: int | None = None
+
+
 class LogLine(NamedTuple):
     """One row of `logs`: a captured chunk of text, maybe several lines."""
 

@@ -151,6 +151,7 @@ class _Batches:
         self._retention = store.retention
         self._now = now
         self._clock = clock
+        self._noted = False
 
     def _watch(self) -> Callable[[], bool]:
         """Return what tells whether the time of a transaction is over."""
@@ -179,6 +180,9 @@ class _Batches:
         """Return the runs of a family, its root first; none when it may no longer go."""
         if root != self._retention.marked() and not self._retention.may_go(root):
             return []
+        if not self._noted:  # and so the newest line of the audit log stays: the numbers of lines only rise
+            self._store.events.note("retention", "runs that were kept long enough are deleted", self._now)
+            self._noted = True
         return [root, *self._retention.members(root)]
 
     def _delete_some(self, members: list[int]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from flowctl.core.errors import Conflict, NotFound, UsageError
-from flowctl.core.model import NewSchedule, Schedule, Slot, SlotOutcome
+from flowctl.core.model import NewSchedule, Schedule, Slot, SlotGroup, SlotOutcome
 from flowctl.core.planning import due_slots, rule_of
 from flowctl.core.recurrence import Rule, check, describe, is_reboot, next_slot, slots
 from flowctl.engine.claim import boot_id
@@ -87,12 +87,16 @@ def pause(store: Store, namespace: str, name: str, now: int, reason: str | None 
 def resume(store: Store, namespace: str, name: str, now: int) -> Schedule:
     """Let a paused schedule go on with its next slot."""
     with store.transaction():
-        schedule = store.schedules.get(namespace, name)
-        if schedule.paused_at is not None:
-            settle(store, schedule, now, "skipped", f"paused ({schedule.pause_reason})")
-            store.schedules.advance(schedule.id, now, next_slot(rule_of(schedule), max(now, schedule.planned_to)))
-            store.schedules.resume(schedule.id, now)
+        resume_within(store, store.schedules.get(namespace, name), now)
         return store.schedules.get(namespace, name)
+
+
+def resume_within(store: Store, schedule: Schedule, now: int) -> None:
+    """Let a schedule go on inside an open transaction."""
+    if schedule.paused_at is not None:
+        settle(store, schedule, now, "skipped", f"paused ({schedule.pause_reason})")
+        store.schedules.advance(schedule.id, now, next_slot(rule_of(schedule), max(now, schedule.planned_to)))
+        store.schedules.resume(schedule.id, now)
 
 
 def trigger(store: Store, namespace: str, name: str, now: int) -> int:
@@ -148,11 +152,10 @@ def settle(store: Store, schedule: Schedule, now: int, outcome: SlotOutcome, rea
         due = due_slots(rule_of(schedule), schedule.planned_to, now)
     except UsageError:  # a zone that is not known any more: nobody can say what was due
         return
-    listed = [Slot(schedule.id, slot, outcome, reason, None, now) for slot in due.listed]
+    store.schedules.record(schedule.id, SlotGroup(due.listed, outcome, reason), now)
     if due.first_omitted is not None:
         text = f"{reason}; this row stands for {due.omitted} slots that are not listed"
-        listed.append(Slot(schedule.id, due.first_omitted, outcome, text, None, now))
-    store.schedules.record(listed)
+        store.schedules.record(schedule.id, SlotGroup([due.first_omitted], outcome, text), now)
 
 
 def apply_code(store: Store, wanted: list[NewSchedule], workflows: Iterable[tuple[str, str]], now: int) -> None:

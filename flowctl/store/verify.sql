@@ -180,6 +180,28 @@ WHERE (old_state, state) NOT IN moves
     OR epoch < old_epoch OR (epoch > old_epoch) <> (state = 'running')
     OR attempt - old_attempt <> (state = 'queued' AND old_state IN ('failed', 'cancelled', 'blocked'))
 
+-- name: slots_of_runs
+-- plan: walks all slots. The run of a slot may have been pruned.
+SELECT runs.id, NULL, 'was fired by a slot of ' || schedules.name || ', and says it is of ' || coalesce(runs.schedule, 'none')
+FROM slots JOIN schedules ON schedules.id = schedule_id JOIN runs ON runs.id = slots.run_id
+WHERE outcome = 'fired' AND (runs.namespace <> schedules.namespace OR runs.schedule IS NOT schedules.name)
+
+-- name: next_slot
+-- plan: reads all schedules.
+SELECT NULL, NULL, 'the schedule ' || name || ' waits for a slot that is decided already' FROM schedules
+WHERE next_at <= (SELECT max(due_at) FROM slots WHERE schedule_id = schedules.id)
+
+-- name: queue_limits
+-- plan: walks the runs that engines hold. A limit that was lowered since the last of them began is no finding.
+SELECT max(runs.id), NULL, 'is one of ' || count(*) || ' that run in the queue ' || name || ', which allows ' || concurrency
+FROM queues JOIN runs ON runs.engine_id IS NOT NULL AND runs.namespace = queues.namespace AND runs.queue = queues.name
+GROUP BY queues.namespace, queues.name HAVING count(*) > concurrency AND max(runs.changed_at) > queues.changed_at
+
+-- name: reserved_by_a_running_engine
+-- plan: walks the runs that are reserved.
+SELECT runs.id, NULL, 'is reserved for engine ' || engines.id || ', which has stopped' FROM runs
+JOIN engines ON engines.id = runs.followed_by WHERE engines.stopped_at IS NOT NULL
+
 -- name: future
 -- plan: walks all runs, steps and events.
 SELECT id, NULL, 'has a time after tomorrow' FROM runs
