@@ -17,8 +17,8 @@ _DAILY = (
     "signals", "next", "slots",
 )  # fmt: skip
 _OTHER = (
-    "workflows", "schedules", "crontab", "queues", "daemon", "notify", "db", "doctor", "metrics", "health", "init",
-    "completion",
+    "workflows", "schedules", "crontab", "queues", "breakers", "daemon", "notify", "db", "doctor", "metrics",
+    "health", "init", "completion",
 )  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
@@ -41,6 +41,7 @@ _MEMBERS = {
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
     "crontab": ("flowctl.cli.crontab:crontab", "Make schedules of a crontab, and a crontab of schedules"),
     "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
+    "breakers": ("flowctl.cli.breakers:breakers", "See and close circuit breakers"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
     "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),

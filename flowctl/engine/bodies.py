@@ -11,6 +11,7 @@ from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
 from flowctl.core.model import Progress, Step
 from flowctl.core.policy import next_delay
+from flowctl.engine import breakers
 from flowctl.engine.observer import StepProgressed
 from flowctl.engine.operation import Operation, body_deadline, runs_unasked
 from flowctl.sdk.wire import Message
@@ -44,6 +45,10 @@ def start_attempt(session: Session, operation: Operation) -> None:
 
 
 def _run_body(session: Session, operation: Operation) -> None:
+    if operation.refusal is not None:  # its breaker is open
+        session.operations[operation.key] = operation
+        _record_failure(session, operation._replace(refusal=None), operation.refusal, retryable=True)
+        return
     deadline = body_deadline(operation, session.engine.now, session.engine.monotonic)
     session.operations[operation.key] = operation._replace(phase="body", deadline=deadline)
     if operation.failures or not runs_unasked(operation.kind, operation.options):
@@ -95,6 +100,7 @@ def succeed(session: Session, operation: Operation, output: str) -> None:
     del session.operations[operation.key]
     _recorded(session, lambda: session.store.steps.succeed(session.claim, operation.key, output, session.engine.now))
     session.tell(operation, "succeeded")
+    breakers.succeeded(session, operation)
 
 
 def fail(session: Session, operation: Operation, error: str) -> None:
@@ -121,6 +127,13 @@ def failed_attempt(
     session: Session, operation: Operation, error: str, retryable: bool = True, retry_after_ms: int | None = None
 ) -> None:
     """Record a failed attempt and decide whether another follows."""
+    _record_failure(session, operation, error, retryable=retryable, retry_after_ms=retry_after_ms)
+    breakers.failed(session, operation)
+
+
+def _record_failure(
+    session: Session, operation: Operation, error: str, *, retryable: bool, retry_after_ms: int | None = None
+) -> None:
     now, failures = session.engine.now, operation.failures + 1
     delay = (
         next_delay(operation.options, failures, session.engine.clock.fraction(), retry_after_ms) if retryable else None

@@ -11,7 +11,7 @@ from flowctl.core.errors import ClaimLost
 from flowctl.core.model import FINAL_STATES, NewRun, Run, RunState
 from flowctl.core.policy import RUN_BACKOFF, backoff, error_text, summary, unknown_outcome
 from flowctl.core.text import shorten
-from flowctl.engine import bodies, families, offers
+from flowctl.engine import bodies, breakers, families, offers
 from flowctl.sdk.codec import canonical_hash
 
 if TYPE_CHECKING:
@@ -66,9 +66,10 @@ def _suspended(session: Session, message: Message) -> None:
         if session.ends_at is not None:
             wakes.append(session.ends_at)
         awaited += [f"run {child.id}" for child in children]
-        reason = f"for {', '.join(awaited)}" if awaited else None
-        state: RunState = "waiting" if awaited else "sleeping"
-        release(session, state, wake_at=min(wakes, default=None), reason=reason)
+        reasons = [f"for {', '.join(awaited)}"] if awaited else []
+        reasons += breakers.leave_waiting(session)
+        state: RunState = "waiting" if reasons else "sleeping"
+        release(session, state, wake_at=min(wakes, default=None), reason="; ".join(reasons) or None)
 
 
 def _mismatch(session: Session, message: Message) -> None:

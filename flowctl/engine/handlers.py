@@ -8,7 +8,7 @@ from math import inf
 from flowctl.core.errors import ClaimLost, FlowctlError, UsageError
 from flowctl.core.model import NewStep
 from flowctl.core.text import shorten
-from flowctl.engine import bodies, closing, signals, waits
+from flowctl.engine import bodies, breakers, closing, signals, waits
 from flowctl.engine.operation import of_step, options_of, runs_unasked
 from flowctl.engine.session import Session
 from flowctl.engine.supervisor import Event, Gone, Received
@@ -65,6 +65,9 @@ def on_step(session: Session, message: Message) -> None:
     ):
         return  # asked again after the restart
     session.idle_since = inf
+    answer = breakers.ask(session, message, options)
+    if answer.waits:
+        return
     step = session.store.steps.begin(session.claim, _new_step(session, message, options.on_crash), session.engine.now)
     if step.finished_at is not None and not session.engine.unsure:
         raise ValueError(f"step {step.key} has its outcome already")
@@ -76,7 +79,10 @@ def on_step(session: Session, message: Message) -> None:
         case "child":
             waits.begin_child(session, step, fields)
         case _:
-            bodies.begin_body(session, step, of_step(step, options, "held"))
+            operation = of_step(step, options, "held")
+            if options.breaker is not None:
+                operation = operation._replace(asked=message, refusal=answer.refusal)
+            bodies.begin_body(session, step, operation)
 
 
 def _new_step(session: Session, message: Message, on_crash: str) -> NewStep:

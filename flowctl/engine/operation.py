@@ -6,13 +6,15 @@ from functools import lru_cache
 from math import inf
 from typing import Any, Literal, NamedTuple
 
+from flowctl.core.breakers import BreakerRule
 from flowctl.core.model import Step
 from flowctl.core.policy import DEFAULT_OPTIONS, StepOptions
+from flowctl.sdk.wire import Message
 
 # The executor itself ends a command that takes too long, without ending itself; this is in case it cannot.
 COMMAND_SLACK_MS = 3_000
 
-Phase = Literal["held", "body", "backoff", "sleep", "signal", "child"]
+Phase = Literal["held", "body", "backoff", "sleep", "signal", "child", "deferred"]
 
 
 class Operation(NamedTuple):
@@ -31,6 +33,8 @@ class Operation(NamedTuple):
     wake_at: int | None = None
     child: int | None = None
     external_id: str | None = None
+    asked: Message | None = None  # by which it is asked for again, if a breaker is to be asked before each attempt
+    refusal: str | None = None  # why it waits for its breaker, or the error with which it fails at once
 
     @property
     def waiting(self) -> bool:
@@ -69,7 +73,11 @@ def runs_unasked(kind: str, options: StepOptions) -> bool:
 
 def options_of(fields: dict[str, Any] | None) -> StepOptions:
     """Return the options that a `step` message carries."""
-    return _options(tuple(sorted(fields.items()))) if fields else DEFAULT_OPTIONS
+    if not fields:
+        return DEFAULT_OPTIONS
+    if "breaker" in fields:
+        fields = {**fields, "breaker": BreakerRule(**fields["breaker"])}
+    return _options(tuple(sorted(fields.items())))
 
 
 @lru_cache(maxsize=1024)

@@ -120,6 +120,15 @@ _SCHEDULE = _options(
     pause_after=_amount,
     input=_text,
 )
+_BREAKER = _options(
+    name=_some_text, failures=_amount, window_ms=_amount, cooldown_ms=_amount, open=_one_of("wait", "fail")
+)
+
+
+def _breaker(value: Any) -> bool:
+    return _BREAKER(value) and "name" in value
+
+
 _STEP_OPTIONS = _options(
     retries=_amount,
     backoff_ms=_amount,
@@ -129,6 +138,7 @@ _STEP_OPTIONS = _options(
     total_timeout_ms=_amount,
     on_crash=_one_of("rerun", "block"),
     pure=_yes_or_no,
+    breaker=_breaker,
 )
 _DESCRIPTION = _record(
     name=_text,

@@ -224,7 +224,7 @@ def _waiting(store: Store, run: Run, now: int) -> Finding:
     parts += [f"for the child {names}"] if children else []
     until = f", until {local(run.wake_at)} at the latest" if awaited and run.wake_at is not None else ""
     return Finding(
-        f"waits {' and '.join(parts) or run.reason or ''}{until}".rstrip(),
+        f"waits {' and '.join(parts)}{until}" if parts else f"waits, because {run.reason}",
         facts,
         (
             *(f"flowctl signal {run.id} {name}" for name in awaited),

@@ -369,6 +369,7 @@ def step(
     give_up_on: Errors = ...,
     on_crash: str = ...,
     pure: bool = ...,
+    breaker: Union[str, Mapping[str, Any]] = ...,
     reconcile: Callable[[str], Any] = ...,
     sensitive: Union[str, tuple[str, ...], list[str], set[str]] = ...,
 ) -> _StepDecorator: ...
@@ -376,7 +377,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step: its calls inside a run are recorded. Use it bare or with options.
 
     Options: name, retries, backoff, max_backoff, jitter, timeout, total_timeout, retry_on, give_up_on,
-    on_crash ("rerun" or "block"), pure, reconcile (a function of the external id), sensitive.
+    on_crash ("rerun" or "block"), pure, breaker (a name, or a dict with name, failures, window, cooldown and
+    open: "wait" or "fail"), reconcile (a function of the external id), sensitive.
     DefinitionError when one makes no sense.
     """
     if function is not None:

@@ -99,7 +99,7 @@ class Runtime:
 
     def _may_begin(self, options: Mapping[str, Any]) -> bool:
         """Tell whether a pure body may begin unasked: only the engine can keep a time limit."""
-        return not (self.draining or "timeout_ms" in options or "total_timeout_ms" in options)
+        return not (self.draining or "breaker" in options or "timeout_ms" in options or "total_timeout_ms" in options)
 
     def perform(self, operation: Operation) -> Any:
         """Do one operation and return its outcome, or raise StepFailed."""

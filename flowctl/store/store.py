@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flowctl.core.errors import Moved, NotFound
 from flowctl.store import files, migrate
+from flowctl.store.breakers import Breakers
 from flowctl.store.connection import BUSY_TIMEOUT_MS, Connection
 from flowctl.store.doctor import Doctor
 from flowctl.store.engines import Engines
@@ -52,6 +53,7 @@ class Store:
         self.schedules = Schedules(connection)
         self.retention = Retention(connection)
         self.logs = Logs(connection)
+        self.breakers = Breakers(connection)
         self.signals = Signals(connection, self.payloads)
         self.evidence = Evidence(connection)
         self.metrics = Metrics(connection)
