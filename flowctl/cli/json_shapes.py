@@ -14,7 +14,7 @@ from flowctl.cli.instants import iso
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
-    from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
+    from flowctl.core.model import Attempt, LogLine, Run, Signal, Step, Workflow
     from flowctl.engine.queues import QueueView
     from flowctl.engine.status import DaemonStatus
 
@@ -98,6 +98,8 @@ def step_shape(step: Step, attempts: Iterable[Attempt]) -> dict[str, Any]:
         "shared": step.shared_id is not None,
         "said_by": step.said_by,
         "attempts": attempt_shapes(step, attempts),
+        "progress": _payload(step.progress),
+        "external_id": step.external_id,
     }
 
 
@@ -126,6 +128,20 @@ def log_shape(line: LogLine) -> dict[str, Any]:
         "stream": line.stream,
         "level": line.level,
         "text": line.text,
+    }
+
+
+def signal_shape(signal: Signal) -> dict[str, Any]:
+    """Return the shape of a signal."""
+    return {
+        "signal": signal.id,
+        "run": signal.run_id,
+        "name": signal.name,
+        "value": Raw(signal.value),
+        "sender": signal.sender,
+        "sent_at": iso(signal.sent_at),
+        "taken_by": signal.taken_by,
+        "taken_at": iso(signal.taken_at),
     }
 
 

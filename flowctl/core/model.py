@@ -125,6 +125,24 @@ class Run(NamedTuple):
     forked_step: str | None
 
 
+class Progress(NamedTuple):
+    """How far a body is, in its own words."""
+
+    done: float
+    total: float | None = None
+    text: str = ""
+
+    @property
+    def text_form(self) -> str:
+        """Return the JSON text that `steps.progress` holds."""
+        return json.dumps(self._asdict(), ensure_ascii=False)
+
+    @classmethod
+    def of_text(cls, text: str) -> Progress:
+        """Return what `steps.progress` holds."""
+        return cls(**json.loads(text))
+
+
 class NewStep(NamedTuple):
     """What an executor says of a step that is about to begin."""
 
@@ -137,6 +155,7 @@ class NewStep(NamedTuple):
     source_hash: bytes | None = None
     wake_at: int | None = None
     on_crash: str = "rerun"
+    undoes: int | None = None
 
 
 class Step(NamedTuple):
@@ -164,6 +183,9 @@ class Step(NamedTuple):
     on_crash: str = "rerun"
     shared_id: int | None = None  # the row that holds its payloads: of a run that this one was forked from
     said_by: str | None = None  # the person who said its outcome
+    progress: str | None = None  # JSON object: done, total, text
+    external_id: str | None = None
+    undoes: int | None = None  # the place from which a retry starts over, once this step has undone what was done since
 
 
 class Said(NamedTuple):
@@ -337,6 +359,19 @@ class Slot(NamedTuple):
     reason: str | None
     run_id: int | None
     decided_at: int
+
+
+class Signal(NamedTuple):
+    """One row of `signals`: a message to a run, and the step that has taken it."""
+
+    id: int
+    run_id: int
+    name: str
+    value: str
+    sender: str
+    sent_at: int
+    taken_by: str | None
+    taken_at: int | None
 
 
 class SlotGroup(NamedTuple):

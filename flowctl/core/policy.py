@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from flowctl.core.breakers import BreakerRule
 from flowctl.core.text import shorten
 
 CRASH_LIMIT = 10  # engine deaths in a row, without a new checkpoint, after which a run is parked
@@ -21,6 +22,7 @@ class StepOptions(NamedTuple):
     total_timeout_ms: int | None = None
     on_crash: str = "rerun"
     pure: bool = False
+    breaker: BreakerRule | None = None
 
 
 DEFAULT_OPTIONS = StepOptions()

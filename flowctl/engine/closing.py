@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flowctl.core.errors import ClaimLost
 from flowctl.core.model import FINAL_STATES, NewRun, Run, RunState
 from flowctl.core.policy import RUN_BACKOFF, backoff, error_text, summary, unknown_outcome
-from flowctl.engine import bodies, families, offers
+from flowctl.engine import bodies, breakers, families, offers
 from flowctl.engine.mismatches import mismatch_reason
 from flowctl.sdk.codec import canonical_hash
 
@@ -55,6 +55,7 @@ def _suspended(session: Session, message: Message) -> None:
     operations = session.operations.values()
     wakes = [operation.wake_at for operation in operations if operation.wake_at is not None]
     children = [session.store.runs.get(operation.child) for operation in operations if operation.child is not None]
+    awaited = [f"signal {operation.name}" for operation in operations if operation.phase == "signal"]
     if session.ending == "pause":
         release(session, "paused", reason=session.pause_reason)
     elif not operations or any(child.state in FINAL_STATES for child in children):
@@ -62,9 +63,11 @@ def _suspended(session: Session, message: Message) -> None:
     else:
         if session.ends_at is not None:
             wakes.append(session.ends_at)
-        reason = f"for run {', '.join(str(child.id) for child in children)}" if children else None
-        state: RunState = "waiting" if children else "sleeping"
-        release(session, state, wake_at=min(wakes, default=None), reason=reason)
+        awaited += [f"run {child.id}" for child in children]
+        reasons = [f"for {', '.join(awaited)}"] if awaited else []
+        reasons += breakers.leave_waiting(session)
+        state: RunState = "waiting" if reasons else "sleeping"
+        release(session, state, wake_at=min(wakes, default=None), reason="; ".join(reasons) or None)
 
 
 def _mismatch(session: Session, message: Message) -> None:

@@ -75,7 +75,7 @@ class Session:
     def take_messages(self) -> list[Message]:
         """Return what is to be sent now. Before a restart no outcome: the workflow is not to go on."""
         messages, self.outbox = self.outbox, []
-        return [message for message in messages if self.ending != "restart" or message.kind in ("go", "drain")]
+        return [message for message in messages if self.ending != "restart" or message.kind in ("go", "drain", "kept")]
 
     # -- beginning --------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from flowctl.store.connection import Connection
 from flowctl.store.queries import load
 
 SQL = load("retention")
-_BELOW = ("delete_logs", "delete_attempts", "delete_steps", "delete_replaced", "delete_events")
+_BELOW = ("delete_logs", "delete_signals", "delete_attempts", "delete_steps", "delete_replaced", "delete_events")
 _ROWS_BELOW = {name: SQL[name] for name in _BELOW}
 
 

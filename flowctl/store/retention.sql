@@ -77,6 +77,9 @@ INSERT INTO meta (key, value) VALUES ('pruned_at', :now) ON CONFLICT DO UPDATE S
 -- name: delete_logs
 DELETE FROM logs WHERE id IN (SELECT id FROM logs WHERE run_id = +:run LIMIT +:limit)
 
+-- name: delete_signals
+DELETE FROM signals WHERE id IN (SELECT id FROM signals WHERE run_id = +:run LIMIT +:limit)
+
 -- name: delete_attempts
 DELETE FROM attempts
 WHERE (run_id, key, attempt) IN (SELECT run_id, key, attempt FROM attempts WHERE run_id = +:run LIMIT +:limit)

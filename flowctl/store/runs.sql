@@ -172,11 +172,15 @@ SELECT min(wake_at) FROM (
 WHERE wake_at > :now
 
 -- name: family_moves
+-- A signal may come at any time.
 SELECT 1 FROM (
-    SELECT state, wake_at FROM runs WHERE id = :root
+    SELECT id, state, wake_at FROM runs WHERE id = :root
     UNION ALL
-    SELECT state, wake_at FROM runs WHERE root_id = :root AND state IN ('queued', 'running', 'sleeping', 'waiting'))
-WHERE state IN ('queued', 'running', 'sleeping') OR (state = 'waiting' AND wake_at IS NOT NULL) LIMIT 1
+    SELECT id, state, wake_at FROM runs WHERE root_id = :root AND state IN ('queued', 'running', 'sleeping', 'waiting'))
+    AS member
+WHERE state IN ('queued', 'running', 'sleeping') OR (state = 'waiting' AND (wake_at IS NOT NULL OR EXISTS (
+    SELECT 1 FROM steps
+    WHERE run_id = member.id AND kind = 'signal' AND finished_at IS NULL AND superseded_at IS NULL))) LIMIT 1
 
 -- name: release
 UPDATE runs SET

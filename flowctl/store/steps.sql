@@ -9,7 +9,8 @@ CASE error WHEN '' THEN (SELECT error FROM steps AS held WHERE held.id = steps.s
 
 -- part: columns
 id, run_id, seq, key, name, kind, state, attempt, first_attempt, crashes, {input_text}, input_hash, source_hash,
-    {output_text}, {error_text}, wake_at, begun_at, started_at, finished_at, on_crash, shared_id, said_by
+    {output_text}, {error_text}, wake_at, begun_at, started_at, finished_at, on_crash, shared_id, said_by, progress,
+    external_id, undoes
 
 -- part: claimed
 EXISTS (SELECT 1 FROM runs WHERE id = +:run AND epoch = +:epoch AND state = 'running')
@@ -32,9 +33,9 @@ SELECT run_id, key, attempt, :state, started_at, max(:now, started_at) FROM step
 -- An attempt number is never given twice to a key: those of replaced rows count as well.
 INSERT INTO steps (
     run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, source_hash, wake_at,
-    begun_at, started_at, on_crash)
+    begun_at, started_at, on_crash, undoes)
 SELECT :run, :seq, :key, :name, :kind, 'running', next, next, :input, :input_crc, :input_hash, :source_hash, :wake_at,
-    :now, :now, :on_crash
+    :now, :now, :on_crash, :undoes
 FROM (SELECT 1 + max(
     coalesce((SELECT max(attempt) FROM attempts WHERE run_id = +:run AND key = +:key), 0),
     coalesce((SELECT max(attempt) FROM steps WHERE run_id = +:run AND key = +:key AND superseded_at IS NOT NULL), 0)) AS next)
@@ -43,7 +44,7 @@ ON CONFLICT DO NOTHING
 RETURNING id, attempt
 
 -- name: start_attempt
-UPDATE steps SET state = 'running', attempt = attempt + 1, started_at = max(:now, begun_at), wake_at = NULL
+UPDATE steps SET state = 'running', attempt = attempt + 1, started_at = max(:now, begun_at), wake_at = NULL, progress = NULL
 WHERE {current} AND finished_at IS NULL AND (state = 'interrupted' OR wake_at IS NOT NULL) AND {claimed}
 RETURNING attempt
 
@@ -68,6 +69,12 @@ ON CONFLICT DO NOTHING
 -- name: back_off
 UPDATE steps SET wake_at = :wake_at WHERE {current} AND state = 'running' AND wake_at IS NULL AND {claimed}
 RETURNING attempt
+
+-- name: set_progress
+UPDATE steps SET progress = :progress WHERE {current} AND finished_at IS NULL AND {claimed}
+
+-- name: set_external_id
+UPDATE steps SET external_id = :external_id WHERE {current} AND finished_at IS NULL AND {claimed}
 
 -- name: advanced
 -- An outcome was recorded, so the engine deaths before it no longer count as a row of them.

@@ -16,6 +16,9 @@ WHERE steps.id > :after ORDER BY steps.id LIMIT 500
 SELECT run_id, key, attempt, CAST(error AS BLOB), error_crc FROM attempts
 WHERE (run_id, key, attempt) > (:run, :key, :attempt) ORDER BY run_id, key, attempt LIMIT 500
 
+-- name: signal_payloads
+SELECT id, run_id, CAST(value AS BLOB), value_crc FROM signals WHERE id > :after ORDER BY id LIMIT 500
+
 -- name: payload
 SELECT CAST(text AS BLOB) FROM payloads WHERE hash = :hash
 
@@ -141,6 +144,17 @@ WHERE runs.state = 'waiting' AND NOT EXISTS (
         AND (other.kind <> 'child' OR EXISTS (
             SELECT 1 FROM runs AS child WHERE child.parent_id = runs.id AND child.parent_step = other.key
                 AND child.detached_at IS NULL AND child.state NOT IN ('succeeded', 'failed', 'cancelled'))))
+
+-- name: signals_taken
+-- plan: walks all signals.
+-- The step that has taken a signal has an outcome: both are of one transaction.
+SELECT run_id, taken_by, 'has taken signal ' || signals.id || ', but has no outcome' FROM signals
+WHERE taken_by IS NOT NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM steps WHERE steps.run_id = signals.run_id AND key = taken_by AND superseded_at IS NULL
+            AND finished_at IS NOT NULL)
+    AND NOT EXISTS (
+        SELECT 1 FROM steps WHERE steps.run_id = signals.run_id AND key = taken_by AND superseded_at IS NOT NULL)
 
 -- name: audit_log
 -- plan: walks all runs.

@@ -186,6 +186,9 @@ CREATE TABLE steps (
     superseded_at INTEGER,                  -- set when a retry replaces this row; the row itself stays as it was
     shared_id     INTEGER,                  -- of a fork: the row of an earlier run that holds the payloads; they are '' here
     said_by       TEXT,                     -- the person who said this outcome, where no body has come to it
+    progress      TEXT CHECK (json_type(progress) = 'object'),  -- the latest word of its body: {"done", "total", "text"}
+    external_id   TEXT,                     -- what its body has begun elsewhere, for `reconcile` to ask about
+    undoes        INTEGER,                  -- of a step that undoes others: the place from which a retry starts over
 
     CHECK ((state IN ('running', 'interrupted')) = (finished_at IS NULL)),
     CHECK ((state = 'succeeded') = (output IS NOT NULL)),
@@ -199,6 +202,8 @@ CREATE TABLE steps (
 CREATE UNIQUE INDEX steps_key ON steps (run_id, key) WHERE superseded_at IS NULL;
 CREATE UNIQUE INDEX steps_seq ON steps (run_id, seq) WHERE superseded_at IS NULL;
 CREATE INDEX steps_superseded ON steps (run_id, key) WHERE superseded_at IS NOT NULL;
+CREATE INDEX steps_signal ON steps (run_id, name) WHERE kind = 'signal' AND finished_at IS NULL AND superseded_at IS NULL;
+CREATE INDEX steps_undo ON steps (run_id, undoes) WHERE undoes IS NOT NULL AND superseded_at IS NULL;
 
 -- Every attempt that did not succeed. The attempt that succeeded, or that is under way, is the step's own row.
 CREATE TABLE attempts (
@@ -226,6 +231,23 @@ CREATE TABLE logs (
 ) STRICT;
 
 CREATE INDEX logs_run ON logs (run_id, id);
+
+-- Messages to runs from outside, in their order. A step of kind `signal` takes the oldest of its name, once.
+CREATE TABLE signals (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id    INTEGER NOT NULL REFERENCES runs (id),
+    name      TEXT NOT NULL,
+    value     TEXT NOT NULL CHECK (json_valid(value)),
+    value_crc INTEGER NOT NULL,
+    sender    TEXT NOT NULL,                -- "ada", or "run 12" for a workflow
+    sent_at   INTEGER NOT NULL,
+    taken_by  TEXT,                         -- key of the step that has taken it
+    taken_at  INTEGER,
+    CHECK ((taken_by IS NULL) = (taken_at IS NULL))
+) STRICT;
+
+CREATE INDEX signals_run ON signals (run_id, id);
+CREATE INDEX signals_open ON signals (run_id, name, id) WHERE taken_by IS NULL;
 
 -- The audit log. The lines of a run are its changes of state, written by the triggers below and by nothing else; other
 -- lines tell in `reason` what happened to their subject: "machine", "daemon", "schedule nightly".
@@ -267,6 +289,48 @@ CREATE TABLE starts (
     run_id    INTEGER NOT NULL,
     PRIMARY KEY (namespace, queue, at, run_id)
 ) STRICT, WITHOUT ROWID;
+
+-- Circuit breakers, shared by all runs of a namespace. One without a row has seen no failure, and is closed.
+CREATE TABLE breakers (
+    namespace   TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('closed', 'open', 'half_open')),
+    failures    INTEGER NOT NULL CHECK (failures >= 1),  -- so many within window_ms open it; as the last step said
+    window_ms   INTEGER NOT NULL CHECK (window_ms >= 1),
+    cooldown_ms INTEGER NOT NULL CHECK (cooldown_ms >= 0),
+    opened_at   INTEGER,
+    probe_run   INTEGER,                    -- the one attempt that is tried while it is half open
+    probe_step  TEXT,
+    probe_epoch INTEGER,                    -- once its run is claimed anew, another attempt may be the probe
+    changed_at  INTEGER NOT NULL,
+    CHECK ((state = 'closed') = (opened_at IS NULL)),
+    CHECK ((state = 'half_open') = (probe_run IS NOT NULL)),
+    CHECK ((probe_run IS NULL) = (probe_step IS NULL) AND (probe_run IS NULL) = (probe_epoch IS NULL)),
+    PRIMARY KEY (namespace, name)
+) STRICT, WITHOUT ROWID;
+
+-- Failed attempts of steps with a breaker, kept as long as they count.
+CREATE TABLE breaker_failures (
+    namespace TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    at        INTEGER NOT NULL,
+    run_id    INTEGER NOT NULL,
+    step      TEXT NOT NULL,
+    attempt   INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name, run_id, step, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX breaker_failures_at ON breaker_failures (namespace, name, at);
+
+-- Runs that wait for a breaker, so that they go on as soon as it closes.
+CREATE TABLE breaker_waits (
+    namespace TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    run_id    INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name, run_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX breaker_waits_run ON breaker_waits (run_id);
 
 -- Rules that create runs.
 CREATE TABLE schedules (
@@ -413,6 +477,16 @@ END;
 
 CREATE TRIGGER steps_kept BEFORE DELETE ON steps WHEN NOT EXISTS (SELECT 1 FROM meta WHERE key = 'pruning') BEGIN
     SELECT RAISE(ABORT, 'a step is not deleted');
+END;
+
+CREATE TRIGGER signals_recorded BEFORE UPDATE ON signals
+WHEN OLD.taken_by IS NOT NULL
+  OR (OLD.id, OLD.run_id, OLD.name, OLD.value, OLD.value_crc) IS NOT (NEW.id, NEW.run_id, NEW.name, NEW.value, NEW.value_crc) BEGIN
+    SELECT RAISE(ABORT, 'a signal does not change, and is taken once');
+END;
+
+CREATE TRIGGER signals_kept BEFORE DELETE ON signals WHEN NOT EXISTS (SELECT 1 FROM meta WHERE key = 'pruning') BEGIN
+    SELECT RAISE(ABORT, 'a signal is not deleted');
 END;
 
 CREATE TRIGGER attempts_recorded BEFORE UPDATE ON attempts BEGIN
