@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from flowctl.cli import callers
 from flowctl.cli.invocation import Invocation
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.config import load_config
+from flowctl.core.config import Config, load_config
 from flowctl.core.errors import FlowctlError
 from flowctl.core.model import FINAL_STATES
 
@@ -68,7 +68,7 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
     with invocation.writing(create=True) as store, _only_one(store, work):
         supervisor = Supervisor(config, callers.umask)
         engine = Engine(store, supervisor, observer=partial(_note, journal.say), role=role)
-        with engine, Daemon(engine, _duties(store, work), journal.say) as daemon:
+        with engine, Daemon(engine, _duties(store, work, config), journal.say) as daemon:
             reload = partial(_reload, supervisor, notifier, journal.say)
             with _signals(daemon.stop, reload, daemon.wake) as heed:
                 daemon.between = partial(_between, heed, notifier.alive)
@@ -81,13 +81,15 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
     return 0
 
 
-def _duties(store: Store, work: Work) -> list[Duty]:
+def _duties(store: Store, work: Work, config: Config) -> list[Duty]:
     if not work.schedules:
         return []
+    from flowctl.engine.indexing import Indexing
     from flowctl.engine.retention import Retention
     from flowctl.engine.scheduler import Scheduler
 
-    return [Scheduler(store, SYSTEM_CLOCK), Retention(store)]
+    duties: list[Duty] = [Scheduler(store, SYSTEM_CLOCK), Retention(store)]
+    return [*duties, Indexing(store)] if config.search else duties
 
 
 @contextmanager

@@ -16,7 +16,7 @@ _DAILY = (
     "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next", "slots",
 )  # fmt: skip
 _OTHER = (
-    "workflows", "schedules", "sql", "daemon", "db", "metrics", "health", "init", "completion",
+    "workflows", "schedules", "grep", "sql", "daemon", "db", "metrics", "health", "init", "completion",
 )  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
@@ -35,6 +35,7 @@ _MEMBERS = {
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
+    "grep": ("flowctl.cli.grep:grep", "Find a text in every input, output, error and log"),
     "sql": ("flowctl.cli.sql:sql", "Ask the database in SQL, read-only"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),

@@ -37,6 +37,7 @@ _INVARIANTS = (
     "audit_log",
     "audit_begins",
     "audit_moves",
+    "search_index",
 )
 _PAYLOADS = ("input", "output", "error")
 _LONGEST_LOG = 64 * 1024 * 1024  # four times what a checkpoint cuts it to: something holds it

@@ -166,6 +166,35 @@ WHERE (old_state, state) NOT IN moves
     OR epoch < old_epoch OR (epoch > old_epoch) <> (state = 'running')
     OR attempt - old_attempt <> (state = 'queued' AND old_state IN ('failed', 'cancelled', 'blocked'))
 
+-- name: search_index
+-- plan: walks all runs, steps and logs, and the index.
+-- Every row that the index has come by is in it or was left out, and it has no row that is gone: see search.py.
+WITH marks (events, steps, logs) AS (SELECT
+    (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'search_events'),
+    (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'search_steps'),
+    (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'search_logs'))
+SELECT id, NULL, 'is not in the search index' FROM runs, marks
+WHERE EXISTS (SELECT 1 FROM events WHERE run_id = runs.id AND id <= marks.events)
+    AND NOT EXISTS (SELECT 1 FROM search_docsize AS document WHERE document.id = runs.id)
+    AND NOT EXISTS (SELECT 1 FROM unindexed WHERE kind = 'run' AND unindexed.id = runs.id)
+UNION ALL
+SELECT run_id, key, 'is not in the search index' FROM steps, marks
+WHERE steps.id <= marks.steps
+    AND NOT EXISTS (SELECT 1 FROM search_docsize AS document WHERE document.id = (1 << 50) + steps.id)
+    AND NOT EXISTS (SELECT 1 FROM unindexed WHERE kind = 'step' AND unindexed.id = steps.id)
+UNION ALL
+SELECT run_id, step, 'has a log that is not in the search index' FROM logs, marks
+WHERE logs.id <= marks.logs
+    AND NOT EXISTS (SELECT 1 FROM search_docsize AS document WHERE document.id = (2 << 50) + logs.id)
+UNION ALL
+SELECT NULL, NULL, 'the search index has row ' || (id & ((1 << 50) - 1)) || ' of ' ||
+    CASE id >> 50 WHEN 0 THEN 'runs' WHEN 1 THEN 'steps' ELSE 'logs' END || ', which is not there'
+FROM search_docsize
+WHERE CASE id >> 50
+    WHEN 0 THEN NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = search_docsize.id)
+    WHEN 1 THEN NOT EXISTS (SELECT 1 FROM steps WHERE steps.id = search_docsize.id - (1 << 50))
+    ELSE NOT EXISTS (SELECT 1 FROM logs WHERE logs.id = search_docsize.id - (2 << 50)) END
+
 -- name: future
 -- plan: walks all runs, steps and events.
 SELECT id, NULL, 'has a time after tomorrow' FROM runs
