@@ -29,6 +29,11 @@ _LAST_ID = 2**49
 
 Kind = Literal["run", "step", "log"]
 BASES: dict[Kind, int] = {"run": 0, "step": 1 << 50, "log": 2 << 50}  # added to the number of a row
+_TEXTS: dict[Kind, str] = {
+    "run": SQL["texts_of_runs"],
+    "step": SQL["texts_of_steps"],
+    "log": SQL["texts_of_logs"],
+}
 _ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.")
 
 
@@ -205,7 +210,7 @@ class Search:
         distinct = _distinct(heapq.merge(*ids, reverse=True))
         fields = {**wanted._asdict(), "states": json.dumps(wanted.states) if wanted.states else None}
         while page := list(islice(distinct, PAGE)):
-            for row in self._connection.rows(SQL[f"texts_of_{kind}s"], fields | {"ids": json.dumps(page)}):
+            for row in self._connection.rows(_TEXTS[kind], fields | {"ids": json.dumps(page)}):
                 yield self._texts(row)
 
     def _texts(self, row: Row) -> Texts:
@@ -221,14 +226,15 @@ class Search:
         """Return the rows that came after the index was brought up to date."""
         if kind == "run":
             return iter([row[0] for row in self._connection.rows(SQL["changed_runs"], {"mark": marks.events})])
-        mark = marks.steps if kind == "step" else marks.logs
-        return self._pages(f"late_{kind}s", {"mark": mark})
+        if kind == "step":
+            return self._pages(SQL["late_steps"], {"mark": marks.steps})
+        return self._pages(SQL["late_logs"], {"mark": marks.logs})
 
     def _left(self, kind: Kind) -> Iterator[int]:
         return iter([row[0] for row in self._connection.rows(SQL["left"], {"kind": kind})])
 
     def _pages_found(self, kind: Kind, query: Query) -> Iterator[int]:
-        return self._pages("found", {"base": BASES[kind], "query": query.match})
+        return self._pages(SQL["found"], {"base": BASES[kind], "query": query.match})
 
     def _begun(self, query: Query) -> dict[Kind, Iterator[int]]:
         """Return all rows of each kind at once: for a word that may go on, each page would cost as much."""
@@ -238,9 +244,9 @@ class Search:
             for kind, base in BASES.items()
         }
 
-    def _pages(self, name: str, fields: dict[str, Any]) -> Iterator[int]:
+    def _pages(self, sql: str, fields: dict[str, Any]) -> Iterator[int]:
         before = _LAST_ID
-        while page := self._connection.rows(SQL[name], fields | {"before": before, "limit": PAGE}):
+        while page := self._connection.rows(sql, fields | {"before": before, "limit": PAGE}):
             yield from (row[0] for row in page)
             before = page[-1][0]
 
