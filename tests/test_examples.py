@@ -181,6 +181,31 @@ class TestSystemBackup:
         assert not (tmp_path / "inside").exists()
 
 
+class TestNightlyBackup:
+    FILE = EXAMPLES / "nightly_backup.py"
+
+    def test_its_code_makes_the_schedule_which_makes_a_copy_and_keeps_the_newest(self, flowctl, tmp_path):
+        flowctl("workflows", "add", self.FILE)
+        schedule = flowctl("schedules", "show", "nightly_backup", "--json").json
+        assert ("30 2 * * *", "code", 3) == (schedule["expression"], schedule["source"], schedule["pause_after"])
+        (tmp_path / "copies" / "sample-2020-01-01").mkdir(parents=True)
+        flowctl("schedules", "update", "nightly_backup", "target=copies", "keep=1")
+        flowctl("resume", flowctl("schedules", "trigger", "nightly_backup").stdout.strip())
+        [run] = runs_of(flowctl, "nightly_backup")
+        assert ("succeeded", "nightly_backup") == (run["state"], run["schedule"])
+        [copy] = (tmp_path / "copies").iterdir()
+        assert f"{copy.name}: 4 files, 1 old copies removed" == flowctl("show", "@last", "--json").json["output"]
+
+    def test_a_copy_that_was_cut_off_is_made_anew(self, flowctl, tmp_path):
+        (tmp_path / "copies").mkdir()
+        first = flowctl("run", "--json", self.FILE).json["output"]
+        [copy] = (tmp_path / "copies").iterdir()
+        copy.rename(copy.with_name(f"{copy.name}.part"))
+        (tmp_path / "copies" / f"{copy.name}.part" / "half.txt").touch()
+        assert first == flowctl("run", "--json", self.FILE).json["output"]
+        assert [copy.name] == [path.name for path in (tmp_path / "copies").iterdir()]
+
+
 class TestApiPoller:
     FILE = EXAMPLES / "api_poller" / "poller.py"
     TARGET = f"{FILE}:poll"

@@ -103,7 +103,7 @@ def rerun(invocation: Invocation, /, runs: tuple[str, ...], same_code: bool, det
     supervisor = new_supervisor()
 
     def one(store: Store, run: Run, engine_id: int | None) -> Run:
-        snapshot = None if same_code else newest_code(supervisor, run, check_input=True)
+        snapshot = None if same_code else newest_code(store, supervisor, run, check_input=True)
         return store.runs.get(commands.rerun(store, run.id, SYSTEM_CLOCK.now(), snapshot, engine_id))
 
     try:
@@ -141,7 +141,7 @@ class _Retry:
             if run.state not in ("failed", "cancelled", "blocked"):
                 raise Conflict(f"run {run.id} is {run.state} and cannot be retried", _instead(run))
             from_step = find_step(store, run, self.from_step).key if self.from_step is not None else None
-            snapshot = None if self.same_code else newest_code(supervisor, run)
+            snapshot = None if self.same_code else newest_code(store, supervisor, run)
             now = SYSTEM_CLOCK.now()
             reserve(store, run, engine_id)
             return commands.retry(store, run.id, now, replay=self.replay, snapshot=snapshot, from_step=from_step)
@@ -153,16 +153,16 @@ def _instead(run: Run) -> str:
     return f"flowctl rerun {run.id}" if run.state == "succeeded" else f"flowctl resume {run.id}"
 
 
-def newest_code(supervisor: Supervisor, run: Run, *, check_input: bool = False) -> Snapshot | None:
+def newest_code(store: Store, supervisor: Supervisor, run: Run, *, check_input: bool = False) -> Snapshot | None:
     """Return the code that a run's file has now; None for a shell command. Its executor is kept warm for the run."""
     from flowctl.engine.loading import load_file
-    from flowctl.engine.supervisor import CodeTarget
+    from flowctl.engine.places import target_of
 
     if not run.path:
         return None
     if not os.path.isfile(run.path):
         raise NotFound(f"the file of run {run.id} is gone: {run.path}", "go on with the code it has: --same-code")
-    loaded = load_file(supervisor, CodeTarget(run.path, run.directory, run.python, run.env_file))
+    loaded = load_file(supervisor, target_of(store, run))
     workflow = loaded.choose(run.function)
     if check_input:
         loaded.bind(workflow, {}, run.input)

@@ -18,6 +18,8 @@ _MEMBERS = {
     "check": (f"{_MODULE}:check", "Look for damage"),
     "backup": (f"{_MODULE}:backup", "Copy it to a new file, while it is in use"),
     "migrate": (f"{_MODULE}:migrate", "Bring an older file up to date"),
+    "restore": ("flowctl.cli.restoring:restore", "Put a backup in its place"),
+    "export": ("flowctl.cli.restoring:export", "Print runs with their steps as JSON lines"),
     "prune": ("flowctl.cli.prune:prune", "Delete runs that were kept long enough"),
     "reindex": (f"{_MODULE}:reindex", "Make the full-text index anew"),
     "retention": ("flowctl.cli.prune:retention", "Show or set how long runs are kept"),

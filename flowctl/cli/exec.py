@@ -10,7 +10,7 @@ import click
 
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
-from flowctl.cli.run import submit_runs
+from flowctl.cli.run import submit_runs, with_variables
 from flowctl.cli.targets import Origin, Submission, new_run, new_supervisor, submission_options, working_directory
 from flowctl.core.errors import UsageError
 from flowctl.core.model import Snapshot, code_of
@@ -37,6 +37,8 @@ def exec_(invocation: Invocation, /, command: tuple[str, ...], shell: bool, name
     Prints {"exit_code": …, "stdout": …, "stderr": …}. The command gets its arguments as they are; only --shell
     gives a text to the shell.
     """
+    from flowctl.engine.places import shell_variables
+
     submission = Submission(**given).checked()
     text = command_input(command, shell)
     supervisor = new_supervisor()
@@ -44,7 +46,8 @@ def exec_(invocation: Invocation, /, command: tuple[str, ...], shell: bool, name
         snapshot = Snapshot(code_of("", {}), "", {})
         new = new_run(invocation, _origin(command, shell, name, snapshot), submission, _bound(text))
         with invocation.writing(create=True) as store:
-            return submit_runs(invocation, store, supervisor, [new], snapshot, submission)
+            placed = with_variables(store, [new], shell_variables(os.environ))
+            return submit_runs(invocation, store, supervisor, placed, snapshot, submission)
     finally:
         supervisor.close()
 

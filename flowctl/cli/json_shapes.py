@@ -15,6 +15,7 @@ from flowctl.cli.instants import iso
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
     from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
+    from flowctl.engine.queues import QueueView
     from flowctl.engine.status import DaemonStatus
 
 _HOLE = "\udead"  # a lone surrogate: no text of a database or a terminal can hold it
@@ -139,6 +140,23 @@ def workflow_shape(workflow: Workflow) -> dict[str, Any]:
         "python": workflow.python,
         "code": workflow.code,
         "added_at": iso(workflow.added_at),
+    }
+
+
+def queue_shape(view: QueueView) -> dict[str, Any]:
+    """Return the shape of a queue, its limits and what is in it."""
+    queue = view.queue
+    return {
+        "queue": queue.name,
+        "concurrency": queue.concurrency,
+        "rate": queue.rate,
+        "period_ms": queue.rate_ms,
+        "key": queue.key,
+        "key_limit": queue.key_limit,
+        "paused": queue.paused_at is not None,
+        "running": view.running,
+        "queued": view.queued,
+        "oldest_at": iso(view.oldest_at),
     }
 
 

@@ -35,6 +35,10 @@ class LineNarrator:
     def __exit__(self, *_: object) -> None:
         return None
 
+    def say(self, text: str) -> None:
+        """Say a line that stays."""
+        self._terminal.say(text)
+
     def redraw(self) -> None:
         """Do nothing: lines are said when they happen."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -64,6 +65,11 @@ class LiveNarrator:
     def hear(self, change: Change) -> None:
         """Take in a change; it shows when the tree is drawn next."""
         self._progress.hear(change)
+
+    def say(self, text: str) -> None:
+        """Say a line that stays, above the tree."""
+        with suppress(OSError):  # the terminal is gone
+            self._console.print(Text(safe_line(text)), soft_wrap=True)
 
     def redraw(self) -> None:
         """Draw, unless that was done a moment ago."""

@@ -13,10 +13,12 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = (
-    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next", "slots",
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next",
+    "slots",
 )  # fmt: skip
 _OTHER = (
-    "workflows", "schedules", "grep", "sql", "daemon", "db", "metrics", "health", "init", "completion",
+    "workflows", "schedules", "crontab", "queues", "grep", "sql", "events", "daemon", "notify", "db", "doctor",
+    "metrics", "health", "init", "completion",
 )  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
@@ -35,10 +37,15 @@ _MEMBERS = {
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
+    "crontab": ("flowctl.cli.crontab:crontab", "Make schedules of a crontab, and a crontab of schedules"),
+    "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
     "grep": ("flowctl.cli.grep:grep", "Find a text in every input, output, error and log"),
     "sql": ("flowctl.cli.sql:sql", "Ask the database in SQL, read-only"),
+    "events": ("flowctl.cli.events:events", "Print the audit log: who did what, when"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
+    "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
+    "doctor": ("flowctl.cli.doctor:doctor", "Look for what keeps work from being done"),
     "metrics": ("flowctl.cli.metrics:metrics", "Print metrics for Prometheus"),
     "health": ("flowctl.cli.metrics:health", "Tell whether scheduled work gets done"),
     "init": ("flowctl.cli.init:init", "Write a first workflow file into this folder"),

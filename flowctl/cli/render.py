@@ -13,7 +13,8 @@ from flowctl.cli.words import labelled
 from flowctl.core.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from flowctl.core.model import Run, Workflow
+    from flowctl.core.model import Queue, Run, Workflow
+    from flowctl.engine.queues import QueueView
 
 _RUN_COLUMNS = (
     Column("RUN", right=True),
@@ -22,6 +23,13 @@ _RUN_COLUMNS = (
     Column("CREATED"),
     Column("DURATION", right=True),
     Column("REASON", whole=False),
+)
+_QUEUE_COLUMNS = (
+    Column("QUEUE"),
+    Column("RUNNING", right=True),
+    Column("QUEUED", right=True),
+    Column("OLDEST", right=True),
+    Column("LIMITS", whole=False),
 )
 _WORKFLOW_COLUMNS = (Column("WORKFLOW"), Column("FILE"), Column("PARAMETERS"), Column("DOES", whole=False))
 
@@ -69,6 +77,33 @@ def show_workflows(terminal: Terminal, workflows: Iterable[Workflow]) -> None:
         for workflow in workflows
     ]
     show_table(terminal, _WORKFLOW_COLUMNS, rows)
+
+
+def show_queues(terminal: Terminal, views: Iterable[QueueView]) -> None:
+    """Print the table of queues."""
+    now = SYSTEM_CLOCK.now()
+    rows = [
+        (
+            view.queue.name,
+            str(view.running),
+            str(view.queued),
+            "" if view.oldest_at is None else short(now - view.oldest_at),
+            limits_text(view.queue),
+        )
+        for view in views
+    ]
+    show_table(terminal, _QUEUE_COLUMNS, rows)
+
+
+def limits_text(queue: Queue) -> str:
+    """Return the limits of a queue in short."""
+    limits = [
+        "paused" if queue.paused_at is not None else "",
+        f"{queue.concurrency} at once" if queue.concurrency is not None else "",
+        f"{queue.rate} in {short(queue.rate_ms)}" if queue.rate is not None else "",
+        f"{queue.key_limit} at once for each {queue.key}" if queue.key is not None else "",
+    ]
+    return ", ".join(filter(None, limits))
 
 
 def first_line(text: str) -> str:

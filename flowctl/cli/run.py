@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,8 @@ def run(invocation: Invocation, /, target: str, pairs: tuple[str, ...], **given:
         loaded = _load(invocation, supervisor, found, python, submission)
         runs = _bind(invocation, loaded, found, inputs, submission)
         with invocation.writing(create=True) as store:
-            return submit_runs(invocation, store, supervisor, runs, loaded.snapshot, submission)
+            placed = with_variables(store, runs, dict(loaded.executor.target.variables))
+            return submit_runs(invocation, store, supervisor, placed, loaded.snapshot, submission)
     finally:
         supervisor.close()
 
@@ -100,10 +101,15 @@ def _load(
     invocation: Invocation, supervisor: Supervisor, target: Target, python: str | None, submission: Submission
 ) -> LoadedFile:
     from flowctl.engine.loading import load_file
+    from flowctl.engine.places import shell_variables
     from flowctl.engine.supervisor import CodeTarget
 
     chosen = absolute_python(python) or target.python
-    loaded = load_file(supervisor, CodeTarget(target.path, working_directory(), chosen, submission.full_env_file()))
+    variables = {**(target.variables or {}), **shell_variables(os.environ)}
+    place = CodeTarget(
+        target.path, working_directory(), chosen, submission.full_env_file(), tuple(sorted(variables.items()))
+    )
+    loaded = load_file(supervisor, place)
     interpreter = loaded.executor.interpreter
     if interpreter.note:
         invocation.terminal.warn(f"note: {interpreter.note}")
@@ -135,6 +141,14 @@ def _bind(
             raise UsageError(place + error.message, error.hint) from None
         runs.append(new_run(invocation, origin, submission, bound))
     return runs
+
+
+def with_variables(store: Store, runs: Sequence[NewRun], variables: Mapping[str, str]) -> list[NewRun]:
+    """Return the runs so that they have these variables, whichever engine works on them."""
+    from flowctl.engine.places import keep_variables
+
+    environment = keep_variables(store, variables)
+    return [replace(new, environment=environment) for new in runs]
 
 
 def submit_runs(

@@ -28,11 +28,12 @@ PRIORITIES = click.IntRange(-(2**31), 2**31 - 1)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A workflow: its file, its function (None: the only one), and the interpreter that its registration names."""
+    """A workflow: its file, its function (None: the only one), and what its registration says of where it runs."""
 
     path: str
     function: str | None
     python: str | None = None
+    variables: dict[str, str] | None = None  # kept at its registration; those of the shell go before them
 
 
 def find_target(invocation: Invocation, text: str) -> Target:
@@ -45,7 +46,14 @@ def find_target(invocation: Invocation, text: str) -> Target:
     if text.endswith(".py") or os.sep in text:
         return Target(_existing(text), None)
     workflow = find_registered(invocation, text)
-    return Target(workflow.path, workflow.function, workflow.python)
+    return Target(workflow.path, workflow.function, workflow.python, _captured(invocation, workflow))
+
+
+def _captured(invocation: Invocation, workflow: Workflow) -> dict[str, str] | None:
+    if workflow.environment is None:
+        return None
+    with invocation.reading() as store:
+        return store.environments.get(workflow.environment)
 
 
 def _existing(path: str) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from typing import NamedTuple, Protocol
 
-from flowctl.core.model import NewSchedule, Schedule, SlotOutcome
+from flowctl.core.model import NewSchedule, Schedule, SlotGroup, SlotOutcome
 from flowctl.core.recurrence import Rule, slots
 from flowctl.sdk.durations import short_text
 
@@ -23,20 +23,12 @@ _SHORTEST_PERIOD_MS = 1_000  # of every rule
 _SELF_PAUSED = " failed runs in a row"
 
 
-class Row(NamedTuple):
-    """A slot that gets no run of its own."""
-
-    due_at: int
-    outcome: SlotOutcome
-    reason: str | None
-
-
 class Plan(NamedTuple):
     """Slots by what the catch-up policy makes of them, each list in the order of time."""
 
     starts: list[int]  # each is to get a run
     joins: list[int]  # coalesced into the run of the last start
-    rows: list[Row]
+    without: list[SlotGroup]  # these get none
 
 
 class Active(Protocol):
@@ -102,20 +94,28 @@ def due_slots(rule: Rule, after: int, until: int) -> DueSlots:
     return DueSlots(recent, found[0], f"{count:,}{' or more' if count == MOST_COUNTED else ''}")
 
 
-def catch_up(schedule: Schedule, due: Sequence[int], now: int, why: Callable[[int], str]) -> Plan:
+def catch_up(schedule: Schedule, due: list[int], now: int, why: Callable[[int], str]) -> Plan:
     """Return what the schedule's catch-up policy makes of slots that are due; `why` says why a slot is late."""
     oldest = now - schedule.window_ms if schedule.window_ms is not None else 0
     cut = bisect_left(due, oldest)
-    rows = [Row(slot, "skipped", f"stale (more than {short_text(now - oldest)} late)") for slot in due[:cut]]
-    fresh = list(due[cut:])
+    stale = SlotGroup(due[:cut], "skipped", f"stale (more than {short_text(now - oldest)} late)")
+    fresh = due[cut:]
     if schedule.catch_up == "latest":
-        return Plan(fresh[-1:], fresh[:-1], rows)
+        return Plan(fresh[-1:], fresh[:-1], [stale])
     if schedule.catch_up == "skip":
         late = bisect_left(fresh, now - LATE_MS)
-        return Plan(fresh[late:], [], rows + [Row(slot, "missed", why(slot)) for slot in fresh[:late]])
+        return Plan(fresh[late:], [], [stale, *by_reason(fresh[:late], "missed", why)])
     over = max(0, len(fresh) - schedule.catch_up_cap)
-    reason = f"over the cap of {schedule.catch_up_cap}"
-    return Plan(fresh[over:], [], rows + [Row(slot, "skipped", reason) for slot in fresh[:over]])
+    return Plan(
+        fresh[over:], [], [stale, SlotGroup(fresh[:over], "skipped", f"over the cap of {schedule.catch_up_cap}")]
+    )
+
+
+def by_reason(
+    due: list[int], outcome: SlotOutcome, why: Callable[[int], str | None], run: int | None = None
+) -> list[SlotGroup]:
+    """Return slots in groups that have the same reason."""
+    return [SlotGroup(list(group), outcome, reason, run) for reason, group in groupby(due, why)]
 
 
 def overlap(schedule: Schedule, active: Sequence[Active], previous: int | None = None) -> Turn:

@@ -49,6 +49,11 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
 
 
+def quoted(text: str) -> str:
+    """Return what a person wrote in quotes, for a message: safe, in one line, at most 60 characters."""
+    return shorten(repr(text), 60)
+
+
 def _visible(match: re.Match[str]) -> str:
     char = match[0]
     code = ord(char)

@@ -26,8 +26,9 @@ from flowctl.engine.following import Following
 from flowctl.engine.handlers import Senseless, deliver
 from flowctl.engine.observer import Change, Observer, RunChanged, ignore, place_of
 from flowctl.engine.output import RawOutput
+from flowctl.engine.places import target_of
 from flowctl.engine.session import PAUSED, Ending, Session
-from flowctl.engine.supervisor import CodeTarget, Event, Executor, Gone, Output, Received, Supervisor
+from flowctl.engine.supervisor import Event, Executor, Gone, Output, Received, Supervisor
 from flowctl.store import Store
 
 REDRAW_S = 0.1
@@ -146,14 +147,12 @@ class Engine:
 
     def timeout(self) -> float:
         """Return how many seconds may pass until the next turn, if no executor says anything."""
-        monotonic, now = self.clock.monotonic(), self.clock.now()
         if self._inbox or self.unsure:  # the last commit failed, and what was due then still is
             return TROUBLE_WAIT_S
-        if self.claims.look and self.claims.may_begin():  # a run has ended, another may begin
-            return 0.0
         deadline = min((timers.next_deadline(session) for session in self.sessions.values()), default=inf)
         limit = self._role.poll_s if self._on_idle is None else REDRAW_S
-        return max(0.0, min(deadline - monotonic, self.claims.seconds_left(now), limit))
+        seconds = (deadline - self.clock.monotonic(), self.claims.seconds_left(self.clock.now()), limit)
+        return max(0.0, min(seconds))
 
     # -- one tick ---------------------------------------------------------------------------------------------------
 
@@ -343,9 +342,9 @@ class Engine:
             self._discard(executor)
         session.outbox.clear()
         run = session.run
-        target = CodeTarget(run.path, run.directory, run.python, run.env_file)
         fresh = run.options.get("isolation") == "process"
         try:
+            target = target_of(self.store, run)
             found = self.supervisor.take(target, (run.code, run.path), fresh=fresh) or self.supervisor.start(target)
         except FlowctlError as error:
             session.refuse(str(error))

@@ -27,12 +27,12 @@ def deliver(event: Event, session: Session) -> None:
     """Do what an event means for the session of its executor. Raises Senseless."""
     replaced = event.executor is not session.executor  # earlier in this tick: only what it printed still counts
     if isinstance(event, Received) and (event.message.kind == "log" or not replaced):
-        handle(session, event)
+        _handle(session, event)
     elif isinstance(event, Gone) and not replaced:
         session.on_gone(event.reason)
 
 
-def handle(session: Session, event: Received) -> None:
+def _handle(session: Session, event: Received) -> None:
     """Do what a message says. Raises Senseless when that fails: user code can write into the channel."""
     handler = _HANDLERS.get(event.message.kind)
     if handler is None:

@@ -17,7 +17,15 @@ from flowctl.core.errors import UsageError
 from flowctl.engine.env_file import read_env_file
 from flowctl.engine.private_sdk import sdk_folder
 
-__all__ = ["Interpreter", "choose_interpreter", "executor_environment", "own_program", "own_python", "sdk_folder"]
+__all__ = [
+    "Interpreter",
+    "choose_interpreter",
+    "executor_environment",
+    "own_program",
+    "own_python",
+    "sdk_folder",
+    "seen_by_person",
+]
 
 OLDEST = (3, 9)  # what flowctl.sdk runs in
 
@@ -72,15 +80,27 @@ def own_program() -> list[str]:
     return [sys.executable] if _is_frozen() else [sys.executable, "-m", "flowctl"]
 
 
-def executor_environment(
-    environ: Mapping[str, str], env_file: str | None, virtual_env: str | None = None
-) -> dict[str, str]:
-    """Return the environment of an executor: an allow-list of the host's variables, then those of the .env file.
+def seen_by_person(environ: Mapping[str, str], captured: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which a person made a run, as far as it was captured; the host's where it was not.
 
-    A virtual environment adds what activating it would set. PYTHONPATH, LD_LIBRARY_PATH and
-    everything else that is meant for flowctl's own process stay behind.
+    The host's own virtual environment is none of the person's.
     """
-    found = {name: value for name, value in environ.items() if _is_allowed(name)}
+    return {name: value for name, value in environ.items() if name != "VIRTUAL_ENV" or not captured} | {**captured}
+
+
+def executor_environment(
+    environ: Mapping[str, str],
+    env_file: str | None,
+    virtual_env: str | None = None,
+    captured: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return the environment of an executor: allowed variables of the host, captured ones, those of the .env file.
+
+    Of equal names the later counts. A virtual environment adds what activating it would set. PYTHONPATH,
+    LD_LIBRARY_PATH and everything else that is meant for flowctl's own process stay behind.
+    """
+    found = {name: value for name, value in environ.items() if _is_allowed(name)} | {**(captured or {})}
+    found.pop("VIRTUAL_ENV", None)  # that of the interpreter counts, which may be another one
     if virtual_env is not None:
         folder = os.path.join(virtual_env, "bin")
         found["VIRTUAL_ENV"] = virtual_env

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowctl.engine.places import target_of
 from flowctl.engine.session import run_message
-from flowctl.engine.supervisor import CodeTarget, Offer
+from flowctl.engine.supervisor import Offer
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run
     from flowctl.engine.engine import Engine
     from flowctl.engine.supervisor import Executor
+    from flowctl.store import Store
 
 QUICK_S = 0.02  # an executor whose last run took longer is not offered the next
 WITHDRAW_S = 0.1  # a run whose executor is not free by then may begin elsewhere
@@ -33,7 +35,7 @@ def make(engine: Engine) -> None:
     quick = [session for session in sessions if session.phase == "running" and _may_go_on(session.executor)]
     for run_id in engine.claims.offerable(engine.now, len(quick)) if quick else ():
         run = engine.store.runs.get(run_id)
-        session = next((session for session in quick if _fits(run, session.executor)), None)
+        session = next((session for session in quick if _fits(engine.store, run, session.executor)), None)
         if session is not None and session.executor is not None:
             quick.remove(session)
             session.executor.offer = Offer(run.id, engine.now, engine.monotonic + WITHDRAW_S)
@@ -44,14 +46,14 @@ def _may_go_on(executor: Executor | None) -> bool:
     return executor is not None and executor.quick and executor.offer is None and not executor.stray
 
 
-def _fits(run: Run, executor: Executor | None) -> bool:
+def _fits(store: Store, run: Run, executor: Executor | None) -> bool:
     """Tell whether a run that has never begun can begin in an executor as it is."""
     return (
         executor is not None
         and run.epoch == 0
         and run.options.keys().isdisjoint(("isolation", "timeout_ms"))
         and executor.loaded == (run.code, run.path)
-        and executor.target == CodeTarget(run.path, run.directory, run.python, run.env_file)
+        and executor.target == target_of(store, run)
     )
 
 

@@ -7,16 +7,17 @@ twice, whoever dies in between, and however many schedulers look at the same fil
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from flowctl.core import failpoint
 from flowctl.core.clock import Clock
 from flowctl.core.errors import Busy, DiskTrouble, FlowctlError, Moved
-from flowctl.core.model import Schedule, Slot, SlotOutcome
+from flowctl.core.model import Schedule, Slot, SlotGroup
 from flowctl.core.planning import (
     LATE_MS,
     DueSlots,
     Plan,
-    Row,
+    by_reason,
     catch_up,
     due_slots,
     has_paused_itself,
@@ -26,7 +27,8 @@ from flowctl.core.planning import (
     self_paused,
 )
 from flowctl.core.recurrence import fire_at, next_slot
-from flowctl.engine import suspend
+from flowctl.core.zones import local_zone_name
+from flowctl.engine import suspend as gaps
 from flowctl.engine.claim import boot_id
 from flowctl.engine.firing import Moment, Source, create_run, source_of
 from flowctl.engine.recovery import cancel_all, with_children
@@ -47,6 +49,7 @@ class Scheduler:
         self._store = store
         self._since = clock.now()
         self._boot: str | None = boot_id() if boot is None else boot
+        self._zone: str | None = None  # the machine's own, as it was at the last tick
         self._staggered = 0  # schedules that catch up at this moment
         self._more = False
 
@@ -58,10 +61,11 @@ class Scheduler:
         store = self._store
         if now < EARLIEST_MS:
             return None
-        if store.runs.waits_for_another():
+        if store.runs.wakes_after():
             with store.transaction():
                 store.runs.wake_after(now)
         self._fire_boot(now)
+        self._follow_zone(now)
         if not self._more:
             self._staggered = 0
         due = store.schedules.due(now, MOST_AT_ONCE)
@@ -77,6 +81,29 @@ class Scheduler:
         for each in self._store.schedules.reboots():
             self._guarded(each, now, self._plan_boot)
         self._boot = None
+
+    def _follow_zone(self, now: int) -> None:
+        """Look anew when schedules are due that follow the machine's own time zone, when it has another one."""
+        zone, schedules = local_zone_name(), self._store.schedules
+        if zone == self._zone:
+            return
+        before = schedules.local_zone()
+        if before != zone:
+            with self._store.transaction():
+                if before is not None:
+                    line = f"time zone changed from {before} to {zone}"
+                    self._store.events.note(gaps.SUBJECT, line, now)
+                    for each in schedules.local():
+                        self._look_anew(each)
+                schedules.set_local_zone(zone)
+        self._zone = zone
+
+    def _look_anew(self, local: DueSchedule) -> None:
+        with suppress(FlowctlError):  # one that is damaged says so at its next slot
+            schedule = self._store.schedules.read(local.id)
+            if schedule is not None:
+                next_at = next_slot(rule_of(schedule), schedule.planned_to)
+                self._store.schedules.advance(local.id, schedule.planned_to, next_at)
 
     def _guarded(self, due: DueSchedule, now: int, plan: Callable[[int, int], None]) -> None:
         """Plan one schedule; one that cannot be planned does not stop the others."""
@@ -137,9 +164,9 @@ class Scheduler:
         """Return what says of a slot why it was late."""
         if not due.listed or due.listed[0] >= now - LATE_MS:
             return lambda _: "flowctl was late"
-        lines = self._store.events.of_subject(suspend.SUBJECT, due.listed[0])
-        gaps = [gap for line in lines if (gap := suspend.Gap.of_text(line.reason or "")) is not None]
-        told = [(gap.from_at, gap.to_at, gap.told(schedule.zone)) for gap in gaps]
+        lines = self._store.events.of_subject(gaps.SUBJECT, due.listed[0])
+        found = [gap for line in lines if (gap := gaps.Gap.of_text(line.reason or "")) is not None]
+        told = [(gap.from_at, gap.to_at, gap.told(schedule.zone)) for gap in found]
 
         def why(slot: int) -> str:
             for from_at, to_at, text in told:
@@ -163,25 +190,22 @@ class Planning:
         self._source: Source | None = None
         self._active = [] if schedule.overlap == "allow" else store.schedules.active(schedule.namespace, schedule.name)
         self._previous: int | None = None  # the run of the slot before
-        self._rows: list[Slot] = []
 
     def settle(self, due: DueSlots) -> None:
         """Write what becomes of slots."""
         plan = self._sort(due.listed)
-        for row in plan.rows:
-            self._row(row.due_at, row.outcome, row.reason)
+        groups = [group for group in plan.without if group.due]
         for slot in plan.starts:
-            outcome, reason, run = self._start(slot)
-            self._row(slot, outcome, reason, run)
-            if slot == plan.starts[-1]:
-                joined: SlotOutcome = "coalesced" if run is not None else "skipped"
-                for other in plan.joins:
-                    self._row(other, joined, self._late(other) if run is not None else reason, run)
+            group = self._start(slot)
+            groups.append(group)
+            if slot == plan.starts[-1] and plan.joins:
+                groups += self._joined(plan.joins, group)
         if due.first_omitted is not None:
             text = f"{self._why(due.first_omitted)}; this row stands for {due.omitted} slots that are not listed"
-            self._row(due.first_omitted, "missed", text)
-        self._store.schedules.record(self._rows)
-        self._note(due)
+            groups.append(SlotGroup([due.first_omitted], "missed", text))
+        for group in groups:
+            self._store.schedules.record(self._schedule.id, group, self._now)
+        self._note(groups, due)
 
     def _sort(self, due: list[int]) -> Plan:
         schedule = self._schedule
@@ -191,16 +215,16 @@ class Planning:
         if has_paused_itself(schedule):
             tried = probe(due, self._store.schedules.last_start(schedule))
         reason = f"paused ({schedule.pause_reason})"
-        rows = [Row(slot, "skipped", reason) for slot in due if slot != tried]
-        return Plan([] if tried is None else [tried], [], rows)
+        skipped = SlotGroup([slot for slot in due if slot != tried], "skipped", reason)
+        return Plan([] if tried is None else [tried], [], [skipped])
 
-    def _start(self, slot: int) -> tuple[SlotOutcome, str | None, int | None]:
-        """Give a slot its run, if the runs before it allow that: return outcome, reason and run."""
+    def _start(self, slot: int) -> SlotGroup:
+        """Give a slot its run, if the runs before it allow that, and return what became of it."""
         turn = overlap(self._schedule, self._active, self._previous)
         if turn.refusal is not None:
-            return "skipped", turn.refusal, None
+            return SlotGroup([slot], "skipped", turn.refusal)
         if turn.join is not None:
-            return "coalesced", f"overlap, run {turn.join} is waiting already", turn.join
+            return SlotGroup([slot], "coalesced", f"overlap, run {turn.join} is waiting already", turn.join)
         after = self._replaced(turn.cancelled) if turn.cancelled else turn.after
         self._source = self._source or source_of(self._store, self._schedule)
         wake_at = max(fire_at(self._rule, slot), self._now + self.delay_ms)
@@ -209,7 +233,7 @@ class Planning:
         if self._source.missing is None:
             self._active.append(ActiveRun(number, "queued" if after is None else "waiting", after))
             self._previous = number
-        return "fired", self._late(slot), number
+        return SlotGroup([slot], "fired", self._late(slot), number)
 
     def _replaced(self, runs: tuple[int, ...]) -> int | None:
         """Cancel runs, and return the last one that goes on until its engine has ended it."""
@@ -221,18 +245,22 @@ class Planning:
     def _late(self, slot: int) -> str | None:
         return self._why(slot) if slot < self._now - LATE_MS else None
 
-    def _row(self, slot: int, outcome: SlotOutcome, reason: str | None, run: int | None = None) -> None:
-        self._rows.append(Slot(self._schedule.id, slot, outcome, reason, run, self._now))
+    def _joined(self, joins: list[int], last: SlotGroup) -> list[SlotGroup]:
+        """Return what becomes of slots for which the run of a later one is to stand: without one, the same."""
+        if last.run_id is None:
+            return [last._replace(due=joins)]
+        return by_reason(joins, "coalesced", self._late, last.run_id)
 
-    def _note(self, due: DueSlots) -> None:
+    def _note(self, groups: list[SlotGroup], due: DueSlots) -> None:
         """Tell in the audit log what a catch-up has made of many slots."""
-        if len(self._rows) > 1:
+        total = sum(len(group.due) for group in groups)
+        if total > 1:
             counts = dict.fromkeys(("fired", "coalesced", "skipped", "missed"), 0)
-            for row in self._rows:
-                counts[row.outcome] += 1
+            for group in groups:
+                counts[group.outcome] += len(group.due)
             text = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items() if count)
             more = f", and {due.omitted} before them that are not listed" if due.omitted else ""
-            line = f"{len(self._rows):,} slots were due at once: {text}{more}"
+            line = f"{total:,} slots were due at once: {text}{more}"
             self._store.events.note(f"schedule {self._schedule.name}", line, self._now)
 
 

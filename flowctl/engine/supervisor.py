@@ -18,7 +18,14 @@ from typing import IO, Any, NamedTuple, Protocol
 
 from flowctl.core.config import Config
 from flowctl.core.errors import FlowctlError, UsageError
-from flowctl.engine.interpreter import Interpreter, choose_interpreter, executor_environment, own_python, sdk_folder
+from flowctl.engine.interpreter import (
+    Interpreter,
+    choose_interpreter,
+    executor_environment,
+    own_python,
+    sdk_folder,
+    seen_by_person,
+)
 from flowctl.engine.shapes import require_shape
 from flowctl.sdk import processes
 from flowctl.sdk.masking import Masker
@@ -46,6 +53,7 @@ class CodeTarget(NamedTuple):
     directory: str
     python: str | None = None
     env_file: str | None = None
+    variables: tuple[tuple[str, str], ...] = ()  # captured where a person made or registered it
 
 
 class Offer(NamedTuple):
@@ -121,7 +129,8 @@ class Supervisor:
 
     def start(self, target: CodeTarget) -> Executor:
         """Start an executor and greet it. Raises UsageError when there is no interpreter that can be started."""
-        interpreter = choose_interpreter(target.path, target.python, os.environ)
+        environ = seen_by_person(os.environ, dict(target.variables))
+        interpreter = choose_interpreter(target.path, target.python, environ)
         ours, theirs = socket.socketpair()
         self._count += 1
         executor = Executor(target, interpreter, ours, f"{self.token}.{self._count}")
@@ -143,7 +152,9 @@ class Supervisor:
 
     def _spawn(self, executor: Executor, fd: int) -> subprocess.Popen[bytes]:
         target, interpreter = executor.target, executor.interpreter
-        environment = self._passed() | executor_environment(os.environ, target.env_file, interpreter.virtual_env)
+        captured = dict(target.variables)
+        own = executor_environment(os.environ, target.env_file, interpreter.virtual_env, captured)
+        environment = self._passed() | own
         environment |= {"FLOWCTL_CHANNEL": f"{fd}:{executor.token}", "FLOWCTL_EXECUTOR": executor.marker}
         command = [interpreter.python] if interpreter.python else own_python()
         return subprocess.Popen(
@@ -263,7 +274,8 @@ class Supervisor:
         """Answer what is about secrets, at once: it is recorded nowhere, and the executor waits."""
         fields = message.fields
         if message.kind == "secret":
-            self.send(executor, [Message("secret", {"name": fields["name"], "value": os.environ.get(fields["name"])})])
+            environ = {**os.environ, **dict(executor.target.variables)}
+            self.send(executor, [Message("secret", {"name": fields["name"], "value": environ.get(fields["name"])})])
         elif message.kind == "mask":
             executor.masker.add(fields["value"], sensitive=fields["sensitive"])
             self.send(executor, [Message("masked", {})])

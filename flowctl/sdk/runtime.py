@@ -197,9 +197,7 @@ def _step_message(bound: BoundCall[Any], asked: Asked, unasked: bool) -> Message
         "input_hash": asked.input_hash,
         **bound.wire_fields,
     }
-    options = bound.wire_options
-    if options and not unasked:  # a pure body that is asked for after all is a step like any other
-        options = {name: value for name, value in options.items() if name != "pure"}
+    options = bound.wire_options if unasked else _asked(bound.wire_options)
     if options:
         fields["options"] = options
     if asked.source_hash is not None:
@@ -207,9 +205,14 @@ def _step_message(bound: BoundCall[Any], asked: Asked, unasked: bool) -> Message
     return Message("step", fields, asked.input)
 
 
+def _asked(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options of a step whose body is asked for: a pure one is a step like any other then."""
+    return {name: value for name, value in options.items() if name != "pure"}
+
+
 def asked_after_all(operation: Operation) -> Operation:
     """Return a pure operation whose body does not begin at once: it waits for `go` like any other step."""
-    options = {name: value for name, value in operation.message.fields["options"].items() if name != "pure"}
+    options = _asked(operation.message.fields["options"])
     message = operation.message._replace(fields={**operation.message.fields, "options": options})
     return operation._replace(message=message, unasked=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -204,13 +204,6 @@ class Connection:
         """Run a writing statement inside the open transaction and return how many rows it changed."""
         self.write(sql, parameters)
         return self._apsw.changes()
-
-    def write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run a writing statement inside the open transaction for each row: its values, as the statement names them."""
-        if not self._writing:
-            raise RuntimeError("a write outside `with store.transaction()`")
-        with self._errors():
-            self._apsw.executemany(sql, rows).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

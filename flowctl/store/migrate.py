@@ -111,8 +111,9 @@ def _build(path: str) -> None:
             connection.write(f"PRAGMA user_version = {latest()}")
             connection.write(
                 "INSERT INTO meta (key, value) VALUES"
-                " ('file_id', lower(hex(randomblob(16)))), ('created_at', :now), ('epoch_base', '0')",
-                {"now": str(SYSTEM_CLOCK.now())},
+                " ('file_id', lower(hex(randomblob(16)))), ('created_at', :now), ('epoch_base', '0'),"
+                " ('machine', :machine)",
+                {"now": str(SYSTEM_CLOCK.now()), "machine": files.machine()},
             )
         connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")  # closing does it too, but is silent on a full disk
     finally:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from flowctl.core.model import Queue
 from flowctl.store.connection import Connection
 from flowctl.store.queries import load
 from flowctl.store.runs import Due
 
 SQL = load("queues")
+
+
+class Load(NamedTuple):
+    """How many runs of a queue run, and how many could begin."""
+
+    queue: str
+    running: int
+    queued: int
+    oldest_at: int | None  # since when the first of these waits
 
 
 class Queues:
@@ -32,6 +43,10 @@ class Queues:
     def remove(self, namespace: str, name: str) -> bool:
         """Take the limits of a queue away. Returns False when it had none."""
         return bool(self._connection.change(SQL["remove"], {"namespace": namespace, "name": name}))
+
+    def loads(self, namespace: str, now: int) -> list[Load]:
+        """Return what is in each queue that has runs which are not final."""
+        return [Load(*row) for row in self._connection.rows(SQL["loads"], {"namespace": namespace, "now": now})]
 
     def begin(self, run: Due, rate_ms: int, now: int) -> None:
         """Count a run that begins in a queue with a rate limit, and forget those that count no more."""

@@ -1,3 +1,6 @@
+-- part: waits
+state = 'queued' AND (wake_at IS NULL OR wake_at <= +:now)
+
 -- name: set
 INSERT INTO queues (namespace, name, concurrency, rate, rate_ms, key, key_limit, paused_at, changed_at)
 VALUES (:namespace, :name, :concurrency, :rate, :rate_ms, :key, :key_limit, :paused_at, :now)
@@ -29,3 +32,8 @@ SELECT count(*) FROM starts WHERE namespace = :namespace AND queue = :queue AND 
 -- name: nth_start
 SELECT at FROM starts WHERE namespace = +:namespace AND queue = +:queue AND at <= +:until
 ORDER BY at DESC LIMIT 1 OFFSET +:number - 1
+
+-- name: loads
+SELECT queue, sum(state = 'running'), sum({waits}), min(CASE WHEN {waits} THEN changed_at END)
+FROM runs WHERE namespace = +:namespace AND state IN ('queued', 'running', 'sleeping', 'waiting', 'paused', 'blocked')
+GROUP BY queue ORDER BY queue

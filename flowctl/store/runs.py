@@ -33,7 +33,7 @@ class Reach(NamedTuple):
     """
 
     engine_id: int
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = ()  # None: whatever runs require
     queues: tuple[str, ...] | None = None
     root_id: int | None = None
     full: frozenset[tuple[str, str]] = frozenset()  # (namespace, queue)
@@ -44,7 +44,7 @@ class Reach(NamedTuple):
         """Return what the blocks of SQL take."""
         full = ["\x1f".join(each) for each in self.full]
         return {
-            "labels": json.dumps(self.labels),
+            "labels": None if self.labels is None else json.dumps(self.labels),
             "queues": None if self.queues is None else json.dumps(self.queues),
             "full": json.dumps(full) if full else None,
             "skip": json.dumps([*self.skip]) if self.skip else None,
@@ -174,9 +174,9 @@ class Runs:
         """Return an attribute of a run: workflow, schedule, tags.NAME or input.NAME. None when it has none."""
         return self._connection.value(SQL["attribute"], {"run": run_id, "key": key})
 
-    def waits_for_another(self) -> bool:
-        """Tell whether some run waits for another of its schedule to end."""
-        return self._connection.row(SQL["waits_for_another"]) is not None
+    def wakes_after(self) -> bool:
+        """Tell whether a run waits for another of its schedule which has ended."""
+        return self._connection.row(SQL["wakes_after"]) is not None
 
     def wake_after(self, now: int) -> int:
         """Queue the runs that waited for another of their schedule which has ended; return how many."""

@@ -86,7 +86,7 @@ state = 'queued' AND wake_at IS NULL AND followed_by IS NULL
 
 -- part: served
 (:skip IS NULL OR id NOT IN (SELECT value FROM json_each(:skip)))
-    AND (requires IS NULL OR NOT EXISTS (
+    AND (requires IS NULL OR :labels IS NULL OR NOT EXISTS (
         SELECT 1 FROM json_each(requires) WHERE value NOT IN (SELECT value FROM json_each(:labels))))
 
 -- part: open
@@ -135,14 +135,16 @@ FROM runs WHERE id = +:run
 -- name: running
 SELECT id, namespace, queue FROM runs WHERE engine_id IS NOT NULL AND state = 'running'
 
--- name: waits_for_another
-SELECT 1 FROM runs WHERE after_id IS NOT NULL AND state = 'waiting' LIMIT 1
+-- part: over_after
+after_id IS NOT NULL AND state = 'waiting' AND NOT EXISTS (
+    SELECT 1 FROM runs AS earlier WHERE earlier.id = runs.after_id AND earlier.state NOT IN ('succeeded', 'failed', 'cancelled'))
+
+-- name: wakes_after
+SELECT 1 FROM runs INDEXED BY runs_after WHERE {over_after} LIMIT 1
 
 -- name: wake_after
 -- What waited for another run of its schedule goes on once that one is final, or gone.
-UPDATE runs SET state = 'queued', reason = NULL, after_id = NULL, changed_at = :now
-WHERE after_id IS NOT NULL AND state = 'waiting' AND NOT EXISTS (
-    SELECT 1 FROM runs AS earlier WHERE earlier.id = runs.after_id AND earlier.state NOT IN ('succeeded', 'failed', 'cancelled'))
+UPDATE runs SET state = 'queued', reason = NULL, after_id = NULL, changed_at = :now WHERE {over_after}
 
 -- name: line_up
 -- What is due and has found no place stands in its queue from now on: only there it is found in claiming order.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from flowctl.core.errors import Conflict, NotFound
-from flowctl.core.model import NewSchedule, RunState, Schedule, Slot
+from flowctl.core.model import NewSchedule, RunState, Schedule, Slot, SlotGroup
 from flowctl.store.connection import Connection, Row
 from flowctl.store.payloads import read_column
 from flowctl.store.queries import load
@@ -19,7 +18,7 @@ _BACK = 200  # of the newest runs, how many more are looked at than are asked fo
 
 
 class DueSchedule(NamedTuple):
-    """A schedule with a slot that is due; `at` is that slot, or for `@reboot` what is planned already."""
+    """A schedule with a slot that is due; `at` is that slot, or what is planned already where none is."""
 
     id: int
     namespace: str
@@ -122,6 +121,19 @@ class Schedules:
         """Record the boot for which an `@reboot` schedule has fired."""
         self._connection.write(SQL["set_booted"], {"schedule": schedule_id, "boot": boot})
 
+    def local(self) -> list[DueSchedule]:
+        """Return the schedules that follow the machine's own time zone."""
+        return [DueSchedule(*row) for row in self._connection.rows(SQL["local"])]
+
+    def local_zone(self) -> str | None:
+        """Return the machine's time zone as it was when schedules were planned last."""
+        zone: str | None = self._connection.value(SQL["local_zone"])
+        return zone
+
+    def set_local_zone(self, zone: str) -> None:
+        """Record the machine's time zone."""
+        self._connection.write(SQL["set_local_zone"], {"zone": zone})
+
     def advance(self, schedule_id: int, planned_to: int, next_at: int | None) -> None:
         """Record up to which instant the slots have their rows, and when the next one is due."""
         fields = {"schedule": schedule_id, "planned_to": planned_to, "next_at": next_at}
@@ -146,9 +158,10 @@ class Schedules:
 
     # -- the ledger
 
-    def record(self, slots: Iterable[Slot]) -> None:
+    def record(self, schedule_id: int, group: SlotGroup, now: int) -> None:
         """Write what became of slots, one row each."""
-        self._connection.write_many(SQL["record"], slots)
+        fields = {"outcome": group.outcome, "reason": group.reason, "run": group.run_id, "now": now}
+        self._connection.write(SQL["record"], fields | {"schedule": schedule_id, "due": json.dumps(group.due)})
 
     def fill(self, slot: Slot) -> None:
         """Write that a slot has fired after all, whatever its row said."""

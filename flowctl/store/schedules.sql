@@ -50,6 +50,16 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value
 -- name: forget_boot
 DELETE FROM meta WHERE key = 'boot:' || :schedule
 
+-- name: local
+-- plan: scans when the machine has moved to another time zone.
+SELECT id, namespace, name, planned_to FROM schedules WHERE zone = '' AND next_at IS NOT NULL ORDER BY id
+
+-- name: local_zone
+SELECT value FROM meta WHERE key = 'local_zone'
+
+-- name: set_local_zone
+INSERT INTO meta (key, value) VALUES ('local_zone', :zone) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+
 -- name: remove
 DELETE FROM schedules WHERE id = :schedule
 
@@ -70,8 +80,9 @@ SELECT min(next_at) FROM schedules WHERE next_at IS NOT NULL
 UPDATE schedules SET planned_to = max(planned_to, :planned_to), next_at = :next_at WHERE id = :schedule
 
 -- name: record
+-- One statement for tens of thousands of slots that have the same fate.
 INSERT INTO slots (schedule_id, due_at, outcome, reason, run_id, decided_at)
-VALUES (:schedule_id, :due_at, :outcome, :reason, :run_id, :decided_at)
+SELECT :schedule, value, :outcome, :reason, :run, :now FROM json_each(:due)
 
 -- name: fill
 -- A backfill gives a run to a slot that had none.

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 from flowctl.core.errors import Moved, NotFound
 from flowctl.store import files, migrate
 from flowctl.store.connection import BUSY_TIMEOUT_MS, Connection
+from flowctl.store.doctor import Doctor
 from flowctl.store.engines import Engines
 from flowctl.store.environments import Environments
 from flowctl.store.events import Events
 from flowctl.store.logs import Logs
 from flowctl.store.metrics import Metrics
+from flowctl.store.notices import Notices
 from flowctl.store.payloads import Payloads
 from flowctl.store.queries import load
 from flowctl.store.queues import Queues
@@ -53,6 +55,8 @@ class Store:
         self.logs = Logs(connection)
         self.evidence = Evidence(connection)
         self.metrics = Metrics(connection)
+        self.doctor = Doctor(connection)
+        self.notices = Notices(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()
         self._inode = files.inode(self.path)
@@ -121,6 +125,10 @@ class Store:
                 f"the database {self.path}, or its log, was moved or deleted while it was open",
                 "Put it back, or restore a backup, then start again.",
             )
+
+    def checkpoint(self) -> None:
+        """Move everything from the log into the file, as far as readers let it."""
+        self.connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the database to a new private file while it is in use. Raises Conflict when the file exists."""

@@ -38,6 +38,10 @@ _INVARIANTS = (
     "audit_begins",
     "audit_moves",
     "search_index",
+    "slots_of_runs",
+    "next_slot",
+    "queue_limits",
+    "reserved_by_a_running_engine",
 )
 _PAYLOADS = ("input", "output", "error")
 _LONGEST_LOG = 64 * 1024 * 1024  # four times what a checkpoint cuts it to: something holds it

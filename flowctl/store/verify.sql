@@ -134,16 +134,20 @@ WHERE runs.state = 'waiting' AND NOT EXISTS (
 
 -- name: audit_log
 -- plan: walks all runs.
-SELECT runs.id, NULL, 'is ' || runs.state || ' at epoch ' || runs.epoch || ', but its last event says '
-    || coalesce(last.state || ' at epoch ' || last.epoch, 'nothing')
+-- The events of a run, folded in their order, give its state, epoch and attempt, and when it came to it.
+SELECT runs.id, NULL, 'is ' || runs.state || ' at epoch ' || runs.epoch || ' in attempt ' || runs.attempt
+    || ', but its last event says '
+    || coalesce(last.state || ' at epoch ' || last.epoch || ' in attempt ' || last.attempt, 'nothing')
 FROM runs LEFT JOIN events AS last ON last.id = (SELECT max(id) FROM events WHERE run_id = runs.id)
-WHERE last.state IS NOT runs.state OR last.epoch IS NOT runs.epoch
+WHERE (last.state, last.epoch, last.attempt, last.at) IS NOT (runs.state, runs.epoch, runs.attempt, runs.changed_at)
 
 -- name: audit_begins
 -- plan: walks all runs.
 -- One that waits for another of its schedule begins so.
 SELECT runs.id, NULL, 'its first event is not that it was queued' FROM runs
-WHERE coalesce((SELECT state FROM events WHERE run_id = runs.id ORDER BY id LIMIT 1), '') NOT IN ('queued', 'waiting')
+LEFT JOIN events AS first ON first.id = (SELECT min(id) FROM events WHERE run_id = runs.id)
+WHERE coalesce(first.state, '') NOT IN ('queued', 'waiting')
+    OR (first.epoch, first.attempt, first.at) IS NOT (0, 1, runs.created_at)
 
 -- name: audit_moves
 -- plan: walks all events.
@@ -194,6 +198,28 @@ WHERE CASE id >> 50
     WHEN 0 THEN NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = search_docsize.id)
     WHEN 1 THEN NOT EXISTS (SELECT 1 FROM steps WHERE steps.id = search_docsize.id - (1 << 50))
     ELSE NOT EXISTS (SELECT 1 FROM logs WHERE logs.id = search_docsize.id - (2 << 50)) END
+
+-- name: slots_of_runs
+-- plan: walks all slots. The run of a slot may have been pruned.
+SELECT runs.id, NULL, 'was fired by a slot of ' || schedules.name || ', and says it is of ' || coalesce(runs.schedule, 'none')
+FROM slots JOIN schedules ON schedules.id = schedule_id JOIN runs ON runs.id = slots.run_id
+WHERE outcome = 'fired' AND (runs.namespace <> schedules.namespace OR runs.schedule IS NOT schedules.name)
+
+-- name: next_slot
+-- plan: reads all schedules.
+SELECT NULL, NULL, 'the schedule ' || name || ' waits for a slot that is decided already' FROM schedules
+WHERE next_at <= (SELECT max(due_at) FROM slots WHERE schedule_id = schedules.id)
+
+-- name: queue_limits
+-- plan: walks the runs that engines hold. A limit that was lowered since the last of them began is no finding.
+SELECT max(runs.id), NULL, 'is one of ' || count(*) || ' that run in the queue ' || name || ', which allows ' || concurrency
+FROM queues JOIN runs ON runs.engine_id IS NOT NULL AND runs.namespace = queues.namespace AND runs.queue = queues.name
+GROUP BY queues.namespace, queues.name HAVING count(*) > concurrency AND max(runs.changed_at) > queues.changed_at
+
+-- name: reserved_by_a_running_engine
+-- plan: walks the runs that are reserved.
+SELECT runs.id, NULL, 'is reserved for engine ' || engines.id || ', which has stopped' FROM runs
+JOIN engines ON engines.id = runs.followed_by WHERE engines.stopped_at IS NOT NULL
 
 -- name: future
 -- plan: walks all runs, steps and events.

@@ -76,4 +76,4 @@ FROM main.slots JOIN main.schedules ON schedules.id = schedule_id
 
 -- name: events
 -- plan: the view of all rows.
-SELECT id, run_id, subject, at, {iso_at} AS time, state, epoch, attempt, reason FROM main.events
+SELECT id, run_id, subject, at, {iso_at} AS time, state, epoch, attempt, reason, actor FROM main.events

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from flowctl.core.clock import SystemClock
-from flowctl.core.model import Claim, NewWorkflow, Snapshot, code_of
-from flowctl.engine import commands, recovery
+from flowctl.core.model import Claim, NewSchedule, NewWorkflow, Snapshot, code_of
+from flowctl.core.zones import local_zone_name
+from flowctl.engine import commands, recovery, schedules
 from flowctl.engine.claim import EngineLock
 from flowctl.engine.engine import Engine
+from flowctl.engine.scheduler import Scheduler
 from flowctl.engine.supervisor import Supervisor
 from flowctl.store import Store
 from tests.store.scene import SNAPSHOT, Scene, error, new_run, new_step
@@ -22,6 +24,9 @@ LARGE = f'"{"x" * SPILL_BYTES}"'
 NEWER = {"/flows/digest.py": "def digest(): return 2\n"}
 NEWER_SNAPSHOT = Snapshot(code_of("/flows/digest.py", NEWER), "/flows/digest.py", NEWER)
 WORKFLOW = NewWorkflow("digest", "/flows/digest.py", "digest", {}, {}, "", SNAPSHOT.code, "/flows")
+SOON = 1_800_000_000_000  # schedules are not planned by a clock that was never set
+SCHEDULE = NewSchedule("tidy", "cron", "* * * * *", '{"argv":["true"]}', "/work", zone="UTC")
+OTHER_SCHEDULE = SCHEDULE._replace(expression="*/5 * * * *")
 HANDLER = {"on_failure": {"workflow": "mourn", "path": "/flows/digest.py", "function": "mourn", "parameter": "failure"}}
 
 
@@ -51,11 +56,51 @@ def _written(change: Callable[[Store], object]) -> Callable[[Store], None]:
     return inside
 
 
+def _tick(store: Store, minutes: int) -> None:
+    """Let a scheduler look so many minutes later, at a time that it takes for one."""
+    Scheduler(store, FrozenClock(), "boot-1").tick(SOON + minutes * 60_000)
+
+
 # -- how a file is before -------------------------------------------------------------------------------------------
 
 
 def _nothing(scene: Scene) -> None:
     pass
+
+
+def _at_home(scene: Scene, zone: str | None = None) -> None:
+    with scene.store.transaction():
+        scene.store.schedules.set_local_zone(zone or local_zone_name())
+
+
+def _scheduled(scene: Scene) -> None:
+    _at_home(scene)
+    schedules.add(scene.store, SCHEDULE, SOON)
+
+
+def _elsewhere(scene: Scene) -> None:
+    _at_home(scene, "Nowhere")
+    schedules.add(scene.store, SCHEDULE._replace(zone=""), SOON)
+
+
+def _at_boot(scene: Scene) -> None:
+    _at_home(scene)
+    schedules.add(scene.store, SCHEDULE._replace(expression="@reboot"), SOON)
+
+
+def _after_another(scene: Scene) -> None:
+    _at_home(scene)
+    scene.submit(schedule="tidy", after_id=9)  # which is gone
+
+
+def _paused_schedule(scene: Scene) -> None:
+    _scheduled(scene)
+    schedules.pause(scene.store, "default", "tidy", SOON)
+
+
+def _orphaned_schedule(scene: Scene) -> None:
+    _at_home(scene)
+    schedules.add(scene.store, SCHEDULE._replace(workflow="gone"), SOON)
 
 
 def _queued(scene: Scene) -> None:
@@ -252,5 +297,21 @@ MUTATIONS = (
     Mutation("fail a run and retry it", _with_body, _written(_fail_and_retry)),
     Mutation("cancel a held run", _with_body, _written(_cancel_run)),
     Mutation("request", _held, _written(lambda store: store.runs.request(1, "pause", NOW))),
+    # schedules
+    Mutation("schedules add", _nothing, lambda store: schedules.add(store, SCHEDULE, NOW, {"PATH": "/bin"})),
+    Mutation("schedules update", _scheduled, lambda store: schedules.update(store, OTHER_SCHEDULE, NOW)),
+    Mutation("schedules remove", _scheduled, lambda store: schedules.remove(store, "default", ["tidy"], NOW)),
+    Mutation("schedules pause", _scheduled, lambda store: schedules.pause(store, "default", "tidy", NOW)),
+    Mutation("schedules resume", _paused_schedule, lambda store: schedules.resume(store, "default", "tidy", NOW)),
+    Mutation("schedules trigger", _scheduled, lambda store: schedules.trigger(store, "default", "tidy", NOW)),
+    Mutation(
+        "schedules backfill", _scheduled, lambda store: schedules.backfill(store, "default", "tidy", [1_000], NOW)
+    ),
+    Mutation("a boot fires", _at_boot, lambda store: _tick(store, 0)),
+    Mutation("another time zone", _elsewhere, lambda store: _tick(store, 0)),
+    Mutation("a slot fires", _scheduled, lambda store: _tick(store, 1)),
+    Mutation("a slot of a missing workflow", _orphaned_schedule, lambda store: _tick(store, 1)),
+    Mutation("a run that waited is woken", _after_another, lambda store: _tick(store, 0)),
+    Mutation("slots are caught up", _scheduled, lambda store: _tick(store, 30)),
     Mutation("take back code", _retried, _written(lambda store: store.runs.take_back_code(Claim(1, 2), NOW))),
 )

@@ -402,4 +402,5 @@ def test_the_names_that_others_import_are_pinned():
         "executor_environment",
         "own_python",
         "sdk_folder",
+        "seen_by_person",
     ] == interpreter.__all__

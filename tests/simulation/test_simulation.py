@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,12 +55,9 @@ def lived_through(seed: int, template: Path) -> Report:
 
 @pytest.mark.parametrize("first", SEEDS[::10])
 def test_every_promise_is_kept_under_the_seeds(first: int, template: Path) -> None:
-    faults: Counter[str] = Counter()
-    for seed in range(first, first + 10):
-        report = lived_through(seed, template)
-        faults.update(report.faults)
-        assert report.bodies > 0
-    assert faults
+    reports = [lived_through(seed, template) for seed in range(first, first + 10)]
+    assert sum(report.faults != {} for report in reports) >= 5
+    assert sum(report.bodies > 0 for report in reports) >= 5  # under a few, everything is cancelled or the disk is full
 
 
 @pytest.mark.parametrize("seed", CORPUS)
@@ -114,6 +110,8 @@ BEYOND_THE_CLOCK = {
     ("store/files.py", "time.sleep"),  # another process is creating the file at this moment
     ("engine/engine.py", "SYSTEM_CLOCK"),  # what an engine has when it is given none
     ("engine/loading.py", "SYSTEM_CLOCK"),  # waits for an import before there is an engine
+    ("store/connection.py", "time.sleep"),  # another process holds the lock at this moment
+    ("store/connection.py", "SYSTEM_CLOCK"),  # how long it is waited for
     ("store/migrate.py", "SYSTEM_CLOCK"),  # when the file was created, and the name of a backup
 }
 _NAMES = re.compile(r"^(secrets|random|time\.sleep|SYSTEM_CLOCK)\b")
