@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ def work_here(
     narrator = _narrator(invocation, store)
     patience = Patience(store, narrator)
     engine = Engine(store, supervisor, observer=narrator.hear, on_idle=patience.idle)
+    store.connection.actor = f"{store.connection.actor} (pid {os.getpid()})"
     with engine, _stopping(engine.stop) as stopped:
         numbers = prepare(engine.id)
         for number in numbers:

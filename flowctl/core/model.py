@@ -407,6 +407,18 @@ class Event(NamedTuple):
     attempt: int | None
     reason: str | None
     subject: str | None = None
+    actor: str | None = None  # who did it: "ann: flowctl cancel", "daemon (pid 12)"
+
+
+class EventFilter(NamedTuple):
+    """Which lines of the audit log are meant. None does not restrict."""
+
+    namespace: str  # of the runs; other subjects have none
+    run: int | None = None  # its changes of state, and what was asked of it
+    subject: str | None = None
+    since: int | None = None
+    after: int = 0  # id above
+    limit: int = 100  # the newest of them
 
 
 @dataclass(frozen=True, slots=True)

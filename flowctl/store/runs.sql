@@ -238,7 +238,7 @@ UPDATE runs SET
     state = 'queued', attempt = attempt + 1, replay = :replay, code = coalesce(:code, code),
     earlier_code = CASE WHEN :code IS NOT NULL THEN code END, reason = :reason, request = NULL,
     output = NULL, output_crc = NULL, error = NULL, error_crc = NULL, failed_steps = '[]', crashes = 0, wake_at = :wake_at,
-    finished_at = NULL, changed_at = :now
+    finished_at = NULL, dropped_at = NULL, changed_at = :now
 WHERE id = :run AND state IN ('failed', 'cancelled', 'blocked')
 
 -- name: block_again

@@ -39,6 +39,7 @@ _INVARIANTS = (
     "audit_log",
     "audit_begins",
     "audit_moves",
+    "search_index",
     "slots_of_runs",
     "next_slot",
     "queue_limits",

@@ -125,6 +125,7 @@ CREATE TABLE runs (
     after_id     INTEGER,                   -- waits until that run is final: overlapping slots of one schedule
     forked_from  INTEGER REFERENCES runs (id),  -- a run that is kept as long as this one: it shares steps with it
     forked_step  TEXT,                      -- key of the step it was forked from; NULL: from the beginning
+    dropped_at   INTEGER,                   -- set when a person says that this failure needs nothing more
 
     CHECK (state IN ('queued', 'running', 'sleeping', 'waiting', 'paused', 'blocked', 'succeeded', 'failed', 'cancelled')),
     CHECK ((state = 'running') = (engine_id IS NOT NULL)),
@@ -138,7 +139,8 @@ CREATE TABLE runs (
     CHECK ((parent_id IS NULL) = (parent_step IS NULL)),
     CHECK (forked_step IS NULL OR forked_from IS NOT NULL),
     CHECK (due_at IS NULL OR schedule IS NOT NULL),
-    CHECK (finished_at IS NULL OR started_at IS NULL OR started_at <= finished_at)
+    CHECK (finished_at IS NULL OR started_at IS NULL OR started_at <= finished_at),
+    CHECK (dropped_at IS NULL OR state = 'failed')
 ) STRICT;
 
 CREATE UNIQUE INDEX runs_key ON runs (namespace, key) WHERE key IS NOT NULL;
@@ -248,9 +250,24 @@ CREATE TABLE signals (
 
 CREATE INDEX signals_run ON signals (run_id, id);
 CREATE INDEX signals_open ON signals (run_id, name, id) WHERE taken_by IS NULL;
+-- The words of inputs, outputs, errors and logs, for `flowctl grep`. A row is that of a run, of a step that has ended, or of
+-- a chunk of logs, and numbered after it: see flowctl/store/search.py. The text itself is not kept a second time. It is
+-- brought up to date now and then, and never by a transaction that records something; how far it has come is in meta.
+CREATE VIRTUAL TABLE search USING fts5 (
+    text, content = '', contentless_delete = 1, detail = none, tokenize = 'unicode61 remove_diacritics 0'
+);
+
+-- Rows that the index has come by and left out, and that a search reads one by one: steps that have not ended yet, and rows
+-- with a payload that is kept apart.
+CREATE TABLE unindexed (
+    kind TEXT NOT NULL CHECK (kind IN ('run', 'step')),
+    id   INTEGER NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
 
 -- The audit log. The lines of a run are its changes of state, written by the triggers below and by nothing else; other
--- lines tell in `reason` what happened to their subject: "machine", "daemon", "schedule nightly".
+-- lines tell in `reason` what happened to their subject: "machine", "daemon", "schedule nightly", "run 42". `actor` is who
+-- did it: "ann: flowctl cancel", "daemon (pid 12)". actor() is a function of each connection of flowctl.
 CREATE TABLE events (
     id      INTEGER PRIMARY KEY,
     run_id  INTEGER REFERENCES runs (id),
@@ -259,7 +276,8 @@ CREATE TABLE events (
     epoch   INTEGER CHECK ((run_id IS NULL) = (epoch IS NULL)),
     attempt INTEGER CHECK ((run_id IS NULL) = (attempt IS NULL)),
     reason  TEXT CHECK (reason IS NOT NULL OR run_id IS NOT NULL),
-    subject TEXT CHECK ((run_id IS NULL) = (subject IS NOT NULL))
+    subject TEXT CHECK ((run_id IS NULL) = (subject IS NOT NULL)),
+    actor   TEXT
 ) STRICT;
 
 CREATE INDEX events_run ON events (run_id, id) WHERE run_id IS NOT NULL;
@@ -437,14 +455,14 @@ CREATE TABLE retention (
 -- putting the key `pruning` into meta, and ends by taking it out.
 
 CREATE TRIGGER runs_created AFTER INSERT ON runs BEGIN
-    INSERT INTO events (run_id, at, state, epoch, attempt, reason)
-    VALUES (NEW.id, NEW.created_at, NEW.state, NEW.epoch, NEW.attempt, NEW.reason);
+    INSERT INTO events (run_id, at, state, epoch, attempt, reason, actor)
+    VALUES (NEW.id, NEW.created_at, NEW.state, NEW.epoch, NEW.attempt, NEW.reason, actor());
 END;
 
 CREATE TRIGGER runs_changed AFTER UPDATE OF state, epoch ON runs
 WHEN OLD.state IS NOT NEW.state OR OLD.epoch IS NOT NEW.epoch BEGIN
-    INSERT INTO events (run_id, at, state, epoch, attempt, reason)
-    VALUES (NEW.id, NEW.changed_at, NEW.state, NEW.epoch, NEW.attempt, NEW.reason);
+    INSERT INTO events (run_id, at, state, epoch, attempt, reason, actor)
+    VALUES (NEW.id, NEW.changed_at, NEW.state, NEW.epoch, NEW.attempt, NEW.reason, actor());
 END;
 
 CREATE TRIGGER runs_finished BEFORE UPDATE OF state, input, output, error, finished_at ON runs
