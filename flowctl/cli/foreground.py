@@ -44,19 +44,17 @@ class Narrator(Protocol):
         """Show the present moment; called at least ten times a second."""
 
 
+Prepare = Callable[[int], Sequence[int]]
+
+
 def work_here(
-    invocation: Invocation,
-    store: Store,
-    supervisor: Supervisor,
-    prepare: Callable[[int], Sequence[int]],
-    *,
-    exclusive: bool = False,
+    invocation: Invocation, store: Store, supervisor: Supervisor, prepare: Prepare, *, exclusive: bool = False
 ) -> int:
     """Work on runs, one after the other, until each is final, paused or blocked; print what they returned.
 
     `prepare` makes or changes the runs for the engine with that number, which alone may claim them, and returns theirs.
     With `exclusive`, a run that another process works on is refused instead of waited for.
-    Returns the exit code of the first one that did not succeed. Ctrl-C pauses them, a second one at once.
+    Returns the exit code of the first that did not succeed. Ctrl-C pauses them, a second one at once.
     """
     from flowctl.cli.patience import Patience
     from flowctl.engine.engine import Engine
