@@ -100,6 +100,12 @@ UPDATE steps SET superseded_at = max(:now, begun_at)
 WHERE run_id = :run AND superseded_at IS NULL AND (
     state IN ('running', 'interrupted', 'cancelled') OR key IN (SELECT value FROM json_each(:failed)) OR seq >= :from_seq)
 
+-- name: undoable
+SELECT 1 FROM steps WHERE run_id = +:run AND undoes IS NOT NULL AND superseded_at IS NULL LIMIT 1
+
+-- name: undone_from
+SELECT min(undoes) FROM steps WHERE run_id = +:run AND undoes IS NOT NULL AND superseded_at IS NULL AND kind <> 'value'
+
 -- name: holds
 SELECT 1 WHERE {claimed}
 
