@@ -89,7 +89,7 @@ class Model(Tables):
         if family[0]["state"] in FINAL | {"blocked"}:
             raise Conflict("nothing to pause")
         for member in family:
-            if member["state"] in ("queued", "sleeping", "waiting"):
+            if member["state"] in ("queued", "sleeping", "waiting") and member["request"] != "cancel":
                 self.move(member, "paused", reason=PAUSED, wake_at=None, request=None)
             else:
                 self._request(member, "pause")
