@@ -83,8 +83,6 @@ def resume(store: Store, run_id: int, now: int) -> Run:
 def steal(store: Store, run_id: int, now: int) -> Run:
     """Take a run and its children from engines that are alive but stuck, so that they can go on elsewhere."""
     recover_store(store, now)
-    with store.transaction():
-        store.events.note(f"run {run_id}", "taken from its engine", now)
     for run in with_children(store, run_id):
         recovery.steal(store, run, now)
     return store.runs.get(run_id)
