@@ -118,6 +118,7 @@ class Run(NamedTuple):
     environment: str | None
     followed_by: int | None
     after_id: int | None
+    dropped_at: int | None
 
 
 class NewStep(NamedTuple):
@@ -382,6 +383,6 @@ class RunFilter:
     tags: dict[str, str] = field(default_factory=dict)
     since: int | None = None  # created at or after
     search: str | None = None  # in workflow, input, output, error
-    dead: bool = False  # failed
+    dead: bool = False  # failed, and nobody has dealt with it yet
     before: int | None = None  # id below, for the next page
     limit: int = 50

@@ -106,6 +106,17 @@ def retry(
     return store.runs.get(run_id)
 
 
+def drop(store: Store, run_id: int, now: int) -> Run:
+    """Mark a failure as dealt with: nobody is told of it any more. Raises Conflict for a run that has not failed."""
+    with store.transaction():
+        run = store.runs.get(run_id)
+        if run.state != "failed":
+            raise Conflict(f"run {run_id} is {run.state}: only a failed run can be dropped", f"flowctl show {run_id}")
+        if store.runs.drop(run_id, now):
+            store.events.note(f"run {run_id}", "dropped", now)
+    return store.runs.get(run_id)
+
+
 def rerun(store: Store, run_id: int, now: int, snapshot: Snapshot | None = None, followed_by: int | None = None) -> int:
     """Create a run of the same workflow with the same input, with that code (none: the code of the old one)."""
     run = store.runs.get(run_id)
