@@ -63,8 +63,7 @@ def work_here(
     narrator = _narrator(invocation, store)
     patience = Patience(store, narrator)
     engine = Engine(store, supervisor, observer=narrator.hear, on_idle=patience.idle)
-    store.connection.actor = f"{store.connection.actor} (pid {os.getpid()})"
-    with engine, _stopping(engine.stop) as stopped:
+    with _named(store), engine, _stopping(engine.stop) as stopped:
         numbers = prepare(engine.id)
         for number in numbers:
             if stopped():
@@ -83,6 +82,15 @@ def work_here(
                 codes.append(_report(invocation, store, run, alone=len(numbers) == 1))
         codes += _leave_paused(invocation, store, numbers[len(codes) :])
     return next((code for code in codes if code), 0)
+
+
+@contextmanager
+def _named(store: Store) -> Iterator[None]:
+    """Have the audit log name this process, too, for what its engine does."""
+    before = store.connection.actor
+    store.connection.actor = f"{before} (pid {os.getpid()})"
+    yield
+    store.connection.actor = before
 
 
 def _leave_paused(invocation: Invocation, store: Store, numbers: Sequence[int]) -> list[int]:

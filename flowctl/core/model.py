@@ -123,6 +123,7 @@ class Run(NamedTuple):
     after_id: int | None
     forked_from: int | None
     forked_step: str | None
+    dropped_at: int | None
 
 
 class Progress(NamedTuple):
@@ -432,6 +433,6 @@ class RunFilter:
     tags: dict[str, str] = field(default_factory=dict)
     since: int | None = None  # created at or after
     search: str | None = None  # in workflow, input, output, error
-    dead: bool = False  # failed
+    dead: bool = False  # failed, and nobody has dealt with it yet
     before: int | None = None  # id below, for the next page
     limit: int = 50

@@ -274,6 +274,15 @@ class Runs:
         fields = {"run": run_id, "now": now, "error": stored, "error_crc": crc, "reason": summary(error)}
         return bool(self._connection.change(SQL["fail_idle"], fields))
 
+    def drop(self, run_id: int, now: int) -> bool:
+        """Mark a failure as dealt with. Returns False for a run that has not failed, or was dropped before."""
+        return bool(self._connection.change(SQL["drop"], {"run": run_id, "now": now}))
+
+    def dead_errors(self) -> list[tuple[str, str, str]]:
+        """Return namespace, workflow and error of every failure that nobody has dealt with."""
+        rows = self._connection.rows(SQL["dead"])
+        return [(namespace, workflow, self._payloads.unpack(error)) for namespace, workflow, error in rows]
+
     def pause_idle(self, run_id: int, now: int, reason: str | None) -> bool:
         """Pause a run that no engine holds. Returns False for a running, paused, blocked or final run."""
         return bool(self._connection.change(SQL["pause_idle"], {"run": run_id, "now": now, "reason": reason}))
@@ -390,6 +399,7 @@ def _found(filter: RunFilter, state: RunState | None) -> tuple[str, dict[str, An
         "schedule": filter.schedule,
         "since": filter.since,
         "tags": _json(filter.tags) if filter.tags else None,
+        "dead": filter.dead,
         "search": None if search is None else _like(search),
         "search_json": None if search is None else _like(json.dumps(search, ensure_ascii=False)[1:-1]),
         "before": _LAST_ID if filter.before is None else filter.before,
