@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from flowctl.core.notices import Channel
@@ -154,6 +155,45 @@ def test_missed_slots_are_told_together_and_each_once(scene: Scene, notifier: No
     add_slot(scene, schedule, scene.now, "skipped", "overlap")
     add_slot(scene, schedule, scene.now + 1, "missed", "machine off")
     assert 2 == len(told(scene, notifier))
+
+
+@pytest.mark.usefixtures("silent")
+def test_a_slot_that_was_missed_after_the_clock_was_set_back_is_told(scene: Scene, notifier: Notifier) -> None:
+    channel(scene)
+    schedule = add_schedule(scene)
+    scene.now += 60 * MINUTE
+    assert [] == told(scene, notifier)
+    scene.now -= 30 * MINUTE
+    add_slot(scene, schedule, scene.now + 1_000, "missed", "machine off")  # the scheduler's `now` is the notifier's
+    assert [("schedule nightly", "missed", None)] == told(scene, notifier)
+
+
+@pytest.mark.usefixtures("silent")
+def test_without_news_what_is_to_be_told_costs_the_same_with_many_schedules_and_slots(
+    scene: Scene, notifier: Notifier
+) -> None:
+    channel(scene)
+    add_slot(scene, add_schedule(scene), scene.now + 1, "missed", "machine off")
+    assert 1 == len(told(scene, notifier))
+    before = effort(scene, notifier)
+    for number in range(50):
+        schedule = add_schedule(scene, f"s{number}")
+        for minute in range(20):
+            add_slot(scene, schedule, scene.now + minute, "skipped", "overlap")
+    assert before == effort(scene, notifier)
+
+
+def effort(scene: Scene, notifier: Notifier) -> int:
+    """Let the notifier look, and return how many instructions SQLite executed."""
+    counts: list[int] = []
+    raw = scene.store.connection.raw
+    raw.trace_v2(
+        apsw.SQLITE_TRACE_PROFILE, lambda event: counts.append(event["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"])
+    )
+    scene.now += 1_000
+    notifier.tick(scene.now)
+    raw.trace_v2(0, None)
+    return sum(counts)
 
 
 @pytest.mark.usefixtures("silent")
