@@ -106,8 +106,17 @@ class Notifier:
         due = [each for each in self._store.notices.due(now) if each.channel_id not in self._sending]
         channels = {channel.id: channel for channel in self._store.notices.channels()} if due else {}
         for notice in due[: MOST - len(self._sending)]:
-            delivery = delivery_of(channels[notice.channel_id], notice, now)
-            process = _start(delivery)
+            channel = channels.get(notice.channel_id)
+            if channel is not None:  # else somebody has just removed it, and its messages with it
+                self._send(channel, notice, now)
+
+    def _send(self, channel: Channel, notice: Notice, now: int) -> None:
+        try:
+            process = _start(delivery_of(channel, notice, now))
+        except OSError as error:
+            with self._store.transaction():
+                record(self._store, notice, now, f"the delivery cannot be started: {error.strerror}")
+        else:
             self._sending[notice.channel_id] = _Sending(notice, process, now + LONGEST_MS)
 
     def _look(self, now: int) -> None:

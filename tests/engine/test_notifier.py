@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -367,6 +369,39 @@ def test_a_delivery_that_hangs_stops_nothing_and_a_daemon_that_ends_makes_it_aga
     slow = scene.store.connection.rows("SELECT tries, sent_at FROM notices WHERE channel_id = 1")
     assert [(1, None)] == slow
     again.close()
+
+
+def test_a_delivery_that_cannot_be_started_is_tried_again_later(
+    scene: Scene, notifier: Notifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    channel(scene)
+    end(scene)
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", refuse)
+        why = "the delivery cannot be started: Resource temporarily unavailable"
+        assert [(1, why, 0)] == settled(scene, notifier)
+    scene.now += MINUTE
+    assert [(2, None, 1)] == settled(scene, notifier)
+
+
+def test_a_channel_that_is_removed_while_its_message_is_taken_up_ends_nothing(
+    scene: Scene, notifier: Notifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel(scene)
+    end(scene)
+    due = scene.store.notices.due
+
+    def removed_after(now: int) -> Any:
+        found = due(now)
+        with scene.store.transaction():
+            scene.store.notices.remove_channel("default", "me")
+        return found
+
+    monkeypatch.setattr(scene.store.notices, "due", removed_after)
+    assert [] == settled(scene, notifier)
 
 
 def test_mail_goes_by_smtp_and_no_header_can_be_smuggled_in(scene: Scene, notifier: Notifier) -> None:
