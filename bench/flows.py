@@ -34,6 +34,18 @@ def one(x: str) -> str:
     return noop(x)
 
 
+@step
+def clock() -> float:
+    """Return the clock that all processes share."""
+    return time.perf_counter()
+
+
+@workflow
+def clocked() -> float:
+    """Do one step that says when it began."""
+    return clock()
+
+
 @workflow
 def steps(count: int) -> int:
     """Do steps one after the other."""

@@ -1,7 +1,6 @@
 """The cases, a file each: what is measured for whom, the goals, and how flowctl is measured.
 
-Three that belong here wait for what does not exist yet: the latency from enqueueing in one process to the step's body
-in another, and the memory of an idle daemon, need the daemon; `grep` over a large file needs the command.
+One that belongs here waits for what does not exist yet: `grep` over a large file needs the command.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Protocol, cast
 
 from bench.model import Case, Figures
 
-NAMES = ("workflows", "steps", "pure", "growth", "fan_out", "recovery", "idle", "cold", "large")
+NAMES = ("workflows", "steps", "pure", "growth", "fan_out", "recovery", "idle", "cold", "large", "daemon", "planning")
 
 
 class CaseModule(Protocol):

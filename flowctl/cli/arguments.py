@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flowctl.core.errors import NotFound, NotPermitted, UsageError
-from flowctl.core.text import shorten
+from flowctl.core.text import quoted
 
 _PAIR = re.compile(r"([^\W\d]\w*)(:?=)(.*)", re.DOTALL)
 _HINT = "write name=value, name:=JSON, or name=@file"
@@ -48,7 +48,7 @@ def parse_arguments(pairs: Iterable[str], input_text: str | None = None) -> Argu
 def _split(pair: str) -> tuple[str, str, bool]:
     match = _PAIR.fullmatch(pair)
     if match is None:
-        raise UsageError(f"{_shown(pair)} is not an argument", _HINT)
+        raise UsageError(f"{quoted(pair)} is not an argument", _HINT)
     name, sign, value = match.groups()
     if value.startswith("@"):
         value = read_source(value[1:], f"the value of {name}", f"for text that begins with @ write {name}:='\"@…\"'")
@@ -141,7 +141,3 @@ def _caret(text: str, at: int) -> str:
 def _kind(value: object) -> str:
     names = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "null")
-
-
-def _shown(text: str) -> str:
-    return shorten(repr(text), 60)

@@ -180,8 +180,8 @@ def _print_line(invocation: Invocation, line: str) -> None:
 )
 @_work_options
 @click.option("--no-scheduler", is_flag=True, help="Only work on runs, beside the daemon; any number of these may run.")
-@click.option("--ready-fd", type=int, hidden=True)
-@click.option("--log", type=click.Path(path_type=Path), hidden=True)
+@click.option("--ready-fd", type=int, hidden=True, help="Where flowctl daemon start hears of it.")
+@click.option("--log", type=click.Path(path_type=Path), hidden=True, help="What standard error is.")
 @pass_invocation
 def run(invocation: Invocation, /, no_scheduler: bool, ready_fd: int | None, log: Path | None, **work: Any) -> int:
     """Be the daemon, in the foreground, as service managers want it; it logs to standard error.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,36 +37,40 @@ class Narrator(Protocol):
     def hear(self, change: Change) -> None:
         """Take in a change."""
 
+    def say(self, text: str) -> None:
+        """Say a line that stays."""
+
     def redraw(self) -> None:
         """Show the present moment; called at least ten times a second."""
 
 
+Prepare = Callable[[int], Sequence[int]]
+
+
 def work_here(
-    invocation: Invocation,
-    store: Store,
-    supervisor: Supervisor,
-    prepare: Callable[[int], Sequence[int]],
-    *,
-    exclusive: bool = False,
+    invocation: Invocation, store: Store, supervisor: Supervisor, prepare: Prepare, *, exclusive: bool = False
 ) -> int:
     """Work on runs, one after the other, until each is final, paused or blocked; print what they returned.
 
     `prepare` makes or changes the runs for the engine with that number, which alone may claim them, and returns theirs.
     With `exclusive`, a run that another process works on is refused instead of waited for.
-    Returns the exit code of the first one that did not succeed. Ctrl-C pauses them, a second one at once.
+    Returns the exit code of the first that did not succeed. Ctrl-C pauses them, a second one at once.
     """
+    from flowctl.cli.patience import Patience
     from flowctl.engine.engine import Engine
 
     codes: list[int] = []
     narrator = _narrator(invocation, store)
-    engine = Engine(store, supervisor, observer=narrator.hear, on_idle=narrator.redraw)
-    with engine, _stopping(engine.stop) as stopped:
+    patience = Patience(store, narrator)
+    engine = Engine(store, supervisor, observer=narrator.hear, on_idle=patience.idle)
+    with _named(store), engine, _stopping(engine.stop) as stopped:
         numbers = prepare(engine.id)
         for number in numbers:
             if stopped():
                 break
             try:
                 _announce_wait(invocation, store.runs.get(number))
+                patience.watch(number)
                 with narrator.watch(number):
                     run = engine.follow(number, exclusive=exclusive)
             except Conflict as error:
@@ -75,20 +80,30 @@ def work_here(
                 codes.append(error.exit_code)
             else:
                 codes.append(_report(invocation, store, run, alone=len(numbers) == 1))
-        if untouched := numbers[len(codes) :]:
-            _leave_paused(invocation, store, untouched)
-            codes.append(INTERRUPTED)
+        codes += _leave_paused(invocation, store, numbers[len(codes) :])
     return next((code for code in codes if code), 0)
 
 
-def _leave_paused(invocation: Invocation, store: Store, numbers: Sequence[int]) -> None:
-    """Pause runs that were not begun before a person stopped: else a daemon would begin them."""
+@contextmanager
+def _named(store: Store) -> Iterator[None]:
+    """Have the audit log name this process, too, for what its engine does."""
+    before = store.connection.actor
+    store.connection.actor = f"{before} (pid {os.getpid()})"
+    yield
+    store.connection.actor = before
+
+
+def _leave_paused(invocation: Invocation, store: Store, numbers: Sequence[int]) -> list[int]:
+    """Pause runs that were not begun before a person stopped, else a daemon would begin them; return exit codes."""
     from flowctl.engine.session import STOPPED
 
+    if not numbers:
+        return []
     with store.transaction():
         for number in numbers:
             store.runs.pause_idle(number, SYSTEM_CLOCK.now(), STOPPED)
     invocation.terminal.warn(f"not begun: flowctl resume {' '.join(map(str, numbers))}")
+    return [INTERRUPTED]
 
 
 def _announce_wait(invocation: Invocation, run: Run) -> None:

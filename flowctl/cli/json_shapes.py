@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flowctl.cli.instants import iso
+from flowctl.core.policy import error_class
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
-    from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
+    from flowctl.core.model import Attempt, LogLine, Run, Signal, Step, Workflow
     from flowctl.engine.queues import QueueView
     from flowctl.engine.status import DaemonStatus
 
@@ -58,6 +59,7 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "input": Raw(run.input),
         "output": _payload(run.output),
         "error": _payload(run.error),
+        "error_class": None if run.error is None else error_class(run.error),
         "queue": run.queue,
         "priority": run.priority,
         "key": run.key,
@@ -73,6 +75,7 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "forked_from": None if run.forked_from is None else {"run": run.forked_from, "step": run.forked_step},
         "schedule": run.schedule,
         "due_at": iso(run.due_at),
+        "dropped_at": iso(run.dropped_at),
     }
 
 
@@ -98,6 +101,8 @@ def step_shape(step: Step, attempts: Iterable[Attempt]) -> dict[str, Any]:
         "shared": step.shared_id is not None,
         "said_by": step.said_by,
         "attempts": attempt_shapes(step, attempts),
+        "progress": _payload(step.progress),
+        "external_id": step.external_id,
     }
 
 
@@ -126,6 +131,20 @@ def log_shape(line: LogLine) -> dict[str, Any]:
         "stream": line.stream,
         "level": line.level,
         "text": line.text,
+    }
+
+
+def signal_shape(signal: Signal) -> dict[str, Any]:
+    """Return the shape of a signal."""
+    return {
+        "signal": signal.id,
+        "run": signal.run_id,
+        "name": signal.name,
+        "value": Raw(signal.value),
+        "sender": signal.sender,
+        "sent_at": iso(signal.sent_at),
+        "taken_by": signal.taken_by,
+        "taken_at": iso(signal.taken_at),
     }
 
 

@@ -12,6 +12,7 @@ from flowctl.cli.instants import parse_duration
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
+from flowctl.core.text import quoted
 
 if TYPE_CHECKING:
     from flowctl.engine.queues import QueueView
@@ -85,7 +86,7 @@ def set_(invocation: Invocation, /, name: str, pause: bool | None, **given: str 
     from flowctl.engine.queues import change_queue
 
     if not (name.isprintable() and name.strip() and len(name) <= 1000):
-        raise UsageError(f"{name[:60]!r} is not the name of a queue")
+        raise UsageError(f"{quoted(name)} is not the name of a queue")
     now = SYSTEM_CLOCK.now()
     changes = _changes(given["concurrency"], given["rate"], given["key_limit"])
     if pause is not None:
@@ -118,7 +119,7 @@ def _changes(concurrency: str | None, rate: str | None, key_limit: str | None) -
 def _rate(text: str) -> dict[str, Any]:
     count, slash, period = text.partition("/")
     if not slash:
-        raise UsageError(f"--rate: {text[:60]!r} is not N/PERIOD", "such as 10/60s or 100/1h, or none")
+        raise UsageError(f"--rate: {quoted(text)} is not N/PERIOD", "such as 10/60s or 100/1h, or none")
     period_ms = parse_duration(period, "--rate")
     if period_ms < 1:
         raise UsageError("--rate: the period is too short", "such as 10/60s or 100/1h")
@@ -129,13 +130,13 @@ def _key_limit(text: str) -> dict[str, Any]:
     key, equals, count = text.partition("=")
     if not equals or not _ATTRIBUTE.fullmatch(key):
         hint = "ATTRIBUTE is workflow, schedule, tags.NAME or input.NAME: input.host=1"
-        raise UsageError(f"--key-limit: {text[:60]!r} is not ATTRIBUTE=N", hint)
+        raise UsageError(f"--key-limit: {quoted(text)} is not ATTRIBUTE=N", hint)
     return {"key": key, "key_limit": _number(count, "--key-limit")}
 
 
 def _number(text: str, option: str) -> int:
     if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or not 1 <= int(text) <= _MOST:
-        raise UsageError(f"{option}: {text[:60]!r} is not a number of runs", f"give a number from 1, or {_NONE}")
+        raise UsageError(f"{option}: {quoted(text)} is not a number of runs", f"give a number from 1, or {_NONE}")
     return int(text)
 
 

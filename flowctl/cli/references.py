@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from flowctl.core.errors import NotFound, UsageError
-from flowctl.core.text import shorten
+from flowctl.core.text import quoted
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run, RunState, Step
@@ -23,7 +23,7 @@ def find_run(store: Store, text: str, namespace: str) -> Run:
         return store.runs.get(int(text), namespace)
     name, at, which = text.rpartition("@")
     if not at or which not in _STATES or not _storable(name):
-        raise UsageError(f"{_shown(text)} is not a run", "give a number, @last, @failed, NAME@last or NAME@failed")
+        raise UsageError(f"{quoted(text)} is not a run", "give a number, @last, @failed, NAME@last or NAME@failed")
     if name:
         return store.runs.last(namespace, name, _STATES[which])
     return _last_asked_for(store, namespace, which)
@@ -57,7 +57,7 @@ def find_step(store: Store, run: Run, text: str) -> Step:
         step = page[0] if page and page[0].seq == int(text) else None
     step = step or next((old for old in set_aside(store, run) if text in (old.key, str(old.seq))), None)
     if step is None:
-        raise NotFound(f"run {run.id} has no step {_shown(text)}", _nearest(store, run, text))
+        raise NotFound(f"run {run.id} has no step {quoted(text)}", _nearest(store, run, text))
     return step
 
 
@@ -76,7 +76,3 @@ def _nearest(store: Store, run: Run, text: str) -> str:
 
 def _storable(text: str) -> bool:
     return text.isprintable()  # what is not, and lone surrogates, is in no name
-
-
-def _shown(text: str) -> str:
-    return shorten(repr(text), 60)

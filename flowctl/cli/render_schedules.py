@@ -10,6 +10,7 @@ from flowctl.cli.instants import local, short
 from flowctl.cli.invocation import Invocation
 from flowctl.cli.tables import Cell, Column, Row, show_table
 from flowctl.cli.terminal import Terminal, can_draw
+from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
 from flowctl.core.model import Schedule, Slot
 from flowctl.core.planning import rule_of
@@ -19,10 +20,9 @@ from flowctl.core.zones import find_zone
 _COLUMNS = (
     Column("SCHEDULE"),
     Column("DUE"),
-    Column("RUNS"),
     Column("NEXT"),
     Column("LAST SLOT"),
-    Column("NOTE", whole=False),
+    Column("RUNS", whole=False),
 )
 _SLOT_COLUMNS = (Column("DUE"), Column("OUTCOME"), Column("RUN", right=True), Column("REASON", whole=False))
 _DUE_COLUMNS = (Column("DUE"), Column("SCHEDULE"))
@@ -55,11 +55,10 @@ def show_schedules(terminal: Terminal, schedules: Sequence[Schedule], last: Mapp
 def _row(schedule: Schedule, last: Slot | None) -> Row:
     return (
         schedule.name,
-        describe(rule_of(schedule)),
-        what_it_runs(schedule),
-        _next(schedule),
+        "once" if schedule.kind == "once" else describe(rule_of(schedule)),
+        Cell("paused", "yellow") if schedule.paused_at is not None else _soon(schedule),
         Cell("") if last is None else _outcome(last),
-        Cell(_note(schedule), "yellow" if schedule.paused_at is not None else "bright_black"),
+        what_it_runs(schedule),
     )
 
 
@@ -78,6 +77,15 @@ def _next(schedule: Schedule) -> str:
     if schedule.paused_at is not None:
         return "paused"
     return "" if schedule.next_at is None else local_text(schedule.next_at, schedule.zone)
+
+
+def _soon(schedule: Schedule) -> str:
+    """Return when a schedule is due next, without what is the same for most of them."""
+    if schedule.next_at is None:
+        return "at the next boot" if schedule.expression == "@reboot" else ""
+    moment = in_zone(schedule.next_at, schedule.zone)
+    this_year = in_zone(SYSTEM_CLOCK.now(), schedule.zone).year == moment.year
+    return moment.strftime("%a %d %b %H:%M" if this_year else "%a %d %b %Y %H:%M")
 
 
 def _outcome(slot: Slot) -> Cell:

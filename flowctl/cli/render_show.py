@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flowctl.cli.bars import of_text
 from flowctl.cli.instants import local, short
 from flowctl.cli.render import note, run_duration
 from flowctl.cli.tables import Cell, Column, Row, show_table, state_cell
-from flowctl.cli.terminal import Terminal
+from flowctl.cli.terminal import Terminal, can_draw
 from flowctl.cli.words import advice, labelled, look
-from flowctl.core.policy import summary
+from flowctl.core.policy import error_class, summary
 from flowctl.core.text import safe, safe_line
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ def show_step(terminal: Terminal, run: Run, step: Step, attempts: Sequence[Attem
             "finished": local(step.finished_at),
             "until": local(step.wake_at) if step.finished_at is None else "",
             "outcome": _origin_told(run, step),
+            "progress": of_text(step.progress, drawn=can_draw(sys.stdout)),
+            "external": step.external_id or "",
         },
     )
     if attempts:
@@ -121,6 +125,8 @@ def _run_facts(shown: ShownRun) -> dict[str, str]:
     run = shown.run
     return {
         "reason": note(run, shown.reason) if run.state != "failed" else "",  # its error says it below
+        "failure": error_class(run.error) if run.error is not None else "",
+        "dropped": local(run.dropped_at),
         "created": local(run.created_at),
         "started": local(run.started_at),
         "finished": local(run.finished_at),
@@ -166,8 +172,8 @@ def _step_note(step: Step, children: Mapping[str, int]) -> str:
     if step.key in children:
         return f"run {children[step.key]}"
     if step.wake_at is not None and step.finished_at is None:
-        return ("until " if step.kind == "sleep" else "again at ") + local(step.wake_at)
-    return ""
+        return ("until " if step.kind in ("sleep", "signal") else "again at ") + local(step.wake_at)
+    return of_text(step.progress, drawn=can_draw(sys.stdout)) if step.state == "running" else ""
 
 
 def _origin(step: Step) -> str:

@@ -105,7 +105,7 @@ def _load(
     from flowctl.engine.supervisor import CodeTarget
 
     chosen = absolute_python(python) or target.python
-    variables = target.variables if target.variables is not None else shell_variables(os.environ)
+    variables = {**(target.variables or {}), **shell_variables(os.environ)}
     place = CodeTarget(
         target.path, working_directory(), chosen, submission.full_env_file(), tuple(sorted(variables.items()))
     )

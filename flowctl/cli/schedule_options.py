@@ -165,8 +165,7 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
     changes = options.changes()
     if "kind" not in changes:
         raise UsageError("nothing says when it is due", "give --cron, --every or --once")
-    if not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name and not name.startswith("@")):
-        raise UsageError(f"{name[:60]!r} is not a name", "use letters, digits, '.', '_' and '-'")
+    _check_name(name)
     if options.workflow is None:
         target = _command_fields(words, options)
         environment: dict[str, str] | None = _captured(options, {})
@@ -176,6 +175,13 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
         environment = _captured(options, _kept(invocation, workflow)) if options.env_names else None
     fields: dict[str, Any] = {"options": options.options({}), **target, **changes}
     return Wanted(NewSchedule(name=name, namespace=invocation.namespace, **fields), environment)
+
+
+def _check_name(name: str) -> None:
+    if not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name and not name.startswith("@")):
+        raise UsageError(f"{name[:60]!r} is not a name", "use letters, digits, '.', '_' and '-'")
+    if name.isdecimal():
+        raise UsageError(f"{name} is the number of a run", "a name of a schedule has a letter in it")
 
 
 def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ...], options: ScheduleOptions) -> Wanted:
@@ -190,7 +196,9 @@ def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ..
             raise UsageError("--input is for a workflow", "give the command anew after --")
         changes |= _workflow_fields(find_registered(invocation, chosen), words, options)
     if options.env_names:
-        environment = _captured(options, {})
+        chosen = changes.get("workflow", old.workflow)
+        kept = {} if chosen is None else _kept(invocation, find_registered(invocation, chosen))
+        environment = _captured(options, kept)
     new = NewSchedule(**{name: getattr(old, name) for name in NewSchedule._fields})
     return Wanted(new._replace(**changes), environment)
 

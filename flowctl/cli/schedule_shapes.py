@@ -49,3 +49,8 @@ def slot_shape(slot: Slot) -> dict[str, Any]:
 def due_shape(schedule: str | None, due_at: int, local: str) -> dict[str, Any]:
     """Return the shape of a slot that is to come; `schedule` is None for an expression that is only tried."""
     return {"schedule": schedule, "due_at": iso(due_at), "local": local}
+
+
+def crontab_shape(line: int | None, text: str, outcome: str, reason: str, schedule: str | None) -> dict[str, Any]:
+    """Return the shape of a line of a crontab; `line` is None for a schedule that an export leaves out."""
+    return {"line": line, "text": text, "outcome": outcome, "reason": reason or None, "schedule": schedule}

@@ -100,6 +100,9 @@ def list_(invocation: Invocation, /) -> int:
         from flowctl.cli.render_schedules import show_schedules
 
         show_schedules(invocation.terminal, found, last)
+        paused = [each.name for each in found if each.paused_at is not None]
+        if paused:
+            invocation.terminal.say(f"{len(paused)} paused; why: flowctl why {paused[0]}")
     else:
         invocation.terminal.say("no schedules yet: flowctl schedules add NAME --cron EXPR -- COMMAND…")
     return 0
@@ -169,9 +172,24 @@ def resume(invocation: Invocation, /, names: tuple[str, ...]) -> int:
     """Let paused schedules go on with their next slot."""
     from flowctl.engine import schedules as verbs
 
-    return _change_each(
-        invocation, names, lambda store, name: verbs.resume(store, invocation.namespace, name, SYSTEM_CLOCK.now())
-    )
+    def resume_one(store: Store, name: str) -> Schedule:
+        resumed = verbs.resume(store, invocation.namespace, name, SYSTEM_CLOCK.now())
+        if resumed.source == "crontab":
+            _warn_of_cron(invocation, resumed)
+        return resumed
+
+    return _change_each(invocation, names, resume_one)
+
+
+def _warn_of_cron(invocation: Invocation, schedule: Schedule) -> None:
+    """Tell when cron runs the line too that a schedule came from."""
+    from flowctl.engine.cron import active_entries
+    from flowctl.engine.crontab import runs_in_cron, what
+
+    entries, _ = active_entries()
+    if runs_in_cron(schedule, frozenset(map(what, entries))):
+        invocation.terminal.warn(f"flowctl: {schedule.name}: cron runs it too, its line is still active in the crontab")
+        invocation.terminal.warn("  comment it out there: crontab -e")
 
 
 @click.command("trigger", cls=Command, examples=["flowctl schedules trigger nightly"])
@@ -187,6 +205,9 @@ def trigger(invocation: Invocation, /, name: str) -> int:
 
     with invocation.writing() as store:
         number = verbs.trigger(store, invocation.namespace, name, SYSTEM_CLOCK.now())
+        after = store.runs.get(number).after_id
+    if after is not None:
+        invocation.terminal.say(f"run {number} begins when run {after} has ended")
     print_numbers(invocation, [number])
     return 0
 
@@ -240,7 +261,7 @@ def remove(invocation: Invocation, /, names: tuple[str, ...], yes: bool) -> int:
         for name in names:
             store.schedules.get(invocation.namespace, name)
         confirm(f"delete {', '.join(names)} and what became of their slots", yes)
-        verbs.remove(store, invocation.namespace, names)
+        verbs.remove(store, invocation.namespace, names, SYSTEM_CLOCK.now())
     if invocation.json:
         invocation.terminal.data_json(dumps({"removed": list(dict.fromkeys(names))}))
     else:

@@ -33,7 +33,7 @@ class Target:
     path: str
     function: str | None
     python: str | None = None
-    variables: dict[str, str] | None = None  # None: those of the shell
+    variables: dict[str, str] | None = None  # kept at its registration; those of the shell go before them
 
 
 def find_target(invocation: Invocation, text: str) -> Target:

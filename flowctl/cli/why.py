@@ -44,7 +44,7 @@ def why(invocation: Invocation, /, subject: str, at: str | None) -> int:
         shape = {"subject": answer.subject, "sentence": answer.sentence, "evidence": evidence}
         invocation.terminal.data_json(dumps(shape))
         return 0
-    invocation.terminal.data(answer.sentence)
+    invocation.terminal.prose(answer.sentence)
     for command in answer.commands:
         invocation.terminal.say(f"  {command}")
     return 0
@@ -57,7 +57,7 @@ def _answer(store: Store, namespace: str, subject: str, at: int | None, now: int
         if at is not None:
             raise UsageError("--at asks for a slot, and a run has none", f"flowctl why {subject}")
         return why_run(store, find_run(store, subject, namespace), now)
-    schedule = store.evidence.schedule(namespace, subject) if subject.isprintable() else None
+    schedule = store.schedules.find(namespace, subject) if subject.isprintable() else None
     if schedule is None:
         shown = subject if subject.isprintable() else repr(subject)
         raise NotFound(f"there is no schedule {shown[:100]}", "give a run's number, @last, NAME@last, or a schedule")

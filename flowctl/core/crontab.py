@@ -74,17 +74,21 @@ class _Reading:
     """What lines above have set, and the comments right above."""
 
     system: bool
+    owner: str | None
     variables: dict[str, str] = field(default_factory=dict)
     comments: list[str] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
 
 
-def read_crontab(text: str, *, system: bool) -> list[CrontabLine]:
-    """Return every line of a crontab with what became of it. `system` says that it has a column for the user."""
+def read_crontab(text: str, *, system: bool, owner: str | None = None) -> list[CrontabLine]:
+    """Return every line of a crontab with what became of it.
+
+    `system` says that it has a column for the user. With `owner` only that user's lines are imported.
+    """
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    reading = _Reading(system)
+    reading = _Reading(system, owner)
     return [_read_line(reading, number, line) for number, line in enumerate(lines, start=1)]
 
 
@@ -102,8 +106,9 @@ def _read_line(reading: _Reading, number: int, line: str) -> CrontabLine:
         return CrontabLine(number, line, "refused", error.message, None)
     finally:
         reading.comments.clear()
-    reasons = [*_surface_reasons(line, body), *_reasons(entry)]
-    return CrontabLine(number, line, "attention" if reasons else "imported", "; ".join(reasons), entry)
+    differences = [*_surface_reasons(line), *_reasons(entry, reading.owner)]
+    reason = "; ".join([*differences, *_notes(body, entry)])
+    return CrontabLine(number, line, "attention" if differences else "imported", reason, entry)
 
 
 def _take_comment(reading: _Reading, body: str) -> None:
@@ -116,7 +121,7 @@ def _take_comment(reading: _Reading, body: str) -> None:
 
 def _is_switched_off(reading: _Reading, comment: str) -> bool:
     try:
-        _split_entry(comment[1:].lstrip(" \t"), "", reading.system)
+        _split_entry(comment[1:].lstrip(" \t").removeprefix("-"), "", reading.system)
     except UsageError:
         return False
     return True
@@ -130,6 +135,8 @@ def _take_setting(reading: _Reading, body: str) -> None:
         raise UsageError(f"{shown(name)} is not the name of a variable")
     if not _VALUE.fullmatch(value):
         raise UsageError(f"the quotes of {name} do not enclose its value")
+    if "\0" in value:
+        raise UsageError(f"the value of {name} holds a NUL character")
     reading.variables[name] = _unquoted(value)
 
 
@@ -141,6 +148,8 @@ def _read_entry(reading: _Reading, body: str) -> CrontabEntry:
     """Return the entry of a line. Raises UsageError."""
     zone = reading.variables.get("CRON_TZ", "")
     expression, user, rest = _split_entry(body.removeprefix("-"), zone, reading.system)
+    if user is not None and reading.owner not in (None, user):
+        raise UsageError(f"cron runs it as {shown(user)} and flowctl as {reading.owner}: let {shown(user)} import it")
     if "\0" in rest:
         raise UsageError("the command holds a NUL character")
     command, stdin = _split_stdin(rest)
@@ -208,33 +217,41 @@ def _program(command: str) -> str:
     parts = [part for part in parts if part and not _PRELIMINARY.match(part)] or [command]
     words = [word.strip("'\"(){}") for word in parts[0].split()]
     words = [word for word in words if word and not _OPTION.match(word)]
-    while len(words) > 1 and (words[0] in _WRAPPERS or _INTERPRETERS.fullmatch(words[0].rpartition("/")[2])):
+    while len(words) > 1 and _runs_another(words[0].rpartition("/")[2]):
         words.pop(0)
     return words[0] if words else ""
 
 
-def _surface_reasons(line: str, body: str) -> Iterator[str]:
+def _runs_another(program: str) -> bool:
+    return program in _WRAPPERS or _INTERPRETERS.fullmatch(program) is not None
+
+
+def _surface_reasons(line: str) -> Iterator[str]:
     """Yield what a person should know of how a line is written."""
     if line.endswith("\r"):
         yield "the line ended in a carriage return, which cron would have given to the shell"
+
+
+def _notes(body: str, entry: CrontabEntry) -> Iterator[str]:
+    """Yield what is done just as cron does it, and is easily overlooked."""
+    if entry.shell not in (DEFAULT_SHELL, "/usr/bin/sh", "sh"):
+        yield f"it runs in {shown(entry.shell)} (SHELL)"
+    if entry.stdin is not None:
+        yield "what follows the % is its standard input"
     if body.startswith("-"):
         yield "its leading - keeps some crons from logging it and means nothing here"
 
 
-def _reasons(entry: CrontabEntry) -> Iterator[str]:
+def _reasons(entry: CrontabEntry, owner: str | None) -> Iterator[str]:
     """Yield what may be different from cron, or be different among crons."""
-    if entry.user is not None:
+    if entry.user is not None and entry.user != owner:
         yield f"cron runs it as {shown(entry.user)}; flowctl runs it as whoever imports it"
     if entry.environment.get("MAILTO"):
         yield f"its output is kept in the run and not mailed to {shown(entry.environment['MAILTO'])} (MAILTO)"
-    if entry.shell not in (DEFAULT_SHELL, "/usr/bin/sh", "sh"):
-        yield f"it runs in {shown(entry.shell)} (SHELL)"
     if entry.zone:
         yield f"its times are those of {entry.zone} (CRON_TZ), which not every cron honours"
     if entry.environment.get("RANDOM_DELAY"):
         yield "RANDOM_DELAY is not applied: give the schedule a jitter instead"
-    if entry.stdin is not None:
-        yield "what follows the % is its standard input"
     if entry.expression == REBOOT:
         yield "it runs when the daemon first starts after a boot, not at the boot itself"
 

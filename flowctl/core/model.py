@@ -123,6 +123,25 @@ class Run(NamedTuple):
     after_id: int | None
     forked_from: int | None
     forked_step: str | None
+    dropped_at: int | None
+
+
+class Progress(NamedTuple):
+    """How far a body is, in its own words."""
+
+    done: float
+    total: float | None = None
+    text: str = ""
+
+    @property
+    def text_form(self) -> str:
+        """Return the JSON text that `steps.progress` holds."""
+        return json.dumps(self._asdict(), ensure_ascii=False)
+
+    @classmethod
+    def of_text(cls, text: str) -> Progress:
+        """Return what `steps.progress` holds."""
+        return cls(**json.loads(text))
 
 
 class NewStep(NamedTuple):
@@ -137,6 +156,7 @@ class NewStep(NamedTuple):
     source_hash: bytes | None = None
     wake_at: int | None = None
     on_crash: str = "rerun"
+    undoes: int | None = None
 
 
 class Step(NamedTuple):
@@ -164,6 +184,9 @@ class Step(NamedTuple):
     on_crash: str = "rerun"
     shared_id: int | None = None  # the row that holds its payloads: of a run that this one was forked from
     said_by: str | None = None  # the person who said its outcome
+    progress: str | None = None  # JSON object: done, total, text
+    external_id: str | None = None
+    undoes: int | None = None  # the place from which a retry starts over, once this step has undone what was done since
 
 
 class Said(NamedTuple):
@@ -339,6 +362,19 @@ class Slot(NamedTuple):
     decided_at: int
 
 
+class Signal(NamedTuple):
+    """One row of `signals`: a message to a run, and the step that has taken it."""
+
+    id: int
+    run_id: int
+    name: str
+    value: str
+    sender: str
+    sent_at: int
+    taken_by: str | None
+    taken_at: int | None
+
+
 class SlotGroup(NamedTuple):
     """Slots of one schedule of which the same became."""
 
@@ -372,6 +408,18 @@ class Event(NamedTuple):
     attempt: int | None
     reason: str | None
     subject: str | None = None
+    actor: str | None = None  # who did it: "ann: flowctl cancel", "daemon (pid 12)"
+
+
+class EventFilter(NamedTuple):
+    """Which lines of the audit log are meant. None does not restrict."""
+
+    namespace: str  # of the runs; other subjects have none
+    run: int | None = None  # its changes of state, and what was asked of it
+    subject: str | None = None
+    since: int | None = None
+    after: int = 0  # id above
+    limit: int = 100  # the newest of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +433,6 @@ class RunFilter:
     tags: dict[str, str] = field(default_factory=dict)
     since: int | None = None  # created at or after
     search: str | None = None  # in workflow, input, output, error
-    dead: bool = False  # failed
+    dead: bool = False  # failed, and nobody has dealt with it yet
     before: int | None = None  # id below, for the next page
     limit: int = 50

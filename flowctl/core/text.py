@@ -14,6 +14,7 @@ _DANGEROUS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _DANGEROUS_IN_LINE = re.compile(_DANGEROUS.pattern[:-1] + "\n\t]")
+_COLOUR = re.compile("\x1b\\[[0-9;:]*m")
 _SHORT = {"\n": "\\n", "\t": "\\t"}
 
 
@@ -30,6 +31,11 @@ def safe_line(text: str) -> str:
     return _DANGEROUS_IN_LINE.sub(_visible, text)
 
 
+def without_colour(text: str) -> str:
+    """Return the text without the sequences that colour it: the m of one must not begin a word."""
+    return _COLOUR.sub("", text) if "\x1b" in text else text
+
+
 def safe_json(text: str) -> str:
     """Return JSON text with the same value, in which no character is left that a terminal would obey.
 
@@ -41,6 +47,11 @@ def safe_json(text: str) -> str:
 def shorten(text: str, limit: int) -> str:
     """Return at most so many characters of the text, the last one an ellipsis where something was left out."""
     return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
+
+
+def quoted(text: str) -> str:
+    """Return what a person wrote in quotes, for a message: safe, in one line, at most 60 characters."""
+    return shorten(repr(text), 60)
 
 
 def _visible(match: re.Match[str]) -> str:

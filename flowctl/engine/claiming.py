@@ -46,11 +46,15 @@ class Claims:
         self.look = True  # whether there may be something to claim
 
     def _reach_at(self, now: int) -> Reach:
-        """Return which due runs the engine may take: none that is on offer, or that another engine is to have."""
-        names = dict.fromkeys(name for label in self._role.labels for name in (label, label.partition("=")[0]))
+        """Return which due runs the engine may take: none that is on offer, or that another engine is to have.
+
+        What a person follows here may begin here, whatever it requires: no other engine may take it.
+        """
+        names = tuple(name for label in self._role.labels for name in (label, label.partition("=")[0]))
         lost = {run_id for run_id, until in self._lost.items() if until > now}
         skip = frozenset(offers.offered(self._engine) | lost)
-        return Reach(self._engine.id, tuple(names), self._role.queues, self._root, skip=skip)
+        labels = names if self._root is None else None
+        return Reach(self._engine.id, labels, self._role.queues, self._root, skip=skip)
 
     def follow(self, root_id: int) -> None:
         """Claim only runs of this family from now on."""
@@ -83,8 +87,12 @@ class Claims:
         return self._wake_at is not None and self._wake_at <= now and self.may_begin()
 
     def seconds_left(self, now: int) -> float:
-        """Return how long until a run becomes due by itself."""
-        return (self._wake_at - now) / 1000 if self._wake_at is not None and self.may_begin() else inf
+        """Return how long until another run may begin, as far as that is known."""
+        if not self.may_begin():
+            return inf
+        if self.look:  # a run has ended, its place is free
+            return 0.0
+        return (self._wake_at - now) / 1000 if self._wake_at is not None else inf
 
     def due(self, now: int, count: int) -> list[int]:
         """Return so many runs that may begin, and are on offer to no executor."""

@@ -19,7 +19,7 @@ from flowctl.core import failpoint
 from flowctl.core.clock import SYSTEM_CLOCK, Clock
 from flowctl.core.errors import Busy, ClaimLost, DiskTrouble, FlowctlError
 from flowctl.core.model import NewEngine, Run
-from flowctl.engine import closing, families, offers, recovery, timers, waits
+from flowctl.engine import breakers, closing, families, offers, recovery, signals, timers, waits
 from flowctl.engine.claim import EngineLock, boot_id
 from flowctl.engine.claiming import ROLE, Claims, Role
 from flowctl.engine.following import Following
@@ -147,14 +147,12 @@ class Engine:
 
     def timeout(self) -> float:
         """Return how many seconds may pass until the next turn, if no executor says anything."""
-        monotonic, now = self.clock.monotonic(), self.clock.now()
         if self._inbox or self.unsure:  # the last commit failed, and what was due then still is
             return TROUBLE_WAIT_S
-        if self.claims.look and self.claims.may_begin():  # a run has ended, another may begin
-            return 0.0
         deadline = min((timers.next_deadline(session) for session in self.sessions.values()), default=inf)
         limit = self._role.poll_s if self._on_idle is None else REDRAW_S
-        return max(0.0, min(deadline - monotonic, self.claims.seconds_left(now), limit))
+        seconds = (deadline - self.clock.monotonic(), self.claims.seconds_left(self.clock.now()), limit)
+        return max(0.0, min(seconds))
 
     # -- one tick ---------------------------------------------------------------------------------------------------
 
@@ -272,6 +270,8 @@ class Engine:
     def _check_session(self, session: Session) -> None:
         self.store.steps.require(session.claim)
         waits.check_children(session)
+        signals.check(session)
+        breakers.check(session)
 
     def _claim(self) -> None:
         for held in self.store.runs.orphans([self.id]) if self.unsure else ():

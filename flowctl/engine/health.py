@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from flowctl.core.errors import FlowctlError
-from flowctl.engine.why import daemons
+from flowctl.engine.daemon_lock import running_daemon
 from flowctl.store import Store, files
 
 LAG_MS = 60_000
@@ -34,9 +34,9 @@ def _readable(store: Store) -> Vital:
 
 
 def _daemon(store: Store) -> Vital:
-    alive = daemons(store)
-    text = f"process {alive[0].pid}" if alive else "no daemon runs: flowctl daemon start"
-    return Vital("daemon", bool(alive), text)
+    daemon = running_daemon(store.path)
+    text = "no daemon runs: flowctl daemon start" if daemon is None else f"process {daemon.pid}"
+    return Vital("daemon", daemon is not None, text)
 
 
 def _disk(store: Store) -> Vital:

@@ -7,6 +7,7 @@ twice, whoever dies in between, and however many schedulers look at the same fil
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from flowctl.core import failpoint
 from flowctl.core.clock import Clock
@@ -26,7 +27,8 @@ from flowctl.core.planning import (
     self_paused,
 )
 from flowctl.core.recurrence import fire_at, next_slot
-from flowctl.engine import suspend
+from flowctl.core.zones import local_zone_name
+from flowctl.engine import suspend as gaps
 from flowctl.engine.claim import boot_id
 from flowctl.engine.firing import Moment, Source, create_run, source_of
 from flowctl.engine.recovery import cancel_all, with_children
@@ -47,6 +49,7 @@ class Scheduler:
         self._store = store
         self._since = clock.now()
         self._boot: str | None = boot_id() if boot is None else boot
+        self._zone: str | None = None  # the machine's own, as it was at the last tick
         self._staggered = 0  # schedules that catch up at this moment
         self._more = False
 
@@ -62,6 +65,7 @@ class Scheduler:
             with store.transaction():
                 store.runs.wake_after(now)
         self._fire_boot(now)
+        self._follow_zone(now)
         if not self._more:
             self._staggered = 0
         due = store.schedules.due(now, MOST_AT_ONCE)
@@ -77,6 +81,29 @@ class Scheduler:
         for each in self._store.schedules.reboots():
             self._guarded(each, now, self._plan_boot)
         self._boot = None
+
+    def _follow_zone(self, now: int) -> None:
+        """Look anew when schedules are due that follow the machine's own time zone, when it has another one."""
+        zone, schedules = local_zone_name(), self._store.schedules
+        if zone == self._zone:
+            return
+        before = schedules.local_zone()
+        if before != zone:
+            with self._store.transaction():
+                if before is not None:
+                    line = f"time zone changed from {before} to {zone}"
+                    self._store.events.note(gaps.SUBJECT, line, now)
+                    for each in schedules.local():
+                        self._look_anew(each)
+                schedules.set_local_zone(zone)
+        self._zone = zone
+
+    def _look_anew(self, local: DueSchedule) -> None:
+        with suppress(FlowctlError):  # one that is damaged says so at its next slot
+            schedule = self._store.schedules.read(local.id)
+            if schedule is not None:
+                next_at = next_slot(rule_of(schedule), schedule.planned_to)
+                self._store.schedules.advance(local.id, schedule.planned_to, next_at)
 
     def _guarded(self, due: DueSchedule, now: int, plan: Callable[[int, int], None]) -> None:
         """Plan one schedule; one that cannot be planned does not stop the others."""
@@ -137,9 +164,9 @@ class Scheduler:
         """Return what says of a slot why it was late."""
         if not due.listed or due.listed[0] >= now - LATE_MS:
             return lambda _: "flowctl was late"
-        lines = self._store.events.of_subject(suspend.SUBJECT, due.listed[0])
-        gaps = [gap for line in lines if (gap := suspend.Gap.of_text(line.reason or "")) is not None]
-        told = [(gap.from_at, gap.to_at, gap.told(schedule.zone)) for gap in gaps]
+        lines = self._store.events.of_subject(gaps.SUBJECT, due.listed[0])
+        found = [gap for line in lines if (gap := gaps.Gap.of_text(line.reason or "")) is not None]
+        told = [(gap.from_at, gap.to_at, gap.told(schedule.zone)) for gap in found]
 
         def why(slot: int) -> str:
             for from_at, to_at, text in told:

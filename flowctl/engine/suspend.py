@@ -52,14 +52,19 @@ class Watch:
         self._store = store
         self._clock = clock
         self._last = self._read()
+        self._untold: list[Gap] = []  # those that could not be written yet
 
     def look(self) -> Gap | None:
         """Return what happened since the last look, if anything did. Look before the slots are planned."""
         before, self._last = self._last, self._read()
         gap = gap_between(before, self._last)
         if gap is not None:
+            self._untold.append(gap)
+        if self._untold:
             with self._store.transaction():
-                self._store.events.note(SUBJECT, gap.text, self._last.wall)
+                for each in self._untold:
+                    self._store.events.note(SUBJECT, each.text, self._last.wall)
+            self._untold.clear()
         return gap
 
     def _read(self) -> Reading:

@@ -8,12 +8,16 @@ from typing import Any
 from flowctl.core.errors import NotFound
 from flowctl.core.instants import local, short
 from flowctl.core.model import Schedule, Slot
-from flowctl.core.recurrence import Rule, next_slot, slots
-from flowctl.engine.why import START, Answer, daemons
+from flowctl.core.planning import rule_of
+from flowctl.core.recurrence import Rule, is_reboot, next_slot, slots
+from flowctl.engine.crontab import HELD, TAKE_OVER
+from flowctl.engine.daemon_lock import running_daemon
+from flowctl.engine.why import START, Answer
 from flowctl.store import Store
 
 MINUTE_MS = 60_000
 OVERDUE_MS = 60_000  # later than this a slot was not decided by a daemon that is well
+_VERBS = {"succeeded": "has", "failed": "has", "cancelled": "was"}
 _SPANS_MS = (3_600_000, 86_400_000, 32 * 86_400_000, 4_000 * 86_400_000)  # that are searched backwards for a slot
 
 
@@ -22,19 +26,6 @@ def why_schedule(store: Store, schedule: Schedule, now: int, at: int | None = No
     text, facts, commands = _now(store, schedule, now) if at is None else _at(store, schedule, now, at)
     facts = {"schedule": schedule.name, "paused_at": schedule.paused_at, "next_at": schedule.next_at} | facts
     return Answer(f"schedule {schedule.name}", f"schedule {schedule.name}: {text}", facts, commands)
-
-
-def rule_of(schedule: Schedule) -> Rule:
-    """Return when a schedule is due."""
-    return Rule(
-        schedule.kind,
-        schedule.expression,
-        schedule.zone,
-        schedule.start_at,
-        schedule.end_at,
-        schedule.jitter_ms,
-        f"{schedule.namespace}/{schedule.name}",
-    )
 
 
 Found = tuple[str, dict[str, Any], tuple[str, ...]]
@@ -46,7 +37,10 @@ def _now(store: Store, schedule: Schedule, now: int) -> Found:
     before = "" if last is None else f"; the last slot, {local(last.due_at)}, {_outcome(store, last)}"
     if schedule.paused_at is not None:
         text = f"is paused since {local(schedule.paused_at)}: {schedule.pause_reason}{before}"
-        return text, facts, (f"flowctl schedules resume {schedule.name}",)
+        resume = f"flowctl schedules resume {schedule.name}"
+        return text, facts, (TAKE_OVER, resume) if schedule.pause_reason == HELD else (resume,)
+    if is_reboot(rule_of(schedule)):
+        return f"fires once after each start of the machine{before}", facts, ()
     if schedule.next_at is None:
         return f"has no further slot{before}", facts, (f"flowctl schedules show {schedule.name}",)
     if schedule.next_at > now:
@@ -57,7 +51,7 @@ def _now(store: Store, schedule: Schedule, now: int) -> Found:
 
 def _undecided(store: Store, due_at: int, now: int, facts: dict[str, Any]) -> Found:
     """Say what a slot that is due, and not in the ledger, waits for."""
-    if not daemons(store):
+    if running_daemon(store.path) is None:
         return f"the slot of {local(due_at)} is due, and no daemon runs that would decide it", facts, (START,)
     late = now - due_at
     state = "is being decided now" if late < OVERDUE_MS else f"is {short(late)} late, and the daemon has not decided it"
@@ -104,7 +98,8 @@ def _outcome(store: Store, slot: Slot) -> str:
     if slot.run_id is None:
         return f"was {slot.outcome}{because}"
     try:
-        state = f", which is {store.runs.get(slot.run_id).state}"
+        run = store.runs.get(slot.run_id)
+        state = f", which {_VERBS.get(run.state, 'is')} {run.state}"
     except NotFound:
         state = ", which was pruned since"
     verb = "fired" if slot.outcome == "fired" else "was coalesced into"

@@ -39,7 +39,7 @@ def schedule_fields(value: Any) -> dict[str, Any]:
 
 
 def _expression(kind: str, value: Any) -> str:
-    if kind == "every" and not isinstance(value, str):
+    if kind == "every":
         from flowctl.sdk.durations import short_text
 
         return short_text(to_ms(value))

@@ -15,6 +15,7 @@ from flowctl.sdk.attempt import Ended, recorded_text, try_body
 from flowctl.sdk.context import StepInfo
 from flowctl.sdk.errors import Cancelled, Interruption, Mismatch, StepFailed, Suspended
 from flowctl.sdk.jsontext import canonical_hash
+from flowctl.sdk.meter import Meter
 from flowctl.sdk.replay import FINISHED, Asked, History, Keys, Recorded
 from flowctl.sdk.wire import Message
 
@@ -36,6 +37,8 @@ class RunFacts(NamedTuple):
     tags: dict[str, str]
     started_at: int
     payload_limit: int
+    attempts: int = 1  # of the run, at most
+    cancelled: bool = False  # it goes only as far as it is recorded, and is undone then
 
 
 class Operation(NamedTuple):
@@ -62,6 +65,8 @@ class Runtime:
         self._keys = Keys()
         self._frames_polled = 0
         self._changed: list[str] = []  # steps whose source is not what was recorded, when that is only checked
+        self._undo: list[tuple[BoundCall[Any], int]] = []
+        self.undoes: Optional[int] = None  # while it undoes: where a retry starts over
 
     # -- the face that definitions and operations see ------------------------------------------------------------------
 
@@ -81,14 +86,38 @@ class Runtime:
         recordable = recorded_text(text, "input", self.facts.payload_limit)
         if recordable is not text:
             input_hash = canonical_hash(recordable).hex()
-        seq, key = self._keys.next(bound.name)
+        name = bound.name if self.undoes is None else f"undo {bound.name}"
+        seq, key = self._keys.next(name)
         asked = Asked(seq, key, bound.kind, input_hash, bound.source_hash, recordable)
         recorded = self._recall(asked)
         if recorded is not None and recorded.state in FINISHED:
             return Operation(bound, key, _NO_MESSAGE, (recorded.state, recorded.payload or "null"), False)
+        if self.facts.cancelled and self.undoes is None:
+            self.interruption = Cancelled()
+            raise self.interruption
         options = bound.wire_options
         unasked = asked.kind == "value" or ("pure" in options and recorded is None and self._may_begin(options))
-        return Operation(bound, key, _step_message(bound, asked, unasked), None, unasked)
+        message = _step_message(bound, asked, unasked)
+        if self.undoes is not None:
+            message.fields.update(name=name, undoes=self.undoes)
+        return Operation(bound, key, message, None, unasked)
+
+    # -- compensation --------------------------------------------------------------------------------------------------
+
+    def register_undo(self, bound: BoundCall[Any]) -> None:
+        """Record that this call undoes what the run has done, and keep it."""
+        from flowctl.sdk.undo import registration
+
+        undoes = max(1, self._keys.last)
+        self.call(registration(bound, undoes))
+        self._undo.append((bound, undoes))
+
+    def take_undo(self) -> list[tuple[BoundCall[Any], int]]:
+        """Return the calls that undo what the run has done, which begin after all that it has asked for."""
+        self._keys.skip_to(self._history.last)
+        self.interruption = None
+        undo, self._undo = self._undo, []
+        return undo
 
     def _recall(self, asked: Asked) -> Optional[Recorded]:
         try:
@@ -113,7 +142,7 @@ class Runtime:
 
     def _may_begin(self, options: Mapping[str, Any]) -> bool:
         """Tell whether a pure body may begin unasked: only the engine can keep a time limit."""
-        return not (self.draining or "timeout_ms" in options or "total_timeout_ms" in options)
+        return not (self.draining or "breaker" in options or "timeout_ms" in options or "total_timeout_ms" in options)
 
     def perform(self, operation: Operation) -> Any:
         """Do one operation and return its outcome, or raise StepFailed."""
@@ -137,7 +166,7 @@ class Runtime:
         while True:
             message = self.channel.receive()
             if message.kind == "go" and message.fields["key"] == operation.key:
-                ended = self.attempt(operation, message.fields["attempt"])
+                ended = self.attempt(operation, message.fields["attempt"], message.fields.get("external_id"))
                 if ended.output is not None:
                     self.channel.post(done_message(operation.key, ended))
                     return operation.bound.decode_output(ended.output)
@@ -151,23 +180,33 @@ class Runtime:
         """Return a recorded or received outcome as a value, or raise it as StepFailed."""
         if state == "succeeded":
             return operation.bound.decode_output(payload)
-        raise StepFailed(operation.key, json.loads(payload))
+        raise operation.bound.failure(operation.key, json.loads(payload))
 
     # -- bodies --------------------------------------------------------------------------------------------------------
 
-    def attempt(self, operation: Operation, number: int) -> Ended:
+    def attempt(self, operation: Operation, number: int, external_id: Optional[str] = None) -> Ended:
         """Run the body once on the workflow's own thread."""
         sink = capture.Sink(self.emit, operation.key, number)
         capture.use_for_strangers(sink)
         try:
-            return try_body(operation.bound, self.info(operation.key, number), sink, self.facts.payload_limit)
+            return try_body(
+                operation.bound, self.info(operation.key, number, external_id), sink, self.facts.payload_limit
+            )
         finally:
             capture.use_for_strangers(self.run_sink)
             capture.use(self.run_sink)
 
-    def info(self, key: str, attempt: int) -> StepInfo:
-        """Return what a body may know about itself."""
-        return StepInfo(key, attempt, f"{self.facts.file_id}-{self.facts.run}-{key}")
+    def info(self, key: str, attempt: int, external_id: Optional[str] = None) -> StepInfo:
+        """Return what a body may know about itself, and what it may tell."""
+        place = {"key": key, "attempt": attempt}
+
+        def tell(fields: dict[str, Any]) -> None:
+            self.channel.post(Message("progress", {**place, **fields}))
+
+        def keep(text: str) -> bool:
+            return self.channel.keep_external_id({**place, "external_id": text})
+
+        return StepInfo(key, attempt, f"{self.facts.file_id}-{self.facts.run}-{key}", external_id, Meter(tell), keep)
 
     def flush_output(self) -> None:
         """Post what the workflow function has printed, so that it comes before what follows."""
@@ -212,9 +251,7 @@ def _step_message(bound: BoundCall[Any], asked: Asked, unasked: bool) -> Message
         "input_hash": asked.input_hash,
         **bound.wire_fields,
     }
-    options = bound.wire_options
-    if options and not unasked:  # a pure body that is asked for after all is a step like any other
-        options = {name: value for name, value in options.items() if name != "pure"}
+    options = bound.wire_options if unasked else _asked(bound.wire_options)
     if options:
         fields["options"] = options
     if asked.source_hash is not None:
@@ -222,9 +259,14 @@ def _step_message(bound: BoundCall[Any], asked: Asked, unasked: bool) -> Message
     return Message("step", fields, asked.input)
 
 
+def _asked(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options of a step whose body is asked for: a pure one is a step like any other then."""
+    return {name: value for name, value in options.items() if name != "pure"}
+
+
 def asked_after_all(operation: Operation) -> Operation:
     """Return a pure operation whose body does not begin at once: it waits for `go` like any other step."""
-    options = {name: value for name, value in operation.message.fields["options"].items() if name != "pure"}
+    options = _asked(operation.message.fields["options"])
     message = operation.message._replace(fields={**operation.message.fields, "options": options})
     return operation._replace(message=message, unasked=False)
 

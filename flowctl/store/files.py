@@ -10,6 +10,7 @@ import fcntl
 import os
 import stat
 import time
+from _blake2 import blake2b  # hashlib would load OpenSSL, at 4 ms
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC
@@ -126,7 +127,14 @@ def create_private(path: str) -> None:
 
 def remove(path: str) -> None:
     """Remove a file that may not be there, and SQLite's files beside it."""
-    for side in ("", *SIDE_FILES):
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    remove_side_files(path)
+
+
+def remove_side_files(path: str) -> None:
+    """Remove SQLite's files beside a database that nobody has open."""
+    for side in SIDE_FILES:
         with suppress(FileNotFoundError):
             os.unlink(path + side)
 
@@ -188,3 +196,13 @@ def free_space(path: str) -> int:
     except OSError as error:
         raise disk_error(error, f"use {path}") from None
     return found.f_bavail * found.f_frsize
+
+
+def machine() -> str:
+    """Return what stands for this machine in the files that it makes, '' where it has no identity."""
+    try:
+        with open("/etc/machine-id", "rb") as file:
+            found = file.read(64).strip()
+    except OSError:
+        return ""
+    return blake2b(found, key=b"flowctl", digest_size=12).hexdigest() if found else ""  # it is not to be told as it is

@@ -18,7 +18,7 @@ _BACK = 200  # of the newest runs, how many more are looked at than are asked fo
 
 
 class DueSchedule(NamedTuple):
-    """A schedule with a slot that is due; `at` is that slot, or for `@reboot` what is planned already."""
+    """A schedule with a slot that is due; `at` is that slot, or what is planned already where none is."""
 
     id: int
     namespace: str
@@ -120,6 +120,19 @@ class Schedules:
     def set_booted(self, schedule_id: int, boot: str) -> None:
         """Record the boot for which an `@reboot` schedule has fired."""
         self._connection.write(SQL["set_booted"], {"schedule": schedule_id, "boot": boot})
+
+    def local(self) -> list[DueSchedule]:
+        """Return the schedules that follow the machine's own time zone."""
+        return [DueSchedule(*row) for row in self._connection.rows(SQL["local"])]
+
+    def local_zone(self) -> str | None:
+        """Return the machine's time zone as it was when schedules were planned last."""
+        zone: str | None = self._connection.value(SQL["local_zone"])
+        return zone
+
+    def set_local_zone(self, zone: str) -> None:
+        """Record the machine's time zone."""
+        self._connection.write(SQL["set_local_zone"], {"zone": zone})
 
     def advance(self, schedule_id: int, planned_to: int, next_at: int | None) -> None:
         """Record up to which instant the slots have their rows, and when the next one is due."""

@@ -50,6 +50,16 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value
 -- name: forget_boot
 DELETE FROM meta WHERE key = 'boot:' || :schedule
 
+-- name: local
+-- plan: scans when the machine has moved to another time zone.
+SELECT id, namespace, name, planned_to FROM schedules WHERE zone = '' AND next_at IS NOT NULL ORDER BY id
+
+-- name: local_zone
+SELECT value FROM meta WHERE key = 'local_zone'
+
+-- name: set_local_zone
+INSERT INTO meta (key, value) VALUES ('local_zone', :zone) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+
 -- name: remove
 DELETE FROM schedules WHERE id = :schedule
 

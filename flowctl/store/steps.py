@@ -44,6 +44,7 @@ class Steps:
             "source_hash": new.source_hash,
             "wake_at": new.wake_at,
             "on_crash": new.on_crash,
+            "undoes": new.undoes,
             "now": now,
         }
         rows = self._connection.write(SQL["begin"], fields)
@@ -90,6 +91,15 @@ class Steps:
             self._refuse(claim, key, "has no attempt under way")
         self._connection.write(SQL["record_failure"], fields)
         self._payloads.spill(stored, error)
+
+    def set_progress(self, claim: Claim, key: str, progress: str, now: int) -> None:
+        """Record the latest word of a body about how far it is. A step that has its outcome keeps what it had."""
+        self._connection.change(SQL["set_progress"], _at(claim, key, now) | {"progress": progress})
+
+    def set_external_id(self, claim: Claim, key: str, external_id: str, now: int) -> None:
+        """Record what a body has begun elsewhere. Raises Conflict when the step is not under way."""
+        if not self._connection.change(SQL["set_external_id"], _at(claim, key, now) | {"external_id": external_id}):
+            self._refuse(claim, key, "is not running")
 
     def interrupt(self, claim: Claim, now: int, keys: Iterable[str] | None = None) -> None:
         """Mark the bodies that are running as interrupted: all of them, or those of the given steps."""
@@ -200,6 +210,15 @@ class Steps:
         """Return how many current steps a run has."""
         return int(self._connection.value(SQL["count"], {"run": run_id}))
 
+    def undoable(self, run_id: int) -> bool:
+        """Tell whether a run has registered steps that undo what it has done."""
+        return self._connection.row(SQL["undoable"], {"run": run_id}) is not None
+
+    def undone_from(self, run_id: int) -> int | None:
+        """Return the first place of a run that was undone, None when nothing was."""
+        found = self._connection.value(SQL["undone_from"], {"run": run_id})
+        return None if found is None else int(found)
+
     def attempts(self, run_id: int, key: str | None = None) -> list[Attempt]:
         """Return the attempts that did not succeed, by key and number."""
         name = "attempts" if key is None else "attempts_of_step"
@@ -267,4 +286,5 @@ def _begun(run_id: int, new: NewStep, row: Row, now: int) -> Step:
         started_at=now,
         finished_at=None,
         on_crash=new.on_crash,
+        undoes=new.undoes,
     )

@@ -9,7 +9,8 @@ CASE error WHEN '' THEN (SELECT error FROM steps AS held WHERE held.id = steps.s
 
 -- part: columns
 id, run_id, seq, key, name, kind, state, attempt, first_attempt, crashes, {input_text}, input_hash, source_hash,
-    {output_text}, {error_text}, wake_at, begun_at, started_at, finished_at, on_crash, shared_id, said_by
+    {output_text}, {error_text}, wake_at, begun_at, started_at, finished_at, on_crash, shared_id, said_by, progress,
+    external_id, undoes
 
 -- part: claimed
 EXISTS (SELECT 1 FROM runs WHERE id = +:run AND epoch = +:epoch AND state = 'running')
@@ -32,9 +33,9 @@ SELECT run_id, key, attempt, :state, started_at, max(:now, started_at) FROM step
 -- An attempt number is never given twice to a key: those of replaced rows count as well.
 INSERT INTO steps (
     run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, source_hash, wake_at,
-    begun_at, started_at, on_crash)
+    begun_at, started_at, on_crash, undoes)
 SELECT :run, :seq, :key, :name, :kind, 'running', next, next, :input, :input_crc, :input_hash, :source_hash, :wake_at,
-    :now, :now, :on_crash
+    :now, :now, :on_crash, :undoes
 FROM (SELECT 1 + max(
     coalesce((SELECT max(attempt) FROM attempts WHERE run_id = +:run AND key = +:key), 0),
     coalesce((SELECT max(attempt) FROM steps WHERE run_id = +:run AND key = +:key AND superseded_at IS NOT NULL), 0)) AS next)
@@ -43,7 +44,7 @@ ON CONFLICT DO NOTHING
 RETURNING id, attempt
 
 -- name: start_attempt
-UPDATE steps SET state = 'running', attempt = attempt + 1, started_at = max(:now, begun_at), wake_at = NULL
+UPDATE steps SET state = 'running', attempt = attempt + 1, started_at = max(:now, begun_at), wake_at = NULL, progress = NULL
 WHERE {current} AND finished_at IS NULL AND (state = 'interrupted' OR wake_at IS NOT NULL) AND {claimed}
 RETURNING attempt
 
@@ -68,6 +69,12 @@ ON CONFLICT DO NOTHING
 -- name: back_off
 UPDATE steps SET wake_at = :wake_at WHERE {current} AND state = 'running' AND wake_at IS NULL AND {claimed}
 RETURNING attempt
+
+-- name: set_progress
+UPDATE steps SET progress = :progress WHERE {current} AND finished_at IS NULL AND {claimed}
+
+-- name: set_external_id
+UPDATE steps SET external_id = :external_id WHERE {current} AND finished_at IS NULL AND {claimed}
 
 -- name: advanced
 -- An outcome was recorded, so the engine deaths before it no longer count as a row of them.
@@ -107,10 +114,10 @@ WHERE run_id = :run AND superseded_at IS NULL AND (
 -- What a fork takes over of its source: rows that refer to those with the payloads, of which its own attempt is the first.
 INSERT INTO steps (
     run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, source_hash, output,
-    output_crc, error, error_crc, begun_at, started_at, finished_at, on_crash, shared_id, said_by)
+    output_crc, error, error_crc, begun_at, started_at, finished_at, on_crash, shared_id, said_by, undoes)
 SELECT :fork, seq, key, name, kind, state, 1, 1, '', input_crc, input_hash, source_hash, iif(output IS NULL, NULL, ''),
     output_crc, iif(error IS NULL, NULL, ''), error_crc, begun_at, started_at, finished_at, on_crash,
-    coalesce(shared_id, id), said_by
+    coalesce(shared_id, id), said_by, undoes
 FROM steps
 WHERE run_id = +:run AND superseded_at IS NULL AND seq < +:before AND state IN ('succeeded', 'failed')
     AND key NOT IN (SELECT value FROM json_each(:without))
@@ -138,6 +145,12 @@ ON CONFLICT DO NOTHING
 
 -- name: set_aside
 UPDATE steps SET superseded_at = max(:now, begun_at) WHERE {current}
+
+-- name: undoable
+SELECT 1 FROM steps WHERE run_id = +:run AND undoes IS NOT NULL AND superseded_at IS NULL LIMIT 1
+
+-- name: undone_from
+SELECT min(undoes) FROM steps WHERE run_id = +:run AND undoes IS NOT NULL AND superseded_at IS NULL AND kind <> 'value'
 
 -- name: holds
 SELECT 1 WHERE {claimed}

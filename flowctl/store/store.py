@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flowctl.core.errors import Moved, NotFound
 from flowctl.store import files, migrate
+from flowctl.store.breakers import Breakers
 from flowctl.store.connection import BUSY_TIMEOUT_MS, Connection
+from flowctl.store.doctor import Doctor
 from flowctl.store.engines import Engines
 from flowctl.store.environments import Environments
 from flowctl.store.events import Events
@@ -21,6 +23,8 @@ from flowctl.store.queues import Queues
 from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
 from flowctl.store.schedules import Schedules
+from flowctl.store.search import Search
+from flowctl.store.signals import Signals
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
 from flowctl.store.why import Evidence
@@ -48,10 +52,14 @@ class Store:
         self.events = Events(connection)
         self.queues = Queues(connection)
         self.schedules = Schedules(connection)
-        self.retention = Retention(connection)
+        self.search = Search(connection, self.payloads)
+        self.retention = Retention(connection, self.search)
         self.logs = Logs(connection)
+        self.breakers = Breakers(connection)
+        self.signals = Signals(connection, self.payloads)
         self.evidence = Evidence(connection)
         self.metrics = Metrics(connection)
+        self.doctor = Doctor(connection)
         self.notices = Notices(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()
@@ -121,6 +129,10 @@ class Store:
                 f"the database {self.path}, or its log, was moved or deleted while it was open",
                 "Put it back, or restore a backup, then start again.",
             )
+
+    def checkpoint(self) -> None:
+        """Move everything from the log into the file, as far as readers let it."""
+        self.connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the database to a new private file while it is in use. Raises Conflict when the file exists."""

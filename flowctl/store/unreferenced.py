@@ -24,7 +24,7 @@ class Unreferenced:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         row = connection.row(SQL["newest"])
-        self._event, self._step = (each or 0 for each in row or (0, 0))
+        self._event, self._step, self._environment = (each or 0 for each in row or (0, 0, 0))
         self._used: set[str] = set()  # hashes of all four kinds
         self._unfinished: list[int] = []
 
@@ -58,7 +58,7 @@ class Unreferenced:
             ("environments", "delete_environment"),
             ("sources", "delete_source"),  # after the snapshots
         ):
-            for (digest,) in self._connection.rows(SQL[found]):
+            for (digest,) in self._connection.rows(SQL[found], {"environment": self._environment}):
                 if digest in self._used:
                     continue
                 if until():

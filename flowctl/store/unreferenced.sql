@@ -15,7 +15,7 @@ id, finished_at IS NULL, {input_hash_of}, {output_hash_of}, {error_hash_of}
 
 -- name: newest
 -- plan: the last row of each table.
-SELECT (SELECT max(id) FROM events), (SELECT max(id) FROM steps)
+SELECT (SELECT max(id) FROM events), (SELECT max(id) FROM steps), (SELECT max(rowid) FROM environments)
 
 -- name: runs
 SELECT {of_run} FROM runs WHERE id > +:after ORDER BY id LIMIT +:limit
@@ -52,7 +52,8 @@ SELECT code FROM snapshots
 
 -- name: environments
 -- plan: reads the hashes of all captured environments, dozens.
-SELECT hash FROM environments
+-- One is stored just before the run that it is for: those that came after the walk began are left alone.
+SELECT hash FROM environments WHERE rowid <= :environment
 
 -- name: sources
 SELECT hash FROM sources

@@ -35,9 +35,15 @@ _INVARIANTS = (
     "held_by_a_running_engine",
     "families",
     "waiting_for_something",
+    "signals_taken",
     "audit_log",
     "audit_begins",
     "audit_moves",
+    "search_index",
+    "slots_of_runs",
+    "next_slot",
+    "queue_limits",
+    "reserved_by_a_running_engine",
 )
 _PAYLOADS = ("input", "output", "error")
 _LONGEST_LOG = 64 * 1024 * 1024  # four times what a checkpoint cuts it to: something holds it
@@ -179,6 +185,8 @@ def payloads(connection: Connection) -> Iterator[Finding]:
         yield from sums.findings(f"run {row[0]}", row[2:])
     for row in _pages_of(connection, "step_payloads"):
         yield from sums.findings(f"run {row[1]} step {row[2]}", row[4:])
+    for row in _pages_of(connection, "signal_payloads"):
+        yield from sums.findings(f"run {row[1]} signal {row[0]}", (*row[2:], None, None, None, None))
     for run_id, key, attempt, error, crc in _attempts(connection):
         yield from sums.findings(f"run {run_id} step {key} attempt {attempt}", (None, None, None, None, error, crc))
 

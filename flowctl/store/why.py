@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from flowctl.core.model import Run, Schedule, Slot
+from flowctl.core.model import Run, Slot
 from flowctl.store.connection import Connection
-from flowctl.store.payloads import read_column
 from flowctl.store.queries import load
 
 SQL = load("why")
@@ -28,15 +27,6 @@ class Evidence:
     def ahead(self, run: Run) -> int:
         """Return how many runs are ready that are claimed before this one."""
         return int(self._connection.value(SQL["ahead"], {"priority": run.priority, "run": run.id}))
-
-    def schedule(self, namespace: str, name: str) -> Schedule | None:
-        """Return the schedule with that name."""
-        row = self._connection.row(SQL["schedule"], {"namespace": namespace, "name": name})
-        if row is None:
-            return None
-        fields = list(row)
-        fields[16] = read_column(row[16], dict, f"options of schedule {row[2]}")
-        return Schedule(*fields)
 
     def slot_from(self, schedule_id: int, instant: int) -> Slot | None:
         """Return the first recorded slot at or after an instant."""

@@ -10,12 +10,6 @@ SELECT count(*) FROM runs WHERE state = 'queued' AND wake_at IS NULL AND followe
 -- plan: walks the runs that engines hold, a handful.
 SELECT count(*) FROM runs WHERE engine_id IS NOT NULL
 
--- name: schedule
-SELECT id, namespace, name, kind, expression, zone, start_at, end_at, jitter_ms, catch_up, catch_up_cap, window_ms,
-    overlap, pause_after, workflow, input, options, directory, python, env_file, environment, description, source,
-    next_at, planned_to, paused_at, pause_reason, created_at, changed_at
-FROM schedules WHERE namespace = :namespace AND name = :name
-
 -- part: slot
 schedule_id, due_at, outcome, reason, run_id, decided_at
 

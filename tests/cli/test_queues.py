@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+
+from tests.cli.conftest import until
 
 NONE = {"concurrency": None, "rate": None, "period_ms": None, "key": None, "key_limit": None, "paused": False}
 
@@ -72,3 +76,40 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(flowctl, words: tupl
     outcome = flowctl("queues", "set", "mail", *words, code=2)
     assert outcome.stderr.startswith("flowctl: ")
     assert [] == flowctl("queues", "list", "--json").json
+
+
+# -- in the foreground
+
+
+def test_a_run_that_waits_for_its_queue_says_so_once_and_ctrl_c_pauses_it(background, flowctl, tmp_path) -> None:
+    flowctl("queues", "set", "mail", "--concurrency", "1")
+    first = background("exec", "--queue", "mail", "--", "sh", "-c", "until test -e go; do sleep 0.02; done")
+    until(lambda: flowctl("queues", "list", "--json").json[0]["running"] == 1)
+    second = background("exec", "--queue", "mail", "--", "true")
+    said = second.stderr.readline()
+    assert b"run 2 waits: queue mail is full (run 1); ctrl-C pauses it\n" == said
+    second.send_signal(signal.SIGINT)
+    _, err = second.communicate(timeout=20)
+    assert 130 == second.returncode
+    assert b"flowctl resume 2" in err
+    assert b"waits" not in err
+    (tmp_path / "go").touch()
+    assert 0 == first.wait(20)
+    assert 0 == flowctl("resume", "2").json["exit_code"]
+
+
+def test_a_run_in_a_paused_queue_begins_when_that_is_resumed(background, flowctl) -> None:
+    flowctl("queues", "set", "mail", "--pause")
+    process = background("exec", "--queue", "mail", "--", "true")
+    assert b"run 1 waits: queue mail is paused; ctrl-C pauses it\n" == process.stderr.readline()
+    flowctl("queues", "set", "mail", "--resume")
+    process.communicate(timeout=20)
+    assert 0 == process.returncode
+
+
+def test_the_word_stays_above_the_live_picture(on_terminal, flowctl) -> None:
+    flowctl("queues", "set", "mail", "--pause")
+    with on_terminal("exec", "--queue", "mail", "--", "true") as screen:
+        screen.read_until("run 1 waits: queue mail is paused; ctrl-C pauses it")
+        flowctl("queues", "set", "mail", "--resume")
+        assert "succeeded" in screen.read_to_end()

@@ -100,7 +100,7 @@ def test_the_input_of_a_workflow_is_checked_when_the_schedule_is_made(quick, dig
         (["--every", "1h", "--shell", "--", "echo", "x"], "--shell takes one text"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_a_sentence(quick, database, words: list[str], said: str) -> None:
+def test_e10_d09_what_makes_no_sense_is_refused_in_a_sentence(quick, database, words: list[str], said: str) -> None:
     assert said in quick("schedules", "add", "a", *words, code=2).stderr
     quick("schedules", "add", "ok", "--every", "1h", "--", "true")
     assert ["ok"] == [each["schedule"] for each in quick("schedules", "list", "--json").json]
@@ -114,7 +114,8 @@ def test_names_are_unique_and_a_wrong_one_is_answered_by_one_that_is_close(quick
     )
     for words in (["schedules", "show"], ["slots"], ["next"], ["schedules", "trigger"], ["schedules", "pause"]):
         assert "did you mean nightly?" in quick(*words, "nigthly", code=4).stderr
-    quick("schedules", "add", "a/b", "--cron", "@daily", "--", "true", code=2)
+    for wrong in ("a/b", "@last", "42", " "):
+        quick("schedules", "add", wrong, "--cron", "@daily", "--", "true", code=2)
 
 
 def test_update_changes_what_is_given_and_nothing_else(quick) -> None:
@@ -159,7 +160,7 @@ def test_next_merges_all_schedules_in_order_with_local_times(quick) -> None:
     ] == found
 
 
-def test_next_tries_an_expression_without_a_file(quick, database) -> None:
+def test_e07_next_tries_an_expression_without_a_file(quick, database) -> None:
     words = ["next", "--cron", "30 2 * * *", "--tz", "America/New_York", "--from", "2026-03-08T00:00Z", "-n", "2"]
     found = quick(*words, "--json").json
     assert [(None, "2026-03-08T07:00:00.000Z"), (None, "2026-03-09T06:30:00.000Z")] == [
@@ -174,12 +175,15 @@ def test_next_tries_an_expression_without_a_file(quick, database) -> None:
 def test_trigger_prints_the_run_and_backfill_asks_first(quick) -> None:
     quick("schedules", "add", "a", "--every", "1h", "--overlap", "allow", "--", "true")
     assert {"run": 1} == quick("schedules", "trigger", "a", "--json").json
+    quick("schedules", "add", "b", "--every", "1h", "--", "true")
+    assert "" == quick("schedules", "trigger", "b").stderr
+    assert "run 3 begins when run 2 has ended" in quick("schedules", "trigger", "b").stderr
     words = ["schedules", "backfill", "a", "--from", "2026-01-01T00:30Z", "--to", "2026-01-01T02:00Z", "--json"]
     dry = quick(*words, "--dry-run").json
     expected = ["2026-01-01T01:00:00.000Z", "2026-01-01T02:00:00.000Z"]
     assert [{"due_at": due, "run": None} for due in expected] == dry
     assert "say so with --yes" in quick(*words, code=2).stderr
-    assert [{"due_at": due, "run": run} for due, run in zip(expected, (2, 3), strict=True)] == quick(
+    assert [{"due_at": due, "run": run} for due, run in zip(expected, (4, 5), strict=True)] == quick(
         *words, "--yes"
     ).json
     assert [] == quick(*words, "--yes").json
@@ -285,3 +289,12 @@ def test_a_table_holds_what_a_person_needs_and_no_escape_of_a_name(quick, databa
         assert "\x07" not in said.stdout + said.stderr
     assert "every 1h" in quick("schedules", "list").stdout
     assert json.loads(quick("schedules", "show", "a", "--json").stdout)["description"] == "tidy\x1b[31m up"
+
+
+def test_why_ends_its_lines_between_words_on_a_terminal(quick, on_terminal, database) -> None:
+    quick("schedules", "add", "a", "--every", "1h", "--", "true")
+    quick("schedules", "pause", "a", "--reason", "one two three four five six seven eight nine ten eleven twelve")
+    with on_terminal("why", "a", size=(24, 40)) as screen:
+        said = screen.read_to_end().split("\r\n")
+    assert max(map(len, said)) <= 40
+    assert quick("why", "a").stdout.split() == " ".join(said[:-2]).split()

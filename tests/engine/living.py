@@ -8,6 +8,7 @@ from typing import Any
 
 from flowctl.core.model import Claim, NewEngine
 from flowctl.engine.claim import EngineLock, boot_id
+from flowctl.engine.daemon_lock import DaemonLock
 from tests.store.scene import Scene
 
 
@@ -22,6 +23,11 @@ def live_engine(scene: Scene, kind: Any = "daemon", **fields: Any) -> Iterator[i
         yield yield_id
     finally:
         lock.release()
+
+
+def live_daemon(scene: Scene) -> DaemonLock:
+    """Hold the lock of the daemon of the file, which plans schedules."""
+    return DaemonLock(scene.store.path, scene.now)
 
 
 def claimed(scene: Scene, engine: int, run_id: int) -> Claim:

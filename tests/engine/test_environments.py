@@ -156,6 +156,20 @@ def test_n05_only_what_a_run_needs_is_captured_and_each_set_is_stored_once(flowc
     assert all(name in ("PATH", "VIRTUAL_ENV", "LANG") or name.startswith("LC_") for name in kept)
 
 
+def test_a_registered_workflow_that_a_person_runs_has_what_was_kept_and_the_paths_of_the_shell(
+    flowctl, host: Hosted, tool: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "look.py"
+    path.write_text(
+        "from flowctl import sh, workflow\n@workflow\ndef look() -> str:\n    return sh('greet; echo $TOKEN').stdout\n"
+    )
+    flowctl("workflows", "add", path)
+    with host.store.transaction():
+        kept = host.store.environments.put({"PATH": "/usr/bin:/bin", "TOKEN": "kept"})
+        host.store.connection.write("UPDATE workflows SET environment = :kept", {"kept": kept})
+    assert "hello from here\nkept\n" == flowctl("run", "look", PATH=tool).json
+
+
 # -- the rules
 
 

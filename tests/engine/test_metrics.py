@@ -14,7 +14,7 @@ import pytest
 from flowctl.engine.health import vitals
 from flowctl.engine.metrics import exposition
 from flowctl.store import Store
-from tests.engine.living import add_schedule, add_slot, claimed, live_engine
+from tests.engine.living import add_schedule, add_slot, claimed, live_daemon, live_engine
 from tests.store.scene import Scene
 
 NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
@@ -180,7 +180,7 @@ def test_the_textfile_is_replaced_in_one_step_and_others_may_read_it(flowctl: An
 
 def test_health_is_a_live_daemon_room_on_the_disk_and_no_late_slot(scene: Scene) -> None:
     add_schedule(scene, next_at=scene.now - 59_999)
-    with live_engine(scene):
+    with live_daemon(scene):
         assert [True] * 4 == [vital.ok for vital in vitals(scene.store, scene.now)]
         scene.now += 1
         (late,) = (vital for vital in vitals(scene.store, scene.now) if not vital.ok)

@@ -422,6 +422,22 @@ def test_channels_are_made_listed_tried_and_removed(flowctl: Any, tmp_path: Path
     assert flowctl("db", "check", "--json").json["ok"]
 
 
+def test_the_daemon_tells_of_a_run_that_fails(flowctl: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    flowctl("notify", "add", "log", "--command", f"cat >> {log}")
+    flowctl("daemon", "start")
+    try:
+        flowctl("exec", "--detach", "--", "false")
+        until = time.monotonic() + 60
+        while not (log.exists() and log.read_text().endswith("\n")):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    finally:
+        flowctl("daemon", "stop", "--now")
+    assert ("failed", 1) == tuple(json.loads(log.read_text())[key] for key in ("kind", "run"))
+    assert 0 == flowctl("notify", "list", "--json").json[0]["waiting"]
+
+
 @pytest.mark.parametrize(
     "words",
     [

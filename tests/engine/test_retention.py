@@ -27,11 +27,11 @@ from tests.store.scene import SNAPSHOT, Scene, new_run
 SLOW = 0.02  # seconds that each look at the clock takes: a transaction gets one
 CHILD = """
 import sys
-from flowctl.engine.retention import prune
+from flowctl.engine.retention import AS_SET, prune
 from flowctl.store import Store
 from tests.engine.test_retention import SLOW, Clock
 with Store.open(sys.argv[1]) as store:
-    for _ in prune(store, int(sys.argv[2]), clock=Clock(SLOW)):
+    for _ in prune(store, int(sys.argv[2]), AS_SET, Clock(SLOW)):
         pass
 """
 LARGE_ERROR = '{"type":"E","message":"' + "x" * 300_000 + '"}'
@@ -318,6 +318,18 @@ def test_a_payload_that_is_referred_to_again_in_the_middle_of_a_pruning_stays(sc
         assert found.delete(lambda: False)
     assert [] == scene.store.check(full=True)
     assert 1 == count(scene, "payloads")
+
+
+def test_variables_that_were_stored_for_a_run_that_is_about_to_be_made_stay(scene: Scene) -> None:
+    with scene.store.transaction():
+        scene.store.environments.put({"A": "1"})
+    found = Unreferenced(scene.store.connection)
+    assert [] == [*found.walk()]
+    with scene.store.transaction():
+        scene.store.environments.put({"A": "2"})
+    with scene.store.retention.pruning():
+        assert found.delete(lambda: False)
+    assert [None, True] == [scene.store.environments.find({"A": each}) and True for each in ("1", "2")]
 
 
 def test_b06_a_key_may_be_used_anew_once_its_run_was_pruned(scene: Scene) -> None:

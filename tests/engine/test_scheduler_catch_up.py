@@ -58,21 +58,21 @@ def test_e03_a_coalesced_slot_names_the_run_that_stands_for_it_and_why(rhythm: R
     assert (rhythm.runs()[0].id, "fired") == (second.run_id, second.outcome)
 
 
-def test_e04_a_month_of_minutes_is_planned_in_a_fifth_of_a_second_and_starts_no_more_than_the_cap(
+def test_e04_a_month_of_minutes_is_planned_quickly_and_starts_no_more_than_the_cap(
     rhythm: Rhythm,
 ) -> None:
     rhythm.add(expression="* * * * *", catch_up="all")
     rhythm.clock.pass_time(30 * DAY)
     rhythm.start()
-    began = time.perf_counter()
+    began = time.process_time()
     rhythm.look()
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     outcomes = rhythm.outcomes()
     assert (43_200, 100) == (len(outcomes), len(rhythm.runs()))
     assert ["skipped"] * 43_100 + ["fired"] * 100 == outcomes
     assert "over the cap of 100" == rhythm.slots()[0].reason
     assert ["43,200 slots were due at once: 100 fired, 43,100 skipped"] == rhythm.notes("schedule nightly")
-    assert took < 2, f"{took:.3f} s"  # 0.2 s on an idle machine: `python -m bench` measures it
+    assert took < 1, f"{took:.3f} s"  # 0.12 s without coverage: `python -m bench --case planning` measures it
 
 
 def test_e04_days_of_seconds_leave_a_row_for_those_that_are_too_many_to_list(rhythm: Rhythm) -> None:

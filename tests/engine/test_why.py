@@ -13,7 +13,7 @@ from flowctl.core.model import Queue
 from flowctl.engine.why import Answer, why_run
 from flowctl.engine.why_schedule import why_schedule
 from flowctl.store import Store
-from tests.engine.living import add_schedule, add_slot, claimed, live_engine
+from tests.engine.living import add_schedule, add_slot, claimed, live_daemon, live_engine
 from tests.store.scene import Scene, error
 
 HOUR = 3_600_000
@@ -194,7 +194,7 @@ def test_a_run_that_is_paused_blocked_or_over(scene: Scene) -> None:
 
 
 def why_slot(scene: Scene, at: int | None = None) -> str:
-    schedule = scene.store.evidence.schedule("default", "nightly")
+    schedule = scene.store.schedules.find("default", "nightly")
     assert schedule is not None
     return why_schedule(scene.store, schedule, scene.now, at).sentence.removeprefix("schedule nightly: ")
 
@@ -241,9 +241,11 @@ def test_a_schedule_says_what_it_waits_for(scene: Scene) -> None:
     assert f"is not due before {local(101 * HOUR)}, in 1h00m{last}" == why_slot(scene)
     scene.now = 103 * HOUR
     assert f"the slot of {local(101 * HOUR)} is due, and no daemon runs that would decide it" == why_slot(scene)
-    with live_engine(scene):
+    with live_daemon(scene):
         assert why_slot(scene).endswith("is 2h00m late, and the daemon has not decided it")
-    change(scene, "next_at = NULL")
+    change(scene, "next_at = NULL, kind = 'cron', expression = '@reboot'")
+    assert f"fires once after each start of the machine{last}" == why_slot(scene)
+    change(scene, "kind = 'every', expression = '1h'")
     assert f"has no further slot{last}" == why_slot(scene)
     change(scene, "paused_at = changed_at, pause_reason = '5 failed runs in a row'")
     assert f"is paused since {local(100 * HOUR)}: 5 failed runs in a row{last}" == why_slot(scene)

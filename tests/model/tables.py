@@ -30,6 +30,7 @@ NOTHING: Row = dict.fromkeys(
         "finished_at",
         "detached_at",
         "requires",
+        "dropped_at",
     )
 )
 
@@ -170,7 +171,11 @@ class Tables:
 
     def event(self, run: Row) -> None:
         kept = {name: run[name] for name in ("state", "epoch", "attempt", "reason")}
-        self.events.append({"run_id": run["id"], "at": run["changed_at"], "subject": None} | kept)
+        self.events.append({"run_id": run["id"], "at": run["changed_at"], "subject": None, "actor": None} | kept)
+
+    def note(self, subject: str, reason: str) -> None:
+        nothing = dict.fromkeys(("run_id", "state", "epoch", "attempt", "actor"))
+        self.events.append({"at": self.now, "subject": subject, "reason": reason} | nothing)
 
     def move(self, run: Row, state: str, **fields: Any) -> None:
         before = (run["state"], run["epoch"])

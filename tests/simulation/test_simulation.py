@@ -21,6 +21,7 @@ from tests.simulation.world import Report, laboratory, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(50)
+IDLE = {6, 24}  # every run is cancelled before its code is there; the only workflow fails before its first step
 
 # Seeds that have found a defect once. What they do changes with the engine, so each defect has a test of its own too.
 CORPUS = {
@@ -60,8 +61,8 @@ def test_every_promise_is_kept_under_the_seeds(first: int, template: Path) -> No
     for seed in range(first, first + 10):
         report = lived_through(seed, template)
         faults.update(report.faults)
-        assert report.bodies > 0
-    assert faults
+        assert (seed, report.bodies > 0) == (seed, seed not in IDLE)
+    assert len(faults) > 5
 
 
 @pytest.mark.parametrize("seed", CORPUS)
@@ -114,6 +115,8 @@ BEYOND_THE_CLOCK = {
     ("store/files.py", "time.sleep"),  # another process is creating the file at this moment
     ("engine/engine.py", "SYSTEM_CLOCK"),  # what an engine has when it is given none
     ("engine/loading.py", "SYSTEM_CLOCK"),  # waits for an import before there is an engine
+    ("store/connection.py", "time.sleep"),  # another process holds the lock at this moment
+    ("store/connection.py", "SYSTEM_CLOCK"),  # how long it is waited for
     ("store/migrate.py", "SYSTEM_CLOCK"),  # when the file was created, and the name of a backup
 }
 _NAMES = re.compile(r"^(secrets|random|time\.sleep|SYSTEM_CLOCK)\b")

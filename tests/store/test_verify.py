@@ -109,6 +109,7 @@ def test_each_fault_is_found_by_its_check(path: Path, name: str, script: str, su
     with Store.open(path) as store:
         lived(Scene(store))
     other = apsw.Connection(str(path))
+    other.create_scalar_function("actor", lambda: None, 0, flags=apsw.SQLITE_INNOCUOUS)
     triggers = other.execute(
         "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name <> 'runs_changed'"
     ).fetchall()
@@ -130,6 +131,7 @@ def test_j06_two_current_rows_of_one_step_are_found_when_the_index_is_gone(path:
     with Store.open(path) as store:
         lived(Scene(store))
     other = apsw.Connection(str(path))
+    other.create_scalar_function("actor", lambda: None, 0, flags=apsw.SQLITE_INNOCUOUS)
     other.execute("DROP INDEX steps_key; DROP INDEX steps_seq; DROP TRIGGER steps_recorded").fetchall()
     other.execute("UPDATE steps SET superseded_at = NULL").fetchall()
     other.close()
@@ -195,6 +197,7 @@ def test_b05_two_runs_where_one_may_be_are_found_when_the_index_is_gone(
     with Store.open(path) as store:
         lived(Scene(store))
     other = apsw.Connection(str(path))
+    other.create_scalar_function("actor", lambda: None, 0, flags=apsw.SQLITE_INNOCUOUS)
     other.execute(f"DROP INDEX {index}; {script}").fetchall()
     other.close()
     connection = verify.Connection(str(path))

@@ -60,7 +60,7 @@ def test_every_line_is_accounted_for() -> None:
         "comment", "comment", "comment", "comment", "comment", "imported", "comment", "setting", "setting", "comment",
         "comment", "imported", "comment", "attention", "refused", "imported", "refused",
     ] == [each.outcome for each in lines]  # fmt: skip
-    assert all(bool(each.reason) == (each.outcome in ("attention", "refused")) for each in lines)
+    assert all(each.reason for each in lines if each.outcome in ("attention", "refused"))
     assert all((each.entry is not None) == (each.outcome in ("imported", "attention")) for each in lines)
 
 
@@ -84,7 +84,7 @@ def test_an_entry_has_what_was_in_force_where_it_stands() -> None:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("/usr/bin/nice -n 19 /opt/x/rotate-logs.py --all", "nice"),
+        ("/usr/bin/nice -n 19 /opt/x/rotate-logs.py --all", "rotate-logs"),
         ("nice -n 19 /opt/x/rotate-logs.py --all", "rotate-logs"),
         ("sudo -E timeout 10m LANG=C sync", "sync"),
         ("test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )", "run-parts"),
@@ -126,7 +126,7 @@ def test_a_percent_sign_ends_the_command_unless_escaped(text: str, command: str,
     found = one(f"0 0 * * * {text}")
     assert found.entry is not None
     assert (command, stdin) == (found.entry.command, found.entry.stdin)
-    assert ("attention" if stdin else "imported") == found.outcome
+    assert ("imported", bool(stdin)) == (found.outcome, bool(found.reason))
 
 
 # How lines are written.
@@ -197,12 +197,9 @@ def test_what_cannot_be_is_refused_with_its_reason(text: str, reason: str) -> No
     ("text", "reason"),
     [
         ("MAILTO=me@example.org\n0 0 * * * run", "'me@example.org' (MAILTO)"),
-        ("SHELL=/bin/bash\n0 0 * * * run", "'/bin/bash' (SHELL)"),
         ("CRON_TZ=Asia/Tokyo\n0 0 * * * run", "Asia/Tokyo (CRON_TZ)"),
         ("RANDOM_DELAY=30\n0 0 * * * run", "RANDOM_DELAY"),
-        ("0 0 * * * run%line", "standard input"),
         ("@reboot run", "daemon"),
-        ("-0 0 * * * run", "logging"),
         ("0 0 * * * run\r", "carriage return"),
     ],
 )
@@ -212,6 +209,19 @@ def test_what_may_differ_is_imported_with_the_reason(text: str, reason: str) -> 
     assert reason in found.reason
     assert found.entry is not None
     assert "run" == found.entry.command
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("SHELL=/bin/bash\n0 0 * * * run", "'/bin/bash' (SHELL)"),
+        ("0 0 * * * run%line", "standard input"),
+        ("-0 0 * * * run", "logging"),
+    ],
+)
+def test_what_is_done_as_cron_does_it_is_told_of_and_needs_no_attention(text: str, reason: str) -> None:
+    assert "imported" == one(text).outcome
+    assert reason in one(text).reason
 
 
 def test_several_reasons_are_all_given() -> None:
@@ -232,6 +242,25 @@ def test_the_systems_format_has_a_column_for_the_user() -> None:
     assert ("root", "cd / && run-parts /etc/cron.hourly") == (found.entry.user, found.entry.command)
     assert "there is no command" == one("0 0 * * * root", system=True).reason
     assert "there is no user and no command" == one("@daily", system=True).reason
+
+
+def test_with_an_owner_only_the_lines_of_that_user_are_imported() -> None:
+    text = "0 0 * * * root backup\n0 0 * * * ada backup\n"
+    theirs, own = read_crontab(text, system=True, owner="ada")
+    assert ("refused", "cron runs it as 'root' and flowctl as ada: let 'root' import it") == (
+        theirs.outcome,
+        theirs.reason,
+    )
+    assert ("imported", "") == (own.outcome, own.reason)
+    assert own.entry is not None
+    assert "backup" == own.entry.name
+
+
+def test_a_variable_that_no_program_can_be_given_is_refused() -> None:
+    refused, then = read_crontab("A=b\0c\n0 0 * * * run\n", system=False)
+    assert ("refused", "the value of A holds a NUL character") == (refused.outcome, refused.reason)
+    assert then.entry is not None
+    assert {} == then.entry.environment
 
 
 def test_an_empty_file_has_no_lines() -> None:

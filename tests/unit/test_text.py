@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowctl.core.text import safe, safe_json, safe_line, shorten
+from flowctl.core.text import quoted, safe, safe_json, safe_line, shorten
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -65,3 +65,8 @@ def test_m06_safe_json_has_the_same_value_and_nothing_a_terminal_obeys(value: ob
 def test_a_long_text_is_shortened_with_an_ellipsis() -> None:
     assert "abc" == shorten("abc", 3)
     assert "ab…" == shorten("abcd", 3)
+
+
+def test_what_a_person_wrote_is_quoted_in_one_safe_and_short_line() -> None:
+    assert "'a\\x1b[31m\\nb'" == quoted("a\x1b[31m\nb")
+    assert 60 == len(quoted("x" * 500))

@@ -1,0 +1,74 @@
+"""Drift: what a workflow or a schedule was registered with, and what is there now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from flowctl.core.errors import FlowctlError
+from flowctl.core.model import Schedule, Workflow
+from flowctl.engine import surroundings
+from flowctl.engine.doctor import Diagnosis
+from flowctl.store import Store
+
+_CHANGES = frozenset({"SHLVL", "PWD", "OLDPWD", "_", "TERM", "COLUMNS", "LINES"})  # with each shell
+
+
+def drift(store: Store, namespace: str, environ: Mapping[str, str], workflow: str | None = None) -> Iterator[Diagnosis]:
+    """Yield what is gone or differs, of all workflows and schedules of a namespace or of one workflow."""
+    for each in store.workflows.list(namespace):
+        if workflow in (None, each.name):
+            yield from _of_workflow(store, each, environ)
+    for schedule in store.doctor.schedules():
+        if schedule.namespace == namespace and workflow in (None, schedule.workflow):
+            yield from _of_schedule(store, schedule, environ)
+
+
+def _of_workflow(store: Store, workflow: Workflow, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
+    subject, again = f"workflow {workflow.name}", f"flowctl workflows add {workflow.path}"
+    if not os.path.isfile(workflow.path):
+        yield Diagnosis("code", "broken", subject, f"its file {workflow.path} is gone", again)
+    elif (path := surroundings.writable_by_others(workflow.path)) is not None:
+        text = f"another user may change {path}, and so what runs as you"
+        yield Diagnosis("code", "warning", subject, text, f"chmod go-w {path}")
+    yield from _started_in(subject, workflow.directory, workflow.python, again)
+    yield from _variables(store, subject, workflow.environment, environ, again)
+
+
+def _of_schedule(store: Store, schedule: Schedule, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
+    subject, again = f"schedule {schedule.name}", f"flowctl schedules update {schedule.name}"
+    if schedule.workflow is not None and store.workflows.find(schedule.namespace, schedule.workflow) is None:
+        text = f"its workflow {schedule.workflow} is not registered"
+        yield Diagnosis("code", "broken", subject, text, "flowctl workflows add FILE.py")
+    if schedule.env_file is not None and not os.path.isfile(schedule.env_file):
+        yield Diagnosis("environment", "broken", subject, f"its variables in {schedule.env_file} are gone", again)
+    yield from _started_in(subject, schedule.directory, schedule.python, again)
+    yield from _variables(store, subject, schedule.environment, environ, again)
+
+
+def _started_in(subject: str, directory: str, python: str | None, again: str) -> Iterator[Diagnosis]:
+    if not os.path.isdir(directory):
+        yield Diagnosis("environment", "broken", subject, f"its working directory {directory} is gone", again)
+    if python is not None and not os.access(python, os.X_OK):
+        yield Diagnosis("environment", "broken", subject, f"its interpreter {python} is gone", again)
+
+
+def _variables(
+    store: Store, subject: str, digest: str | None, environ: Mapping[str, str], again: str
+) -> Iterator[Diagnosis]:
+    """Compare captured variables with the shell's. Values stay out of the message: one may be a secret."""
+    if digest is None:
+        return
+    try:
+        captured = store.environments.get(digest)
+    except FlowctlError as error:
+        yield Diagnosis("environment", "broken", subject, error.message, error.hint)
+        return
+    gone = [each for each in captured.get("PATH", "").split(os.pathsep) if each and not os.path.isdir(each)]
+    if gone:
+        text = f"its PATH names folders that are gone: {', '.join(gone[:5])}"
+        yield Diagnosis("environment", "warning", subject, text, again)
+    names = sorted(name for name in captured if name not in _CHANGES and environ.get(name) != captured[name])
+    if names:
+        text = f"its variables are not those of this shell: {', '.join(names[:10])}"
+        yield Diagnosis("environment", "warning", subject, text, again)
