@@ -54,7 +54,7 @@ class _Source(NamedTuple):
     ],
 )
 @click.argument("file", metavar="[FILE|-]", required=False, help="A file, or - for stdin.  [default: crontab -l]")
-@click.option("--user-format", "layout", flag_value="user", help="Its lines have no user.  [default: but for /etc]")
+@click.option("--user-format", "layout", flag_value="user", help="Its lines name no user.  [default, but not in /etc]")
 @click.option(
     "--system-format", "layout", flag_value="system", help="Its lines name a user after the time, as in /etc."
 )
@@ -69,7 +69,7 @@ def import_(
 ) -> int:
     """Make a schedule of each line of a crontab, and say of every line what becomes of it.
 
-    While cron itself has a line, its schedule is held: paused, until --take-over comments the line out or you do so
+    A schedule is held, which is a pause, while cron itself has its line: give --take-over, or comment the line out
     and import again. A line that is known changes nothing, and one that was changed changes its schedule.
     """
     from flowctl.engine import cron
@@ -113,6 +113,8 @@ def _scope(invocation: Invocation) -> Scope:
     from flowctl.engine.crontab import Scope, what
 
     entries, known = cron.active_entries()
+    if not known:
+        invocation.terminal.warn("flowctl: not all that cron runs can be read: what is not seen there is not held")
     return Scope(invocation.namespace, os.path.expanduser("~"), frozenset(map(what, entries)), known)
 
 
@@ -182,9 +184,9 @@ def _say_what_is_next(invocation: Invocation, rows: list[Row], command: str, *, 
     if held:
         say(f"cron runs {_count(held, 'line')} of these itself: their schedules are held until it does not")
         say(f"  to hand all of yours over: {TAKE_OVER}")
-    if dry_run:
+    if dry_run and any(wish.action != "same" for wish in wishes):
         say(f"nothing was changed; to make the schedules: {command} --apply")
-    elif held < len(wishes):
+    elif not dry_run and held < len(wishes):
         say("the daemon runs them: flowctl daemon start; and when: flowctl next")
 
 
@@ -195,7 +197,7 @@ def _count(number: int, noun: str) -> str:
 @click.command(
     "export",
     cls=Command,
-    examples=["flowctl crontab export", "flowctl crontab export --json", "flowctl crontab export | crontab -"],
+    examples=["flowctl crontab export", "flowctl crontab export --json"],
 )
 @pass_invocation
 def export(invocation: Invocation, /) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flowctl.cli.instants import iso
+from flowctl.core.policy import error_class
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
@@ -58,6 +59,7 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "input": Raw(run.input),
         "output": _payload(run.output),
         "error": _payload(run.error),
+        "error_class": None if run.error is None else error_class(run.error),
         "queue": run.queue,
         "priority": run.priority,
         "key": run.key,
@@ -70,9 +72,10 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "duration_ms": _duration(run.started_at, run.finished_at),
         "wake_at": iso(run.wake_at),
         "parent": None if run.parent_id is None else {"run": run.parent_id, "step": run.parent_step},
-        "forked_from": None,
+        "forked_from": None if run.forked_from is None else {"run": run.forked_from, "step": run.forked_step},
         "schedule": run.schedule,
         "due_at": iso(run.due_at),
+        "dropped_at": iso(run.dropped_at),
     }
 
 
@@ -95,6 +98,8 @@ def step_shape(step: Step, attempts: Iterable[Attempt]) -> dict[str, Any]:
         "started_at": iso(step.begun_at),
         "finished_at": iso(step.finished_at),
         "duration_ms": _duration(step.begun_at, step.finished_at),
+        "shared": step.shared_id is not None,
+        "said_by": step.said_by,
         "attempts": attempt_shapes(step, attempts),
         "progress": _payload(step.progress),
         "external_id": step.external_id,

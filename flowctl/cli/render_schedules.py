@@ -55,7 +55,7 @@ def show_schedules(terminal: Terminal, schedules: Sequence[Schedule], last: Mapp
 def _row(schedule: Schedule, last: Slot | None) -> Row:
     return (
         schedule.name,
-        describe(rule_of(schedule)),
+        "once" if schedule.kind == "once" else describe(rule_of(schedule)),
         Cell("paused", "yellow") if schedule.paused_at is not None else _soon(schedule),
         Cell("") if last is None else _outcome(last),
         what_it_runs(schedule),

@@ -33,6 +33,17 @@ class Terminal:
         """Write a line of text, made safe, to stdout. Raises OutputClosed."""
         self._write_data(safe(text) + "\n")
 
+    def prose(self, text: str) -> None:
+        """Write sentences, made safe, to stdout; on a terminal their lines end between words. Raises OutputClosed."""
+        if self.shortens:
+            import shutil
+            import textwrap
+
+            width = shutil.get_terminal_size().columns
+            lines = [textwrap.wrap(line, width, break_on_hyphens=False) or [""] for line in safe(text).split("\n")]
+            text = "\n".join("\n".join(parts) for parts in lines)
+        self.data(text)
+
     def data_json(self, text: str) -> None:
         """Write JSON text to stdout, indented for a terminal. Raises OutputClosed."""
         if is_terminal(sys.stdout) and len(text) < 1_000_000:

@@ -44,7 +44,7 @@ def why(invocation: Invocation, /, subject: str, at: str | None) -> int:
         shape = {"subject": answer.subject, "sentence": answer.sentence, "evidence": evidence}
         invocation.terminal.data_json(dumps(shape))
         return 0
-    invocation.terminal.data(answer.sentence)
+    invocation.terminal.prose(answer.sentence)
     for command in answer.commands:
         invocation.terminal.say(f"  {command}")
     return 0

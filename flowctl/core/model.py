@@ -71,6 +71,9 @@ class NewRun:
     environment: str | None = None  # hash of captured variables
     followed_by: int | None = None
     after_id: int | None = None  # not before that run is final: then it starts out waiting
+    forked_from: int | None = None
+    forked_step: str | None = None  # None: from the beginning
+    replay: Replay = "pinned"
 
 
 class Run(NamedTuple):
@@ -118,6 +121,9 @@ class Run(NamedTuple):
     environment: str | None
     followed_by: int | None
     after_id: int | None
+    forked_from: int | None
+    forked_step: str | None
+    dropped_at: int | None
 
 
 class Progress(NamedTuple):
@@ -176,9 +182,19 @@ class Step(NamedTuple):
     started_at: int
     finished_at: int | None
     on_crash: str = "rerun"
+    shared_id: int | None = None  # the row that holds its payloads: of a run that this one was forked from
+    said_by: str | None = None  # the person who said its outcome
     progress: str | None = None  # JSON object: done, total, text
     external_id: str | None = None
     undoes: int | None = None  # the place from which a retry starts over, once this step has undone what was done since
+
+
+class Said(NamedTuple):
+    """The outcome of a step as a person says it: one of output and error."""
+
+    by: str
+    output: str | None = None
+    error: str | None = None
 
 
 class Attempt(NamedTuple):
@@ -392,6 +408,18 @@ class Event(NamedTuple):
     attempt: int | None
     reason: str | None
     subject: str | None = None
+    actor: str | None = None  # who did it: "ann: flowctl cancel", "daemon (pid 12)"
+
+
+class EventFilter(NamedTuple):
+    """Which lines of the audit log are meant. None does not restrict."""
+
+    namespace: str  # of the runs; other subjects have none
+    run: int | None = None  # its changes of state, and what was asked of it
+    subject: str | None = None
+    since: int | None = None
+    after: int = 0  # id above
+    limit: int = 100  # the newest of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,6 +433,6 @@ class RunFilter:
     tags: dict[str, str] = field(default_factory=dict)
     since: int | None = None  # created at or after
     search: str | None = None  # in workflow, input, output, error
-    dead: bool = False  # failed
+    dead: bool = False  # failed, and nobody has dealt with it yet
     before: int | None = None  # id below, for the next page
     limit: int = 50

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
-from flowctl.core.model import FINAL_STATES, NewRun, Replay, Run, Snapshot
+from flowctl.core.model import FINAL_STATES, NewRun, Replay, Request, Run, Snapshot
 from flowctl.engine import recovery, signals
 from flowctl.engine.recovery import cancel_all, recover_store, with_children
 from flowctl.engine.session import PAUSED
@@ -43,6 +43,7 @@ def cancel(store: Store, run_id: int, now: int) -> Run:
     recover_store(store, now)
     with store.transaction():
         cancel_all(store, with_children(store, run_id), now)
+        _note_request(store, run_id, "cancel", now)
     return store.runs.get(run_id)
 
 
@@ -55,7 +56,14 @@ def pause(store: Store, run_id: int, now: int, reason: str | None = None) -> Run
                 raise Conflict(f"run {run_id} is {run.state} and cannot be paused", f"flowctl show {run_id}")
             if not store.runs.pause_idle(run.id, now, reason or PAUSED):
                 store.runs.request(run.id, "pause", now)
+        _note_request(store, run_id, "pause", now)
     return store.runs.get(run_id)
+
+
+def _note_request(store: Store, run_id: int, request: Request, now: int) -> None:
+    """Write down who has asked, where the run changes its state only later, and by its engine."""
+    if store.runs.get(run_id).request == request:
+        store.events.note(f"run {run_id}", f"asked to {request}", now)
 
 
 def resume(store: Store, run_id: int, now: int) -> Run:
@@ -101,6 +109,17 @@ def retry(
         if snapshot is not None:
             store.snapshots.put(snapshot, now)
         store.runs.retry(run_id, now, replay=replay, code=snapshot.code if snapshot else None, from_step=from_step)
+    return store.runs.get(run_id)
+
+
+def drop(store: Store, run_id: int, now: int) -> Run:
+    """Mark a failure as dealt with: nobody is told of it any more. Raises Conflict for a run that has not failed."""
+    with store.transaction():
+        run = store.runs.get(run_id)
+        if run.state != "failed":
+            raise Conflict(f"run {run_id} is {run.state}: only a failed run can be dropped", f"flowctl show {run_id}")
+        if store.runs.drop(run_id, now):
+            store.events.note(f"run {run_id}", "dropped", now)
     return store.runs.get(run_id)
 
 

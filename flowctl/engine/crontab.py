@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from flowctl.core.crontab import DEFAULT_SHELL, CrontabEntry, CrontabLine, Outcome, read_crontab, write_crontab
 from flowctl.core.errors import UsageError
 from flowctl.core.model import NewSchedule, Schedule
+from flowctl.core.text import safe
 from flowctl.engine import schedules as verbs
 from flowctl.store import Store
 
@@ -276,10 +277,10 @@ def _that_fit(pairs: list[_Pair]) -> tuple[list[_Pair], list[Exported]]:
 
 def _refused_by(pairs: list[_Pair]) -> str | None:
     try:
-        write_crontab(entry for _, entry in pairs)
+        text = write_crontab(entry for _, entry in pairs)
     except UsageError as error:
         return error.message
-    return None
+    return None if safe(text) == text else "it holds characters that steer a terminal, and cannot be printed"
 
 
 def _entry_of(schedule: Schedule, variables: dict[str, str], home: str) -> CrontabEntry | None:

@@ -15,6 +15,8 @@ from flowctl.core.recurrence import check as check_rule
 from flowctl.core.recurrence import is_reboot, next_slot
 from flowctl.engine import surroundings
 from flowctl.engine.claim import boot_id, engine_alive, lock_path
+from flowctl.engine.cron import active_entries
+from flowctl.engine.crontab import HELD, TAKE_OVER, runs_in_cron, what
 from flowctl.engine.daemon_lock import lock_file, running_daemon
 from flowctl.engine.health import FREE_BYTES, LAG_MS
 from flowctl.engine.recovery import recover_store
@@ -120,6 +122,23 @@ def _schedules(store: Store, now: int) -> Iterator[Diagnosis]:
         yield Diagnosis("schedules", "warning", f"schedule {name}", text, "flowctl doctor --fix")
 
 
+def _crontab(store: Store, now: int) -> Iterator[Diagnosis]:
+    """Look for imported schedules that cron runs too, and for those that are held although it does not."""
+    imported = [each for each in store.doctor.schedules() if each.source == "crontab"]
+    if not imported:
+        return
+    entries, known = active_entries()
+    active = frozenset(map(what, entries))
+    for each in imported:
+        subject, twice = f"schedule {each.name}", runs_in_cron(each, active)
+        if twice and each.paused_at is None:
+            text = "runs twice: its line is still active in the crontab"
+            yield Diagnosis("crontab", "warning", subject, text, TAKE_OVER)
+        elif known and not twice and each.pause_reason == HELD:
+            text = "is held for cron, which has its line no more"
+            yield Diagnosis("crontab", "warning", subject, text, f"flowctl schedules resume {each.name}")
+
+
 def _unarmed(store: Store) -> Iterator[tuple[int, str, int | None]]:
     """Yield schedules that do not wait for the slot that they are due for, and when that is."""
     for each in store.doctor.schedules():
@@ -192,6 +211,7 @@ CHECKS: dict[str, Check] = {
     "disk": _disk,
     "clock": _clock,
     "schedules": _schedules,
+    "crontab": _crontab,
     "engines": _engines,
     "lingering": _lingering,
     "channels": _channels,

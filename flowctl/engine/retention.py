@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from flowctl.core import failpoint
-from flowctl.core.clock import SYSTEM_CLOCK, Clock
+from flowctl.core.clock import Clock
 from flowctl.core.errors import Busy, DiskTrouble
 from flowctl.core.keeping import DAY_MS, Keep, keep_of, limits
 from flowctl.store import Store
@@ -57,7 +57,7 @@ class Going(NamedTuple):
 class Retention:
     """The daemon's duty: a pruning each night, or as soon as the machine is on again."""
 
-    def __init__(self, store: Store, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._batches: Iterator[None] | None = None
@@ -69,7 +69,7 @@ class Retention:
                 due_at = next_night(self._store.retention.pruned_at(), now)
                 if now < due_at:
                     return due_at
-                self._batches = prune(self._store, now, clock=self._clock)
+                self._batches = prune(self._store, now, AS_SET, self._clock)
             for _ in self._batches:
                 return now + PAUSE_MS
         except (Busy, DiskTrouble):
@@ -108,7 +108,7 @@ def _keep(store: Store, namespace: str, workflow: str, wanted: Wanted) -> Keep:
     return keep if wanted.keep_runs is None else keep._replace(keep_runs=wanted.keep_runs)
 
 
-def prune(store: Store, now: int, wanted: Wanted = AS_SET, clock: Clock = SYSTEM_CLOCK) -> Iterator[None]:
+def prune(store: Store, now: int, wanted: Wanted, clock: Clock) -> Iterator[None]:
     """Prune, one short transaction or read at each turn. Raises Busy when another process prunes."""
     batch = _Batches(store, now, clock)
     with _alone(store.path):
@@ -122,6 +122,7 @@ def prune(store: Store, now: int, wanted: Wanted = AS_SET, clock: Clock = SYSTEM
         yield from batch.give_back()
         with store.transaction():
             store.retention.set_pruned_at(now)
+            store.events.note("database", "pruned", now)
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class Session:
         self.phase = "running"
         self.grace = inf
         self.executor.began_at = self.engine.monotonic
-        self.outbox += [_past(step) for step in self.store.steps.history(self.run.id)]
+        self.outbox += [past_message(step) for step in self.store.steps.history(self.run.id)]
         self.outbox.append(
             run_message(self.run, self.store.file_id, self.run.started_at, serial=self.serial, cancelled=self.undoing)
         )
@@ -234,13 +234,14 @@ def run_message(
     return Message("run", fields, run.input)
 
 
-def _past(step: Step) -> Message:
+def past_message(step: Step) -> Message:
+    """Return the message that tells of one recorded step. What a person said answers whatever the code asks."""
     fields = {
         "seq": step.seq,
         "key": step.key,
         "kind": step.kind,
         "state": step.state,
-        "input_hash": step.input_hash.hex(),
+        "input_hash": step.input_hash.hex() if step.said_by is None else "",
         "source_hash": step.source_hash.hex() if step.source_hash else None,
         "undoes": step.undoes,
     }

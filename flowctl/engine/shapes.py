@@ -195,5 +195,7 @@ _SHAPES: dict[str, Mapping[str, Check]] = {
         "state": _one_of("succeeded", "failed", "cancelled", "suspended", "mismatch"),
         "failed_steps": _maybe(_texts),
         "leftovers": _maybe(_texts),
+        "changed": _maybe(_texts),
+        "unasked": _maybe(_texts),
     },
 }

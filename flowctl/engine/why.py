@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flowctl.core.instants import local, short
 from flowctl.core.model import FINAL_STATES, EngineRow, Queue, Run, Step
-from flowctl.core.policy import summary
+from flowctl.core.policy import step_in_doubt, summary
 from flowctl.engine.claim import engine_alive
 from flowctl.store import Store
 
@@ -242,11 +243,16 @@ def _paused(store: Store, run: Run, now: int) -> Finding:
 
 
 def _blocked(store: Store, run: Run, now: int) -> Finding:
-    commands = ("", " --same-code", " --accept", " --from STEP")
+    key = step_in_doubt(run.reason)
+    if key is None:
+        decisions = [f"flowctl retry {run.id}{option}" for option in ("", " --same-code", " --accept", " --from STEP")]
+    else:
+        start = f"flowctl resolve {run.id} {shlex.quote(key)}"
+        decisions = [f"{start}{option}" for option in (" --done JSON", " --fail TEXT", " --retry")]
     return Finding(
         f"is blocked since {local(run.changed_at)}, and needs a person: {run.reason}",
         {"reason": run.reason},
-        (f"flowctl show {run.id}", *(f"flowctl retry {run.id}{option}" for option in commands)),
+        (f"flowctl show {run.id}", *decisions),
     )
 
 

@@ -17,6 +17,7 @@ from flowctl.store import Store
 
 MINUTE_MS = 60_000
 OVERDUE_MS = 60_000  # later than this a slot was not decided by a daemon that is well
+_VERBS = {"succeeded": "has", "failed": "has", "cancelled": "was"}
 _SPANS_MS = (3_600_000, 86_400_000, 32 * 86_400_000, 4_000 * 86_400_000)  # that are searched backwards for a slot
 
 
@@ -39,7 +40,7 @@ def _now(store: Store, schedule: Schedule, now: int) -> Found:
         resume = f"flowctl schedules resume {schedule.name}"
         return text, facts, (TAKE_OVER, resume) if schedule.pause_reason == HELD else (resume,)
     if is_reboot(rule_of(schedule)):
-        return f"is due when the daemon first starts after the next boot{before}", facts, ()
+        return f"fires once after each start of the machine{before}", facts, ()
     if schedule.next_at is None:
         return f"has no further slot{before}", facts, (f"flowctl schedules show {schedule.name}",)
     if schedule.next_at > now:
@@ -97,7 +98,8 @@ def _outcome(store: Store, slot: Slot) -> str:
     if slot.run_id is None:
         return f"was {slot.outcome}{because}"
     try:
-        state = f", which is {store.runs.get(slot.run_id).state}"
+        run = store.runs.get(slot.run_id)
+        state = f", which {_VERBS.get(run.state, 'is')} {run.state}"
     except NotFound:
         state = ", which was pruned since"
     verb = "fired" if slot.outcome == "fired" else "was coalesced into"

@@ -64,6 +64,7 @@ class Runtime:
         self._history = history
         self._keys = Keys()
         self._frames_polled = 0
+        self._changed: list[str] = []  # steps whose source is not what was recorded, when that is only checked
         self._undo: list[tuple[BoundCall[Any], int]] = []
         self.undoes: Optional[int] = None  # while it undoes: where a retry starts over
 
@@ -120,10 +121,24 @@ class Runtime:
 
     def _recall(self, asked: Asked) -> Optional[Recorded]:
         try:
-            return self._history.match(asked, self.facts.replay)
+            recorded = self._history.match(asked, self.facts.replay)
+            if self.facts.replay == "check":
+                self._check(asked, recorded)
         except Mismatch as mismatch:
             self.interruption = mismatch
             raise
+        return recorded
+
+    def _check(self, asked: Asked, recorded: Optional[Recorded]) -> None:
+        """Raise Mismatch where the record ends: nothing is to be executed."""
+        if recorded is None or recorded.state not in FINISHED:
+            raise Mismatch(asked.seq, asked.key, "unrecorded", "", asked.input)
+        if recorded.source_hash is not None and asked.source_hash not in (None, recorded.source_hash):
+            self._changed.append(asked.key)
+
+    def checked(self) -> dict[str, list[str]]:
+        """Return what a check has found besides a mismatch."""
+        return {"changed": self._changed, "unasked": self._history.unasked()}
 
     def _may_begin(self, options: Mapping[str, Any]) -> bool:
         """Tell whether a pure body may begin unasked: only the engine can keep a time limit."""

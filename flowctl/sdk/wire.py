@@ -40,6 +40,8 @@ in the same frame and gets no answer. So is a step with `pure` set, unless it fa
 `ended.state` is succeeded (payload: output), failed (payload: error; `failed_steps`: keys that a retry runs again),
 cancelled, suspended, or mismatch (`seq`, `key`, `what`: key, kind, input, source; `expected`: the recorded key; payload: input now asked).
 `what` is workflow or parameters, with `message`, when the loaded code no longer has the function or its parameters do not fit the run's input.
+With `run.replay` check nothing is executed: a step without recorded outcome ends the run as a mismatch, `what` unrecorded.
+Then `ended.changed` lists the keys of steps with another source than recorded, `ended.unasked` those that were not asked for.
 `ended.leftovers` lists what the run left behind (text such as "1 thread"): the engine then replaces the executor.
 
 Messages of the engine:
@@ -50,7 +52,7 @@ Messages of the engine:
 | source | path | source text | a file of the pinned code, before `load` |
 | load | path, pinned | – | import this file; pinned: from the sources just sent, whatever the disk says |
 | bind | function, texts | JSON object or – | bind `texts` (name to text) and the object to the workflow's parameters |
-| past | seq, key, kind, state, input_hash, source_hash, undoes | output or error | one recorded step, before `run` |
+| past | seq, key, kind, state, input_hash, source_hash, undoes | output or error | one recorded step, before `run`; with input_hash '' it answers whatever the input is |
 | run | run, attempt, function, file_id, replay, serial, workflow, namespace, tags, started_at, attempts, cancelled | input | execute the workflow |
 | go | key, attempt, external_id | – | run the body now, or first ask what has come of an external id |
 | outcome | key, state | output or error | the step ended without (another) body: state succeeded, failed or cancelled |

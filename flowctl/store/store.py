@@ -23,6 +23,7 @@ from flowctl.store.queues import Queues
 from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
 from flowctl.store.schedules import Schedules
+from flowctl.store.search import Search
 from flowctl.store.signals import Signals
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
@@ -51,7 +52,8 @@ class Store:
         self.events = Events(connection)
         self.queues = Queues(connection)
         self.schedules = Schedules(connection)
-        self.retention = Retention(connection)
+        self.search = Search(connection, self.payloads)
+        self.retention = Retention(connection, self.search)
         self.logs = Logs(connection)
         self.breakers = Breakers(connection)
         self.signals = Signals(connection, self.payloads)

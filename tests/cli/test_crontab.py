@@ -280,7 +280,7 @@ def test_nothing_is_let_go_while_nobody_can_say_what_cron_runs(quick, crontab, t
     quick("crontab", "import", "--apply")
     crontab.answer('echo "you (ada) are not allowed to use this program" >&2; exit 1')
     (tmp_path / "table").write_text("0 3 * * * other\n")
-    quick("crontab", "import", "table", "--apply")
+    assert "not all that cron runs can be read" in quick("crontab", "import", "table", "--apply").stderr
     assert {HELD} == {reason for name, reason in states(quick).items() if name != "other"}
 
 
@@ -292,6 +292,25 @@ def test_resuming_what_cron_still_runs_warns(quick, crontab) -> None:
     assert ["sync"] == [row["schedule"] for row in rows if row["reason"] and "cron runs it too" in row["reason"]]
     crontab.text = ""
     assert "cron runs it too" not in quick("schedules", "resume", "backup").stderr
+
+
+def test_the_doctor_finds_what_runs_twice_and_what_is_held_for_nothing(quick, crontab) -> None:
+    def found() -> list[tuple[str, str, str]]:
+        told = quick("doctor", "--json", code=None).json
+        return [
+            (each["subject"], each["message"], each["hint"])
+            for each in told
+            if (each["check"], each["level"]) == ("crontab", "warning")
+        ]
+
+    quick("crontab", "import", "--apply")
+    assert [] == found()
+    quick("schedules", "resume", "sync")
+    [(subject, said, hint)] = found()
+    assert ("schedule sync", "flowctl crontab import --apply --take-over") == (subject, hint)
+    assert "runs twice" in said
+    crontab.text = REAL.replace("@daily certbot", "#@daily certbot").replace("*/15 8-18", "#*/15 8-18")
+    assert [("schedule certbot", "flowctl schedules resume certbot")] == [(each[0], each[2]) for each in found()]
 
 
 # -- the system's crontabs
@@ -396,6 +415,10 @@ def test_text_of_a_crontab_cannot_steer_the_terminal(quick, crontab) -> None:
     for words in (["import"], ["import", "--json"], ["import", "--apply"], ["export"]):
         said = quick("crontab", *words)
         assert not {"\x1b", "\x9b", "\x07"} & set(said.stdout + said.stderr)
+    [row] = quick("crontab", "export", "--json").json
+    assert ("refused", "it holds characters that steer a terminal, and cannot be printed") == (
+        row["outcome"], row["reason"],
+    )  # fmt: skip
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -289,3 +289,12 @@ def test_a_table_holds_what_a_person_needs_and_no_escape_of_a_name(quick, databa
         assert "\x07" not in said.stdout + said.stderr
     assert "every 1h" in quick("schedules", "list").stdout
     assert json.loads(quick("schedules", "show", "a", "--json").stdout)["description"] == "tidy\x1b[31m up"
+
+
+def test_why_ends_its_lines_between_words_on_a_terminal(quick, on_terminal, database) -> None:
+    quick("schedules", "add", "a", "--every", "1h", "--", "true")
+    quick("schedules", "pause", "a", "--reason", "one two three four five six seven eight nine ten eleven twelve")
+    with on_terminal("why", "a", size=(24, 40)) as screen:
+        said = screen.read_to_end().split("\r\n")
+    assert max(map(len, said)) <= 40
+    assert quick("why", "a").stdout.split() == " ".join(said[:-2]).split()

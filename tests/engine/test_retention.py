@@ -27,11 +27,11 @@ from tests.store.scene import SNAPSHOT, Scene, new_run
 SLOW = 0.02  # seconds that each look at the clock takes: a transaction gets one
 CHILD = """
 import sys
-from flowctl.engine.retention import prune
+from flowctl.engine.retention import AS_SET, prune
 from flowctl.store import Store
 from tests.engine.test_retention import SLOW, Clock
 with Store.open(sys.argv[1]) as store:
-    for _ in prune(store, int(sys.argv[2]), clock=Clock(SLOW)):
+    for _ in prune(store, int(sys.argv[2]), AS_SET, Clock(SLOW)):
         pass
 """
 LARGE_ERROR = '{"type":"E","message":"' + "x" * 300_000 + '"}'

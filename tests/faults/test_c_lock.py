@@ -12,7 +12,7 @@ from flowctl.engine.claim import EngineLock, boot_id, engine_alive, lock_path
 
 
 def _row(pid: int = 1, boot: str = "", stopped_at: int | None = None) -> EngineRow:
-    return EngineRow(1, "token", "foreground", pid, boot or boot_id(), 1, stopped_at)
+    return EngineRow(1, "token", "foreground", pid, boot or boot_id(), 1, stopped_at, [], None)
 
 
 def test_c09_a_process_that_inherits_what_it_can_does_not_keep_the_lock(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_crontab_is_taken_over_and_outlives_the_machine(
     [late] = flowctl("slots", "late", "--json").json
     assert ("fired", "flowctl was not running") == (late["outcome"], late["reason"])
     assert "flowctl was not running" in flowctl("why", "late", "--at", "2020-01-31T09:30").stdout
-    assert "is due when the daemon first starts after the next boot" in flowctl("why", "echo").stdout
+    assert "fires once after each start of the machine" in flowctl("why", "echo").stdout
 
 
 def iso(instant: int) -> str:

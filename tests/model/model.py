@@ -80,6 +80,7 @@ class Model(Tables):
         """Cancel a run and all below it."""
         self.recover()
         self._cancel_all(self.family(run))
+        self._note_request(run, "cancel")
         return self.answer(run)
 
     def pause(self, run: int) -> Row:
@@ -93,7 +94,12 @@ class Model(Tables):
                 self.move(member, "paused", reason=PAUSED, wake_at=None, request=None)
             else:
                 self._request(member, "pause")
+        self._note_request(run, "pause")
         return self.answer(run)
+
+    def _note_request(self, run: int, request: str) -> None:
+        if self.run(run)["request"] == request:
+            self.note(f"run {run}", f"asked to {request}")
 
     def resume(self, run: int) -> Row:
         """Let a run and all below it go on."""
@@ -220,6 +226,7 @@ class Model(Tables):
         row: Row = {name: getattr(new, name) for name in NewStep.__annotations__}
         row |= {"run_id": run, "state": "running", "attempt": attempt, "first_attempt": attempt, "crashes": 0}
         row |= {"output": None, "error": None, "begun_at": self.now, "started_at": self.now, "finished_at": None}
+        row |= {"shared_id": None, "said_by": None}
         row |= {"progress": None, "external_id": None}
         self.steps.append(row | {"superseded_at": None})
         self.spill(new.input)

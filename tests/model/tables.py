@@ -29,6 +29,7 @@ NOTHING: Row = dict.fromkeys(
         "finished_at",
         "detached_at",
         "requires",
+        "dropped_at",
     )
 )
 
@@ -160,7 +161,7 @@ class Tables:
     def create(self, new: NewRun) -> int:
         number = len(self.runs) + 1
         row: Row = NOTHING | {name: getattr(new, name) for name in NewRun.__annotations__}
-        row |= {"id": number, "replay": "pinned", "failed_steps": [], "state": "queued", "attempt": 1}
+        row |= {"id": number, "failed_steps": [], "state": "queued", "attempt": 1}
         row |= {"crashes": 0, "epoch": 0, "created_at": self.now, "changed_at": self.now}
         self.runs[number] = row
         self.event(row)
@@ -169,7 +170,11 @@ class Tables:
 
     def event(self, run: Row) -> None:
         kept = {name: run[name] for name in ("state", "epoch", "attempt", "reason")}
-        self.events.append({"run_id": run["id"], "at": run["changed_at"], "subject": None} | kept)
+        self.events.append({"run_id": run["id"], "at": run["changed_at"], "subject": None, "actor": None} | kept)
+
+    def note(self, subject: str, reason: str) -> None:
+        nothing = dict.fromkeys(("run_id", "state", "epoch", "attempt", "actor"))
+        self.events.append({"at": self.now, "subject": subject, "reason": reason} | nothing)
 
     def move(self, run: Row, state: str, **fields: Any) -> None:
         before = (run["state"], run["epoch"])
