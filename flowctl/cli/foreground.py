@@ -13,7 +13,7 @@ from flowctl.cli.invocation import Invocation
 from flowctl.cli.lines import LineNarrator, error_summary
 from flowctl.cli.render import run_duration
 from flowctl.cli.terminal import is_terminal
-from flowctl.cli.words import exit_code, icon
+from flowctl.cli.words import advice, exit_code, icon
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import Conflict
 
@@ -44,19 +44,17 @@ class Narrator(Protocol):
         """Show the present moment; called at least ten times a second."""
 
 
+Prepare = Callable[[int], Sequence[int]]
+
+
 def work_here(
-    invocation: Invocation,
-    store: Store,
-    supervisor: Supervisor,
-    prepare: Callable[[int], Sequence[int]],
-    *,
-    exclusive: bool = False,
+    invocation: Invocation, store: Store, supervisor: Supervisor, prepare: Prepare, *, exclusive: bool = False
 ) -> int:
     """Work on runs, one after the other, until each is final, paused or blocked; print what they returned.
 
     `prepare` makes or changes the runs for the engine with that number, which alone may claim them, and returns theirs.
     With `exclusive`, a run that another process works on is refused instead of waited for.
-    Returns the exit code of the first one that did not succeed. Ctrl-C pauses them, a second one at once.
+    Returns the exit code of the first that did not succeed. Ctrl-C pauses them, a second one at once.
     """
     from flowctl.cli.patience import Patience
     from flowctl.engine.engine import Engine
@@ -174,7 +172,7 @@ def _conclude(invocation: Invocation, run: Run) -> None:
     elif run.state == "paused":
         terminal.warn(f"{head}: flowctl resume {run.id}")
     elif run.state == "blocked":
-        terminal.warn(f"{head}: {run.reason}\n  flowctl retry {run.id} (also: --same-code, --accept, --from STEP)")
+        terminal.warn(f"{head}: {run.reason}\n  {advice(run)}")
     elif run.state == "waiting":
         terminal.warn(f"{head} {run.reason}, which cannot go on by itself: flowctl ls")
     elif run.state in ("sleeping", "queued"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
 from flowctl.core.model import FINAL_STATES, NewRun, Replay, Request, Run, Snapshot
-from flowctl.engine import recovery
+from flowctl.engine import recovery, signals
 from flowctl.engine.recovery import cancel_all, recover_store, with_children
 from flowctl.engine.session import PAUSED
 from flowctl.store import Store
@@ -86,6 +86,12 @@ def steal(store: Store, run_id: int, now: int) -> Run:
     for run in with_children(store, run_id):
         recovery.steal(store, run, now)
     return store.runs.get(run_id)
+
+
+def signal(store: Store, run_id: int, now: int, *, name: str, value: str, sender: str) -> int:
+    """Send a signal to a run and return its number. Raises Conflict and UsageError."""
+    with store.transaction():
+        return signals.send(store, store.runs.get(run_id), name, value, sender=sender, now=now)
 
 
 def retry(

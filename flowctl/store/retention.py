@@ -15,7 +15,7 @@ from flowctl.store.queries import load
 from flowctl.store.search import Kind, Search
 
 SQL = load("retention")
-_BELOW = ("delete_logs", "delete_attempts", "delete_steps", "delete_replaced", "delete_events")
+_BELOW = ("delete_logs", "delete_signals", "delete_attempts", "delete_steps", "delete_replaced", "delete_events")
 _ROWS_BELOW = {name: SQL[name] for name in _BELOW}
 _SEARCHED: dict[str, Kind] = {"delete_logs": "log", "delete_steps": "step", "delete_replaced": "step"}
 

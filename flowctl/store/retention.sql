@@ -20,7 +20,7 @@ SELECT namespace, workflow FROM runs WHERE (namespace, workflow) > (+:namespace,
 ORDER BY namespace, workflow LIMIT 1
 
 -- part: idle
--- No member of the family goes on, and no run waits for one of them.
+-- No member of the family goes on, no run waits for one of them, and none shares its steps.
 NOT EXISTS (
         SELECT 1 FROM runs AS member
         WHERE member.root_id = runs.id AND member.state NOT IN ('succeeded', 'failed', 'cancelled'))
@@ -28,6 +28,9 @@ NOT EXISTS (
     AND NOT EXISTS (
         SELECT 1 FROM runs AS member JOIN runs AS later ON later.after_id = member.id AND later.state = 'waiting'
         WHERE member.root_id = runs.id)
+    AND NOT EXISTS (SELECT 1 FROM runs AS fork WHERE fork.forked_from = runs.id)
+    AND NOT EXISTS (
+        SELECT 1 FROM runs AS member JOIN runs AS fork ON fork.forked_from = member.id WHERE member.root_id = runs.id)
 
 -- name: beyond
 -- The newest run at the top of a family that is not among the newest ones.
@@ -73,6 +76,9 @@ INSERT INTO meta (key, value) VALUES ('pruned_at', :now) ON CONFLICT DO UPDATE S
 
 -- name: delete_logs
 DELETE FROM logs WHERE id IN (SELECT id FROM logs WHERE run_id = +:run LIMIT +:limit) RETURNING id
+
+-- name: delete_signals
+DELETE FROM signals WHERE id IN (SELECT id FROM signals WHERE run_id = +:run LIMIT +:limit)
 
 -- name: delete_attempts
 DELETE FROM attempts

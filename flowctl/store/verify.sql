@@ -6,13 +6,18 @@ SELECT id, NULL, CAST(input AS BLOB), input_crc, CAST(output AS BLOB), output_cr
 FROM runs WHERE id > :after ORDER BY id LIMIT 500
 
 -- name: step_payloads
-SELECT id, run_id, key, attempt, CAST(input AS BLOB), input_crc, CAST(output AS BLOB), output_crc,
-    CAST(error AS BLOB), error_crc
-FROM steps WHERE id > :after ORDER BY id LIMIT 500
+-- Of what a fork shares, the payloads of the row that has them, by the checksums that the fork has taken over.
+SELECT steps.id, steps.run_id, steps.key, steps.attempt, CAST(held.input AS BLOB), steps.input_crc,
+    CAST(held.output AS BLOB), steps.output_crc, CAST(held.error AS BLOB), steps.error_crc
+FROM steps LEFT JOIN steps AS held ON held.id = coalesce(steps.shared_id, steps.id)
+WHERE steps.id > :after ORDER BY steps.id LIMIT 500
 
 -- name: attempt_payloads
 SELECT run_id, key, attempt, CAST(error AS BLOB), error_crc FROM attempts
 WHERE (run_id, key, attempt) > (:run, :key, :attempt) ORDER BY run_id, key, attempt LIMIT 500
+
+-- name: signal_payloads
+SELECT id, run_id, CAST(value AS BLOB), value_crc FROM signals WHERE id > :after ORDER BY id LIMIT 500
 
 -- name: payload
 SELECT CAST(text AS BLOB) FROM payloads WHERE hash = :hash
@@ -98,8 +103,16 @@ WHERE NOT EXISTS (SELECT 1 FROM steps WHERE run_id = a.run_id AND key = a.key AN
 -- name: failure_recorded
 -- plan: walks all steps.
 SELECT run_id, key, 'is ' || state || ', but attempt ' || attempt || ' is not recorded' FROM steps
-WHERE state IN ('failed', 'cancelled', 'interrupted') AND NOT EXISTS (
+WHERE state IN ('failed', 'cancelled', 'interrupted') AND shared_id IS NULL AND NOT EXISTS (
     SELECT 1 FROM attempts AS a WHERE a.run_id = steps.run_id AND a.key = steps.key AND a.attempt = steps.attempt)
+
+-- name: shared_steps
+-- plan: walks the steps that forks share.
+SELECT steps.run_id, steps.key, 'shares the payloads of row ' || steps.shared_id || ', which is not that step' FROM steps
+LEFT JOIN steps AS held ON held.id = steps.shared_id
+WHERE steps.shared_id IS NOT NULL AND (held.shared_id IS NOT NULL OR coalesce(held.run_id, steps.run_id) >= steps.run_id
+    OR (held.seq, held.key, held.kind, held.state, held.input_hash)
+        IS NOT (steps.seq, steps.key, steps.kind, steps.state, steps.input_hash))
 
 -- name: interruptions_counted
 -- plan: walks all steps.
@@ -131,6 +144,17 @@ WHERE runs.state = 'waiting' AND NOT EXISTS (
         AND (other.kind <> 'child' OR EXISTS (
             SELECT 1 FROM runs AS child WHERE child.parent_id = runs.id AND child.parent_step = other.key
                 AND child.detached_at IS NULL AND child.state NOT IN ('succeeded', 'failed', 'cancelled'))))
+
+-- name: signals_taken
+-- plan: walks all signals.
+-- The step that has taken a signal has an outcome: both are of one transaction.
+SELECT run_id, taken_by, 'has taken signal ' || signals.id || ', but has no outcome' FROM signals
+WHERE taken_by IS NOT NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM steps WHERE steps.run_id = signals.run_id AND key = taken_by AND superseded_at IS NULL
+            AND finished_at IS NOT NULL)
+    AND NOT EXISTS (
+        SELECT 1 FROM steps WHERE steps.run_id = signals.run_id AND key = taken_by AND superseded_at IS NOT NULL)
 
 -- name: audit_log
 -- plan: walks all runs.
