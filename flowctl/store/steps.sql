@@ -126,9 +126,9 @@ ORDER BY seq
 -- name: say
 INSERT INTO steps (
     run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, output, output_crc, error,
-    error_crc, begun_at, started_at, finished_at, on_crash, said_by)
+    error_crc, begun_at, started_at, finished_at, on_crash, said_by, undoes)
 SELECT :run, seq, key, name, kind, iif(:error IS NULL, 'succeeded', 'failed'), :attempt, :attempt, {input_text}, input_crc,
-    input_hash, :output, :output_crc, :error, :error_crc, :now, :now, :now, on_crash, :by
+    input_hash, :output, :output_crc, :error, :error_crc, :now, :now, :now, on_crash, :by, undoes
 FROM steps WHERE id = :step
 
 -- name: conclude
