@@ -52,6 +52,21 @@ def test_a_run_that_no_daemon_would_begin(scene: Scene) -> None:
         assert "is queued and about to begin: nothing is in its way" == why(scene, run)
 
 
+def test_a_run_that_a_daemon_which_hangs_does_not_begin(scene: Scene) -> None:
+    run, behind = scene.submit(), scene.submit()
+    scene.now += HOUR
+    with live_engine(scene):
+        scene.now += 9_999  # a daemon that has just started is given its time
+        assert "is queued and about to begin: nothing is in its way" == why(scene, run)
+        scene.now += 1
+        for each in (run, behind):
+            hangs = "is queued and ready for 10.0s, and process 4711 has not begun it: it hangs, or cannot write"
+            assert hangs == why(scene, each)
+        assert "flowctl daemon stop --now" in answer(scene, run).commands
+        limit(scene, paused_at=scene.now)
+        assert "is paused since" in why(scene, run)
+
+
 def test_a_run_that_is_to_begin_later(scene: Scene) -> None:
     run = scene.submit(wake_at=scene.now + HOUR)
     assert f"is queued, and not to begin before {local(scene.now + HOUR)}, in 1h00m" == why(scene, run)
