@@ -181,7 +181,8 @@ class Machine(Compared):
 
     @rule(pick=PICK, code=CODE, step=st.none() | PICK, output=st.none() | VALUE)
     def fork(self, pick: int, code: Snapshot | None, step: int | None, output: str | None) -> None:
-        number = self.any_run(pick)
+        begun = [number for number in self.model.runs if self.model.current(number)]
+        number = begun[pick % len(begun)] if begun and step is not None else self.any_run(pick)
         if self.room or number not in self.model.runs:
             self.do("fork", number, self._key(number, step), output, code)
 
