@@ -313,4 +313,4 @@ class TestOrder:
         assert ["reserved lamp", "charged 30", *undone] == self.entries(tmp_path)
         run = flowctl("show", "@last", "--json").json
         assert ("failed", "StepFailed") == (run["state"], run["error"]["type"])
-        assert ["undo refund", "undo release"] == steps_of(run)[-2:]
+        assert ["undo-refund", "undo-release"] == steps_of(run)[-2:]

@@ -13,12 +13,12 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = (
-    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "fork",
-    "diff", "signal", "resolve", "grep", "sql", "next", "slots",
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "drop",
+    "fork", "diff", "signal", "resolve", "grep", "sql", "next", "slots",
 )  # fmt: skip
 _OTHER = (
-    "workflows", "check", "lineage", "signals", "drop", "events", "schedules", "crontab", "queues", "breakers",
-    "daemon", "notify", "db", "doctor", "metrics", "health", "init", "completion",
+    "workflows", "check", "lineage", "signals", "events", "schedules", "crontab", "queues", "breakers", "daemon",
+    "notify", "db", "doctor", "metrics", "health", "init", "completion",
 )  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
@@ -33,6 +33,7 @@ _MEMBERS = {
     "resume": ("flowctl.cli.again:resume", "Continue paused or orphaned runs, here"),
     "retry": ("flowctl.cli.again:retry", "Let failed, cancelled or blocked runs go on"),
     "rerun": ("flowctl.cli.again:rerun", "Start new runs with the same input"),
+    "drop": ("flowctl.cli.control:drop", "Mark failed runs as dealt with"),
     "fork": ("flowctl.cli.fork:fork", "Start a new run from a step of another, edited if need be"),
     "diff": ("flowctl.cli.diff:diff", "Show how two runs differ, step by step"),
     "signal": ("flowctl.cli.signals:signal", "Send a signal to runs that wait for it, or will"),
@@ -45,7 +46,6 @@ _MEMBERS = {
     "check": ("flowctl.cli.check:check", "Replay recorded runs against an edited file; nothing is executed"),
     "lineage": ("flowctl.cli.lineage:lineage", "Show where a run comes from, and what came of it"),
     "signals": ("flowctl.cli.signals:signals", "List the signals that were sent to a run"),
-    "drop": ("flowctl.cli.control:drop", "Mark failed runs as dealt with"),
     "events": ("flowctl.cli.events:events", "Print the audit log: who did what, when"),
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
     "crontab": ("flowctl.cli.crontab:crontab", "Make schedules of a crontab, and a crontab of schedules"),

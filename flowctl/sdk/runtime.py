@@ -86,7 +86,7 @@ class Runtime:
         recordable = recorded_text(text, "input", self.facts.payload_limit)
         if recordable is not text:
             input_hash = canonical_hash(recordable).hex()
-        name = bound.name if self.undoes is None else f"undo {bound.name}"
+        name = bound.name if self.undoes is None else f"undo-{bound.name}"
         seq, key = self._keys.next(name)
         asked = Asked(seq, key, bound.kind, input_hash, bound.source_hash, recordable)
         recorded = self._recall(asked)

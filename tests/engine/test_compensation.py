@@ -94,7 +94,7 @@ UNDONE = ["free car-1", "free hotel-1", "free flight-1"]
 
 
 def undo_steps(bench: Bench, run: int = 1) -> list[tuple[str, str]]:
-    return [(each["key"], each["state"]) for each in bench.shown(run)["steps"] if each["key"].startswith("undo ")]
+    return [(each["key"], each["state"]) for each in bench.shown(run)["steps"] if each["key"].startswith("undo-")]
 
 
 def test_g07_a_run_that_fails_is_undone_in_reverse_order_and_keeps_its_own_error(bench: Bench) -> None:
@@ -102,7 +102,7 @@ def test_g07_a_run_that_fails_is_undone_in_reverse_order_and_keeps_its_own_error
     bench.flowctl("run", "trip.py:trip", code=1)
     assert DONE + UNDONE == bench.ledger()
     assert "step pay failed: GiveUp: no money" in bench.shown()["error"]["message"]
-    assert [("undo free", "succeeded"), ("undo free#2", "succeeded"), ("undo free#3", "succeeded")] == undo_steps(bench)
+    assert [("undo-free", "succeeded"), ("undo-free#2", "succeeded"), ("undo-free#3", "succeeded")] == undo_steps(bench)
 
 
 def test_g07_a_run_that_succeeds_is_not_undone(bench: Bench, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_g07_an_undo_that_fails_is_recorded_and_the_others_are_made(bench: Bench
     (tmp_path / "stubborn").touch()
     bench.flowctl("run", "trip.py:trip", code=1)
     assert DONE + UNDONE == bench.ledger()
-    assert [("undo free", "succeeded"), ("undo free#2", "failed"), ("undo free#3", "succeeded")] == undo_steps(bench)
+    assert [("undo-free", "succeeded"), ("undo-free#2", "failed"), ("undo-free#3", "succeeded")] == undo_steps(bench)
     assert "no money" in bench.shown()["error"]["message"]
 
 
@@ -143,7 +143,7 @@ def test_g07_an_executor_that_dies_in_an_undo_fails_that_and_the_others_are_made
         os.kill(executor, signal.SIGKILL)
     assert 1 == engine.wait(timeout=20)
     assert [*DONE, "free car-1", "slowly hotel-1", "free flight-1"] == bench.ledger()
-    assert [("undo free", "succeeded"), ("undo slowly", "failed"), ("undo free#2", "succeeded")] == undo_steps(bench)
+    assert [("undo-free", "succeeded"), ("undo-slowly", "failed"), ("undo-free#2", "succeeded")] == undo_steps(bench)
 
 
 def test_g07_a_retry_starts_over_at_the_first_step_that_was_undone(bench: Bench, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_g07_a_run_at_work_is_undone_when_it_is_cancelled(bench: Bench, tmp_path
     assert 6 == engine.wait(timeout=30)
     assert 1 == bench.ledger().count("free flight-1")
     assert 1 == sum(line.startswith("slowly") for line in bench.ledger())
-    assert [("undo free", "succeeded")] == undo_steps(bench)
+    assert [("undo-free", "succeeded")] == undo_steps(bench)
 
 
 def test_g07_a_run_that_took_too_long_is_undone_and_fails(bench: Bench, tmp_path: Path) -> None:
