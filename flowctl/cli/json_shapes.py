@@ -15,7 +15,8 @@ from flowctl.core.policy import error_class
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
-    from flowctl.core.model import Attempt, LogLine, Run, Signal, Step, Workflow
+    from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
+    from flowctl.core.signals import Signal
     from flowctl.engine.queues import QueueView
     from flowctl.engine.status import DaemonStatus
 

@@ -13,8 +13,8 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = (
-    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "drop", "fork",
-    "diff", "signal", "resolve", "grep", "sql", "next", "slots",
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "drop",
+    "fork", "diff", "signal", "resolve", "grep", "sql", "next", "slots",
 )  # fmt: skip
 _OTHER = (
     "workflows", "check", "lineage", "signals", "events", "schedules", "crontab", "queues", "breakers", "secrets",

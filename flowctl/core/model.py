@@ -126,24 +126,6 @@ class Run(NamedTuple):
     dropped_at: int | None
 
 
-class Progress(NamedTuple):
-    """How far a body is, in its own words."""
-
-    done: float
-    total: float | None = None
-    text: str = ""
-
-    @property
-    def text_form(self) -> str:
-        """Return the JSON text that `steps.progress` holds."""
-        return json.dumps(self._asdict(), ensure_ascii=False)
-
-    @classmethod
-    def of_text(cls, text: str) -> Progress:
-        """Return what `steps.progress` holds."""
-        return cls(**json.loads(text))
-
-
 class NewStep(NamedTuple):
     """What an executor says of a step that is about to begin."""
 
@@ -360,19 +342,6 @@ class Slot(NamedTuple):
     reason: str | None
     run_id: int | None
     decided_at: int
-
-
-class Signal(NamedTuple):
-    """One row of `signals`: a message to a run, and the step that has taken it."""
-
-    id: int
-    run_id: int
-    name: str
-    value: str
-    sender: str
-    sent_at: int
-    taken_by: str | None
-    taken_at: int | None
 
 
 class SlotGroup(NamedTuple):

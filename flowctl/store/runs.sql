@@ -228,9 +228,14 @@ UPDATE runs SET
     finished_at = max(:now, coalesce(started_at, :now))
 WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting', 'paused', 'blocked')
 
+-- name: undo_idle
+-- What is blocked cannot be replayed as far as it is recorded, and is cancelled as it is.
+UPDATE runs SET state = 'queued', request = 'cancel', reason = :reason, wake_at = NULL, after_id = NULL, changed_at = :now
+WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting', 'paused')
+
 -- name: pause_idle
 UPDATE runs SET state = 'paused', reason = :reason, wake_at = NULL, request = NULL, changed_at = :now
-WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting')
+WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting') AND request IS NOT 'cancel'
 
 -- name: resume
 UPDATE runs SET state = 'queued', reason = NULL, wake_at = NULL, changed_at = :now WHERE id = :run AND state = 'paused'

@@ -23,6 +23,8 @@ STEP_EDGES: set[Edge] = {
     ("", "running"),
     *(("running", state) for state in ("succeeded", "failed", "cancelled", "interrupted")),
     *(("interrupted", state) for state in ("running", "failed", "cancelled")),
+    *(("", state) for state in ("succeeded", "failed")),  # shared by a fork, or said by a person
+    ("interrupted", "succeeded"),  # said by a person
 }
 
 

@@ -14,6 +14,7 @@ Row = dict[str, Any]
 FINAL = {"succeeded", "failed", "cancelled"}
 OPEN = {"running", "interrupted"}
 IDLE = {"queued", "sleeping", "waiting", "paused", "blocked"}
+BY = "somebody"  # who decides
 BODIES = {"step", "shell", "value"}
 CRASH_LIMIT = 2  # what the world is set to, so that a run is often given up
 SPILL_BYTES = 200  # likewise, so that payloads often go to a table of their own
