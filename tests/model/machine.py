@@ -136,7 +136,8 @@ class Compared(RuleBasedStateMachine):
         self.called += 1
         self.compare_questions()
         if self.called % CHECK_EVERY == 0:
-            assert self.world.store.check() == []
+            wrong = self.world.store.check()
+            assert not wrong, wrong
             self.assert_unchanged()
         self.holds = True
 

@@ -166,6 +166,15 @@ class Machine(Compared):
         after = self.any_run(pick)
         self.do("submit", new_run(after_id=after if after in self.model.runs else GONE), SNAPSHOT)
 
+    @precondition(lambda self: self.model.behind())
+    @rule(pick=PICK)
+    def pause_and_resume(self, pick: int) -> None:
+        """What waited for another run waits again."""
+        behind = self.model.behind()
+        number = behind[pick % len(behind)]
+        self.do("pause", number)
+        self.do("resume", number)
+
     @rule()
     def wake_after(self) -> None:
         self.do("wake_after")
@@ -284,6 +293,8 @@ class Machine(Compared):
     @rule(pick=PICK, which=PICK, error=ERROR, delay=MAYBE_DELAY)
     def fail_step(self, pick: int, which: int, error: str, delay: int | None) -> None:
         claim = self.held(pick)
+        if not self.model.current(claim.run_id):
+            self.do("begin", claim, self.new(claim, "step", "1", None))
         step = self.any_step(claim, which)
         if step is not None and step["kind"] != "child":
             wake_at = self.at(delay)

@@ -141,6 +141,10 @@ class Tables:
         waiting = [run for run in self.runs.values() if run["state"] == "waiting" and run["after_id"] is not None]
         return [run for run in waiting if not self.stands_behind(run)]
 
+    def behind(self) -> list[int]:
+        """Return the runs that wait for an earlier one of their schedule."""
+        return [run["id"] for run in self.runs.values() if run["state"] == "waiting" and self.stands_behind(run)]
+
     def stands_behind(self, run: Row) -> bool:
         """Tell whether a run is to wait for an earlier one of its schedule."""
         earlier = self.runs.get(run["after_id"])
