@@ -98,9 +98,10 @@ class ScheduleOptions:
     env_file: str | None
     shell: bool
 
-    def changes(self) -> dict[str, Any]:
-        """Return the fields of a schedule that are given, without what it runs. Raises UsageError."""
-        found = self._rhythm()
+    def changes(self, zone: str = "") -> dict[str, Any]:
+        """Return the fields of a schedule of a zone that are given, without what it runs. Raises UsageError."""
+        zone = zone if self.zone is None else self.zone
+        found = self._rhythm(zone)
         plain = {
             "zone": self.zone,
             "catch_up": self.catch_up,
@@ -114,8 +115,8 @@ class ScheduleOptions:
         found |= {name: value for name, value in plain.items() if value is not None}
         now = SYSTEM_CLOCK.now()
         limits: tuple[tuple[str, str | None, Callable[[str], int]], ...] = (
-            ("start_at", self.start_at, lambda text: parse_instant(text, "--start-at", now)),
-            ("end_at", self.end_at, lambda text: parse_instant(text, "--end-at", now)),
+            ("start_at", self.start_at, lambda text: parse_instant(text, "--start-at", now, zone)),
+            ("end_at", self.end_at, lambda text: parse_instant(text, "--end-at", now, zone)),
             ("window_ms", self.window, lambda text: _positive(parse_duration(text, "--window"), "--window")),
             ("pause_after", self.pause_after, _count),
         )
@@ -134,22 +135,14 @@ class ScheduleOptions:
             asked["requires"] = list(dict.fromkeys(_label(label) for label in self.requires))
         return given | asked
 
-    def _rhythm(self) -> dict[str, Any]:
+    def _rhythm(self, zone: str) -> dict[str, Any]:
         given = [(kind, text) for kind in ("cron", "every", "once") if (text := getattr(self, kind)) is not None]
         if len(given) > 1:
             raise UsageError("--cron, --every and --once exclude each other")
         if not given:
             return {}
         kind, text = given[0]
-        return {"kind": kind, "expression": self._moment(text) if kind == "once" else text}
-
-    def _moment(self, text: str) -> str:
-        """Return the instant of --once: a time of day means its next occurrence here."""
-        if "-" in text:
-            return text
-        if self.zone is not None:
-            raise UsageError("--once: with --tz, give the date too", "such as 2030-01-31T09:30")
-        return str(parse_instant(text, "--once", SYSTEM_CLOCK.now()))
+        return {"kind": kind, "expression": _moment(text, zone) if kind == "once" else text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +179,7 @@ def _check_name(name: str) -> None:
 
 def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ...], options: ScheduleOptions) -> Wanted:
     """Return what `update` makes of a schedule. Raises UsageError, NotFound."""
-    changes = options.changes() | {"options": options.options(old.options)}
+    changes = options.changes(old.zone) | {"options": options.options(old.options)}
     environment = None
     if words and options.workflow is None and old.workflow is None:
         changes |= _command_fields(words, options)
@@ -245,6 +238,11 @@ def _kept(invocation: Invocation, workflow: Workflow) -> dict[str, str]:
         return {}
     with invocation.reading() as store:
         return store.environments.get(workflow.environment)
+
+
+def _moment(text: str, zone: str) -> str:
+    """Return the instant of --once: a time of day means its next occurrence in the zone."""
+    return text if "-" in text else str(parse_instant(text, "--once", SYSTEM_CLOCK.now(), zone))
 
 
 def _positive(amount: int, option: str) -> int:

@@ -233,10 +233,10 @@ def backfill(invocation: Invocation, /, name: str, from_text: str, to_text: str 
     from flowctl.engine import schedules as verbs
 
     now = SYSTEM_CLOCK.now()
-    from_at = parse_instant(from_text, "--from", now)
-    until = now if to_text is None else parse_instant(to_text, "--to", now)
     with invocation.reading() as store:
         schedule = store.schedules.get(invocation.namespace, name)
+        from_at = parse_instant(from_text, "--from", now, schedule.zone)
+        until = now if to_text is None else parse_instant(to_text, "--to", now, schedule.zone)
         due = verbs.unfired(store, schedule, from_at, until, given["limit"])
     if given["dry_run"] or not due:
         print_filled(invocation, schedule, [(slot, None) for slot in due])
