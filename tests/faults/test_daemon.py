@@ -113,6 +113,19 @@ def test_a08_of_twenty_daemons_started_at_once_one_wins(bench: Bench) -> None:
     assert facts.pid == won["pid"]
 
 
+def test_j23_a_database_that_is_named_by_a_link_is_refused_by_every_verb(
+    bench: Bench, start: Callable[..., int], tmp_path: Path
+) -> None:
+    pid = start()
+    link = tmp_path / "link.db"
+    link.symlink_to(default_database(os.environ))
+    for verb in ("start", "stop", "restart", "status"):
+        refused = bench.flowctl("--db", str(link), "daemon", verb, code=77).stderr
+        assert f"{link} is a symbolic link" in refused
+        assert f"--db {default_database(os.environ)}" in refused
+    assert alive(pid)
+
+
 def test_a07_a_lock_file_that_names_an_unrelated_process_is_not_believed(
     bench: Bench, start: Callable[..., int]
 ) -> None:
