@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from flowctl.cli.arguments import parse_arguments, read_input
+from flowctl.cli.group import Command
 from flowctl.cli.instants import parse_duration, parse_instant
 from flowctl.cli.invocation import Invocation
 from flowctl.cli.run import absolute_python
@@ -17,10 +18,11 @@ from flowctl.cli.targets import PRIORITIES, Submission, find_registered, new_sup
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
 from flowctl.core.model import NewSchedule, Schedule, Workflow
+from flowctl.core.text import quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
 NONE = "none"  # takes a limit away
-
+_AFTER = "flowctl.after"  # where a click context keeps the words that stand after --
 
 _OPTIONS = (
     click.option("--workflow", metavar="NAME", help="Registered workflow to run."),
@@ -59,6 +61,15 @@ _OPTIONS = (
     click.option("--env-file", metavar="FILE", help=".env file with variables for its runs."),
     click.option("--shell", is_flag=True, help="COMMAND is one text for the shell: pipes, variables, patterns."),
 )
+
+
+class ScheduleCommand(Command):
+    """A command that tells a schedule's command, which stands after --, from parameters of its workflow."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note the words after --, which click does not tell apart."""
+        ctx.meta[_AFTER] = tuple(args[args.index("--") + 1 :]) if "--" in args else ()
+        return super().parse_args(ctx, args)
 
 
 def schedule_options(function: F) -> F:
@@ -201,6 +212,10 @@ def _command_fields(words: tuple[str, ...], options: ScheduleOptions) -> dict[st
 
     if not words:
         raise UsageError("nothing says what it runs", "give --workflow NAME, or a command after --")
+    if words != click.get_current_context().meta[_AFTER]:
+        raise UsageError(
+            f"{quoted(words[0])} is neither after -- nor for a workflow", "give --workflow NAME, or a command after --"
+        )
     if options.input_source is not None:
         raise UsageError("--input is for a workflow", "a command gets its arguments after --")
     return {"input": command_input(words, options.shell), "directory": working_directory(), "workflow": None}

@@ -97,6 +97,9 @@ def test_the_input_of_a_workflow_is_checked_when_the_schedule_is_made(quick, dig
         (["--every", "1h", "--input", "{}", "--", "true"], "--input is for a workflow"),
         (["--every", "1h", "--end-at", "2020-01-01", "--", "true"], "never due"),
         (["--every", "1h", "--shell", "--", "echo", "x"], "--shell takes one text"),
+        (["--every", "1h", "workflow=digest"], "'workflow=digest' is neither after -- nor for a workflow"),
+        (["--every", "1h", "digest"], "give --workflow NAME, or a command after --"),
+        (["--every", "1h", "digest", "--", "true"], "'digest' is neither after -- nor for a workflow"),
     ],
 )
 def test_e10_d09_what_makes_no_sense_is_refused_in_a_sentence(quick, database, words: list[str], said: str) -> None:
@@ -132,6 +135,7 @@ def test_update_changes_what_is_given_and_nothing_else(quick) -> None:
     assert ("every", {"argv": ["echo", "x"]}) == (third["kind"], third["input"])
     fourth = quick("schedules", "update", "nightly", "--every", "60m", "--json").json
     assert third == fourth
+    assert "neither after -- nor for a workflow" in quick("schedules", "update", "nightly", "top=3", code=2).stderr
 
 
 def test_pause_and_resume_say_so_and_a_paused_schedule_is_not_next(quick, database) -> None:
