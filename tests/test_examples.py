@@ -249,3 +249,19 @@ def test_every_example_is_tested_here():
 def test_every_example_is_safe_to_replay(flowctl, path):
     if "@workflow" in path.read_text():
         flowctl("workflows", "check", path)
+
+
+HISTORIES = ROOT / "tests" / "histories"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)
+def test_i08_recorded_histories_fit_the_examples_of_today(flowctl, path):
+    if "@workflow" in path.read_text():
+        flowctl("workflows", "check", path, "--histories", HISTORIES)
+
+
+def test_i08_every_recorded_history_is_of_an_example():
+    text = "".join(path.read_text() for path in EXAMPLES.rglob("*.py"))
+    functions = [json.loads(path.read_text())["function"] for path in HISTORIES.glob("*.json")]
+    assert functions
+    assert [] == [name for name in functions if f"def {name}(" not in text]

@@ -59,7 +59,7 @@ def resume(invocation: Invocation, /, runs: tuple[str, ...], steal: bool, detach
 
     with invocation.writing() as store:
         chosen = selected_runs(invocation, store, runs, Filters(**given))
-        return _go_on(invocation, store, chosen, one, detach)
+        return go_on(invocation, store, chosen, one, detach)
 
 
 @click.command(
@@ -85,7 +85,7 @@ def retry(invocation: Invocation, /, runs: tuple[str, ...], detach: bool, **give
     try:
         with invocation.writing() as store:
             chosen = selected_runs(invocation, store, runs, Filters(**given))
-            return _go_on(invocation, store, chosen, how.action(supervisor), detach, supervisor)
+            return go_on(invocation, store, chosen, how.action(supervisor), detach, supervisor)
     finally:
         supervisor.close()
 
@@ -160,13 +160,18 @@ def newest_code(store: Store, supervisor: Supervisor, run: Run, *, check_input: 
 
     if not run.path:
         return None
-    if not os.path.isfile(run.path):
-        raise NotFound(f"the file of run {run.id} is gone: {run.path}", "go on with the code it has: --same-code")
+    require_file(run)
     loaded = load_file(supervisor, target_of(store, run))
     workflow = loaded.choose(run.function)
     if check_input:
         loaded.bind(workflow, {}, run.input)
     return loaded.snapshot
+
+
+def require_file(run: Run) -> None:
+    """Raise NotFound when the file of a run is gone."""
+    if not os.path.isfile(run.path):
+        raise NotFound(f"the file of run {run.id} is gone: {run.path}", "go on with the code it has: --same-code")
 
 
 def refuse_held(store: Store, run: Run) -> None:
@@ -187,7 +192,7 @@ def reserve(store: Store, run: Run, engine_id: int | None) -> None:
         commands.reserve(store, run.id, engine_id, SYSTEM_CLOCK.now())
 
 
-def _go_on(
+def go_on(
     invocation: Invocation,
     store: Store,
     chosen: Chosen,
@@ -195,6 +200,7 @@ def _go_on(
     detach: bool,
     supervisor: Supervisor | None = None,
 ) -> int:
+    """Change runs, and work on them here unless told not to. Returns the exit code."""
     if detach:
         changed, code = apply_each(invocation, store, chosen, partial(_detached, change))
         show_changed(invocation, store, changed, alone=chosen.alone)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from flowctl.cli import callers
 from flowctl.cli.invocation import Invocation
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.config import load_config
+from flowctl.core.config import Config, load_config
 from flowctl.core.errors import FlowctlError
 from flowctl.core.model import FINAL_STATES
 
@@ -66,7 +66,8 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
     config = load_config(os.environ)
     journal, notifier = Journal(SYSTEM_CLOCK, log), Notifier(os.environ, SYSTEM_CLOCK)
     role = Role("daemon", work.labels, work.queues or None, work.concurrency, POLL_S, GRACE_S)
-    with invocation.writing(create=True) as store, _only_one(store, work), _duties(store, work) as duties:
+    with invocation.writing(create=True) as store, _only_one(store, work), _duties(store, work, config) as duties:
+        store.connection.actor = f"{'daemon' if work.schedules else 'engine'} (pid {os.getpid()})"
         supervisor = Supervisor(config, callers.umask)
         engine = Engine(store, supervisor, observer=partial(_note, journal.say), role=role)
         with engine, Daemon(engine, duties, journal.say) as daemon:
@@ -85,18 +86,20 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
 
 
 @contextmanager
-def _duties(store: Store, work: Work) -> Iterator[list[Duty]]:
+def _duties(store: Store, work: Work, config: Config) -> Iterator[list[Duty]]:
     """Give the daemon what it does beside runs, and end what that has begun."""
     if not work.schedules:
         yield []
         return
+    from flowctl.engine.indexing import Indexing
     from flowctl.engine.notifier import Notifier
     from flowctl.engine.retention import Retention
     from flowctl.engine.scheduler import Scheduler
 
     notifier = Notifier(store)
     try:
-        yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store, SYSTEM_CLOCK)]
+        index = [Indexing(store)] if config.search else []
+        yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store, SYSTEM_CLOCK), *index]
     finally:
         notifier.close()
 

@@ -21,6 +21,7 @@ _MEMBERS = {
     "restore": ("flowctl.cli.restoring:restore", "Put a backup in its place"),
     "export": ("flowctl.cli.restoring:export", "Print runs with their steps as JSON lines"),
     "prune": ("flowctl.cli.prune:prune", "Delete runs that were kept long enough"),
+    "reindex": (f"{_MODULE}:reindex", "Make the full-text index anew"),
     "retention": ("flowctl.cli.prune:retention", "Show or set how long runs are kept"),
 }
 DAMAGED = 65
@@ -99,6 +100,29 @@ def migrate(invocation: Invocation, /) -> int:
     with invocation.writing() as store:
         version = store.status()["user_version"]
     _print(invocation, {"path": invocation.db, "version": version}, f"{invocation.db} is up to date, version {version}")
+    return 0
+
+
+@click.command("reindex", cls=Command, examples=["flowctl db reindex"])
+@pass_invocation
+def reindex(invocation: Invocation, /) -> int:
+    """Make the full-text index of flowctl grep anew, a little at a time: others go on meanwhile.
+
+    With `search = false` in config.toml it is emptied, and the daemon leaves it so.
+    """
+    from flowctl.core.config import load_config
+    from flowctl.engine.indexing import clear, rebuild
+
+    wanted = load_config(os.environ).search
+    with invocation.writing() as store:
+        if not wanted:
+            clear(store, SYSTEM_CLOCK.now())
+        else:
+            for _ in rebuild(store, SYSTEM_CLOCK.now()):
+                pass
+        rows = store.search.count()
+    text = f"{rows:,} rows are in the index" if wanted else "the index is empty: search is switched off in config.toml"
+    _print(invocation, {"path": invocation.db, "rows": rows}, text)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from flowctl.cli.invocation import Invocation
 from flowctl.cli.lines import LineNarrator, error_summary
 from flowctl.cli.render import run_duration
 from flowctl.cli.terminal import is_terminal
-from flowctl.cli.words import exit_code, icon
+from flowctl.cli.words import advice, exit_code, icon
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import Conflict
 
@@ -64,6 +65,7 @@ def work_here(
     narrator = _narrator(invocation, store)
     patience = Patience(store, narrator)
     engine = Engine(store, supervisor, observer=narrator.hear, on_idle=patience.idle)
+    store.connection.actor = f"{store.connection.actor} (pid {os.getpid()})"
     with engine, _stopping(engine.stop) as stopped:
         numbers = prepare(engine.id)
         for number in numbers:
@@ -164,7 +166,7 @@ def _conclude(invocation: Invocation, run: Run) -> None:
     elif run.state == "paused":
         terminal.warn(f"{head}: flowctl resume {run.id}")
     elif run.state == "blocked":
-        terminal.warn(f"{head}: {run.reason}\n  flowctl retry {run.id} (also: --same-code, --accept, --from STEP)")
+        terminal.warn(f"{head}: {run.reason}\n  {advice(run)}")
     elif run.state == "waiting":
         terminal.warn(f"{head} {run.reason}, which cannot go on by itself: flowctl ls")
     elif run.state in ("sleeping", "queued"):

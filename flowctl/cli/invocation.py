@@ -54,6 +54,7 @@ class Invocation:
             raise NotFound(f"there is no run yet: the database {self.db} does not exist", "flowctl init")
         with Store.open(self.db, create=create) as store:
             store.connection.knock = functools.partial(_ring, store, knock=True)
+            store.connection.actor = _actor()
             try:
                 yield store
             finally:
@@ -63,6 +64,18 @@ class Invocation:
     def has_database(self) -> bool:
         """Tell whether the database exists."""
         return os.path.lexists(self.db)
+
+
+def _actor() -> str:
+    """Return who does what this process does, for the audit log: the person and the command, without its words."""
+    import pwd
+
+    try:
+        person = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        person = f"user {os.geteuid()}"
+    context = click.get_current_context(silent=True)
+    return f"{person}: {context.command_path if context is not None else 'flowctl'}"
 
 
 def _ring(store: Store, *, knock: bool = False) -> None:

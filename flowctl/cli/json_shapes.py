@@ -14,7 +14,7 @@ from flowctl.cli.instants import iso
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
-    from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
+    from flowctl.core.model import Attempt, LogLine, Run, Signal, Step, Workflow
     from flowctl.engine.queues import QueueView
     from flowctl.engine.status import DaemonStatus
 
@@ -70,7 +70,7 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "duration_ms": _duration(run.started_at, run.finished_at),
         "wake_at": iso(run.wake_at),
         "parent": None if run.parent_id is None else {"run": run.parent_id, "step": run.parent_step},
-        "forked_from": None,
+        "forked_from": None if run.forked_from is None else {"run": run.forked_from, "step": run.forked_step},
         "schedule": run.schedule,
         "due_at": iso(run.due_at),
     }
@@ -95,7 +95,11 @@ def step_shape(step: Step, attempts: Iterable[Attempt]) -> dict[str, Any]:
         "started_at": iso(step.begun_at),
         "finished_at": iso(step.finished_at),
         "duration_ms": _duration(step.begun_at, step.finished_at),
+        "shared": step.shared_id is not None,
+        "said_by": step.said_by,
         "attempts": attempt_shapes(step, attempts),
+        "progress": _payload(step.progress),
+        "external_id": step.external_id,
     }
 
 
@@ -124,6 +128,20 @@ def log_shape(line: LogLine) -> dict[str, Any]:
         "stream": line.stream,
         "level": line.level,
         "text": line.text,
+    }
+
+
+def signal_shape(signal: Signal) -> dict[str, Any]:
+    """Return the shape of a signal."""
+    return {
+        "signal": signal.id,
+        "run": signal.run_id,
+        "name": signal.name,
+        "value": Raw(signal.value),
+        "sender": signal.sender,
+        "sent_at": iso(signal.sent_at),
+        "taken_by": signal.taken_by,
+        "taken_at": iso(signal.taken_at),
     }
 
 

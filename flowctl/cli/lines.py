@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 
+from flowctl.cli.bars import bar
 from flowctl.cli.instants import clock_time, short
-from flowctl.cli.terminal import Terminal
+from flowctl.cli.terminal import Terminal, can_draw
 from flowctl.cli.words import icon
 from flowctl.core.policy import summary
 from flowctl.core.text import safe_line
-from flowctl.engine.observer import Change, LogCaptured, RunChanged, StepChanged
+from flowctl.engine.observer import Change, LogCaptured, RunChanged, StepChanged, StepProgressed
 
 _CONCLUSIONS = {"succeeded", "failed", "cancelled", "paused", "blocked"}
 
@@ -48,6 +50,9 @@ class LineNarrator:
             self._say_run(change)
         elif isinstance(change, StepChanged):
             self._say_step(change)
+        elif isinstance(change, StepProgressed):
+            if self._verbose:
+                self._terminal.say(f"  {safe_line(change.key)} {bar(change.progress, drawn=can_draw(sys.stderr))}")
         elif isinstance(change, LogCaptured):
             for text in change.text.removesuffix("\n").split("\n"):
                 self._terminal.say(f"  {safe_line(change.step or 'workflow')} | {text}")

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from flowctl.cli.bars import bar
 from flowctl.cli.instants import clock_time, short
 from flowctl.cli.lines import error_summary
 from flowctl.cli.progress import Progress, StepView
@@ -133,6 +134,9 @@ class LiveNarrator:
         attempt = f" attempt {change.attempt}" if change.attempt > 1 else ""
         if change.state == "running" and change.wake_at is not None:
             return f"{'again at' if change.error else 'until'} {clock_time(change.wake_at)[:8]}{attempt}"
+        if view.extent is not None and change.state == "running":
+            lasted = short(self._clock.now() - change.started_at)
+            return f"{bar(view.extent, drawn=can_draw(sys.stderr))}  {lasted}{attempt}"
         end = change.finished_at if change.finished_at is not None else self._clock.now()
         return f"{change.state} {short(end - change.started_at)}{attempt}"
 

@@ -13,12 +13,12 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = (
-    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "next",
-    "slots",
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "fork",
+    "diff", "signal", "resolve", "grep", "sql", "next", "slots",
 )  # fmt: skip
 _OTHER = (
-    "workflows", "schedules", "crontab", "queues", "daemon", "notify", "db", "doctor", "metrics", "health", "init",
-    "completion",
+    "workflows", "check", "lineage", "signals", "events", "schedules", "crontab", "queues", "breakers", "daemon",
+    "notify", "db", "doctor", "metrics", "health", "init", "completion",
 )  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
@@ -33,12 +33,23 @@ _MEMBERS = {
     "resume": ("flowctl.cli.again:resume", "Continue paused or orphaned runs, here"),
     "retry": ("flowctl.cli.again:retry", "Let failed, cancelled or blocked runs go on"),
     "rerun": ("flowctl.cli.again:rerun", "Start new runs with the same input"),
+    "fork": ("flowctl.cli.fork:fork", "Start a new run from a step of another, edited if need be"),
+    "diff": ("flowctl.cli.diff:diff", "Show how two runs differ, step by step"),
+    "signal": ("flowctl.cli.signals:signal", "Send a signal to runs that wait for it, or will"),
+    "resolve": ("flowctl.cli.resolve:resolve", "Say what became of a step that a run is blocked by"),
+    "grep": ("flowctl.cli.grep:grep", "Find a text in every input, output, error and log"),
+    "sql": ("flowctl.cli.sql:sql", "Ask the database in SQL, read-only"),
     "next": ("flowctl.cli.slots:next_", "Print what is due next, by schedule or of a cron expression"),
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
+    "check": ("flowctl.cli.check:check", "Replay recorded runs against an edited file; nothing is executed"),
+    "lineage": ("flowctl.cli.lineage:lineage", "Show where a run comes from, and what came of it"),
+    "signals": ("flowctl.cli.signals:signals", "List the signals that were sent to a run"),
+    "events": ("flowctl.cli.events:events", "Print the audit log: who did what, when"),
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
     "crontab": ("flowctl.cli.crontab:crontab", "Make schedules of a crontab, and a crontab of schedules"),
     "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
+    "breakers": ("flowctl.cli.breakers:breakers", "See and close circuit breakers"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
     "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),

@@ -76,6 +76,7 @@ def add(invocation: Invocation, /, name: str, workflow: str | None, after: int, 
     channel = Channel(0, invocation.namespace, name, kind, settings, workflow, after, now)
     with invocation.writing(create=True) as store, store.transaction():
         channel = channel._replace(id=store.notices.add_channel(channel, now))
+        store.events.note(f"channel {name}", "added", now)
     if invocation.json:
         _print(invocation, [channel], {})
     else:
@@ -234,6 +235,7 @@ def remove(invocation: Invocation, /, name: str) -> int:
         channel = _find(store, invocation.namespace, name)
         with store.transaction():
             store.notices.remove_channel(channel.namespace, channel.name)
+            store.events.note(f"channel {name}", "removed", SYSTEM_CLOCK.now())
     if invocation.json:
         from flowctl.cli.json_shapes import dumps
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from flowctl.engine.observer import Change, LogCaptured, RunChanged, StepChanged
+from flowctl.core.model import Progress as Extent
+from flowctl.engine.observer import Change, LogCaptured, RunChanged, StepChanged, StepProgressed
 
 KEPT = 200  # finished steps, and lines of output: more than any terminal is high
 
@@ -17,6 +18,7 @@ class StepView:
 
     place: tuple[int, ...]
     change: StepChanged
+    extent: Extent | None = None  # how far its body is
 
     @property
     def depth(self) -> int:
@@ -51,6 +53,8 @@ class Progress:
             self._hear_run(change)
         elif isinstance(change, StepChanged):
             self._hear_step(change)
+        elif isinstance(change, StepProgressed):
+            self._hear_progress(change)
         elif isinstance(change, LogCaptured):
             lines = change.text.removesuffix("\n").split("\n")
             self.output += [OutputLine(change.step, line) for line in lines]
@@ -69,7 +73,7 @@ class Progress:
         waits = change.state in ("sleeping", "waiting")
         for key, view in list(self.running.items()):
             if key[0] == change.run_id and not (
-                waits and (view.change.wake_at is not None or view.change.kind == "child")
+                waits and (view.change.wake_at is not None or view.change.kind in ("child", "signal"))
             ):
                 del self.running[key]
 
@@ -89,6 +93,11 @@ class Progress:
         if change.kind != "value":  # now(), random(): instant, and many
             self.finished.append(view)
             self.finished_count += 1
+
+    def _hear_progress(self, change: StepProgressed) -> None:
+        key = (change.run_id, change.key)
+        if key in self.running:
+            self.running[key] = replace(self.running[key], extent=change.progress)
 
     def heads(self) -> list[RunChanged]:
         """Return the runs at the top: those whose parent is not worked on here."""

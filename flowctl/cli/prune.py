@@ -131,11 +131,13 @@ def _set(invocation: Invocation, workflow: str, changed: dict[str, Any]) -> None
     if "keep_runs" in changed:
         fields["keep_runs"] = changed["keep_runs"]
     with invocation.writing(create=True) as store, store.transaction():
+        now = SYSTEM_CLOCK.now()
+        store.events.note(f"workflow {workflow}", f"retention changed: {', '.join(fields) or 'the defaults'}", now)
         if not fields:
             store.retention.reset(invocation.namespace, workflow)
             return
         found = store.retention.setting(invocation.namespace, workflow) or Retained(invocation.namespace, workflow)
-        store.retention.set(found._replace(**fields), SYSTEM_CLOCK.now())
+        store.retention.set(found._replace(**fields), now)
 
 
 def _print_settings(invocation: Invocation, settings: list[Retained]) -> None:

@@ -13,7 +13,7 @@ from flowctl.cli.words import labelled
 from flowctl.core.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from flowctl.core.model import Queue, Run, Workflow
+    from flowctl.core.model import Queue, Run, Signal, Workflow
     from flowctl.engine.queues import QueueView
 
 _RUN_COLUMNS = (
@@ -23,6 +23,14 @@ _RUN_COLUMNS = (
     Column("CREATED"),
     Column("DURATION", right=True),
     Column("REASON", whole=False),
+)
+_SIGNAL_COLUMNS = (
+    Column("SIGNAL"),
+    Column("SENT"),
+    Column("BY"),
+    Column("TAKEN BY"),
+    Column("TAKEN"),
+    Column("VALUE", whole=False),
 )
 _QUEUE_COLUMNS = (
     Column("QUEUE"),
@@ -63,6 +71,15 @@ def note(run: Run, reason: str | None) -> str:
     """Return the reason of a run's state, and when it goes on."""
     wakes = f"until {local(run.wake_at)}" if run.wake_at is not None and run.state in ("sleeping", "queued") else ""
     return ", ".join(text for text in (reason, wakes) if text)
+
+
+def show_signals(terminal: Terminal, signals: Iterable[Signal]) -> None:
+    """Print the table of the signals of a run."""
+    rows = [
+        (each.name, local(each.sent_at), each.sender, each.taken_by or "", local(each.taken_at), each.value)
+        for each in signals
+    ]
+    show_table(terminal, _SIGNAL_COLUMNS, rows)
 
 
 def show_workflows(terminal: Terminal, workflows: Iterable[Workflow]) -> None:

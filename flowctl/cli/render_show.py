@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flowctl.cli.bars import of_text
 from flowctl.cli.instants import local, short
 from flowctl.cli.render import note, run_duration
 from flowctl.cli.tables import Cell, Column, Row, show_table, state_cell
-from flowctl.cli.terminal import Terminal
+from flowctl.cli.terminal import Terminal, can_draw
 from flowctl.cli.words import advice, labelled, look
 from flowctl.core.policy import summary
 from flowctl.core.text import safe, safe_line
@@ -80,6 +82,9 @@ def show_step(terminal: Terminal, run: Run, step: Step, attempts: Sequence[Attem
             "started": local(step.begun_at),
             "finished": local(step.finished_at),
             "until": local(step.wake_at) if step.finished_at is None else "",
+            "outcome": _origin_told(run, step),
+            "progress": of_text(step.progress, drawn=can_draw(sys.stdout)),
+            "external": step.external_id or "",
         },
     )
     if attempts:
@@ -88,6 +93,12 @@ def show_step(terminal: Terminal, run: Run, step: Step, attempts: Sequence[Attem
     limit = _Limit(terminal.shortens and not whole, f"flowctl show {run.id} {step.key} --all")
     _payloads(terminal, step.input, step.output, step.error, limit)
     terminal.data(f"\nlogs: flowctl logs {run.id} {step.key}")
+
+
+def _origin_told(run: Run, step: Step) -> str:
+    if step.said_by is not None:
+        return f"said by {step.said_by}, not by the step"
+    return "" if step.shared_id is None else f"shared: flowctl show {run.forked_from} {step.key}"
 
 
 def _headline(terminal: Terminal, what: str, name: str, state: str, duration: int | None) -> None:
@@ -124,10 +135,18 @@ def _run_facts(shown: ShownRun) -> dict[str, str]:
         "tags": " ".join(f"{name}={value}" for name, value in run.tags.items()),
         "namespace": run.namespace if run.namespace != "default" else "",
         "parent": f"run {run.parent_id}, step {run.parent_step}" if run.parent_id is not None else "",
+        "forked": _forked(run),
         "rerun of": f"run {run.rerun_of}" if run.rerun_of is not None else "",
         "file": f"{run.path}:{run.function}" if run.path else "",
         "code": run.code[:12],
     }
+
+
+def _forked(run: Run) -> str:
+    if run.forked_from is None:
+        return ""
+    where = f"before step {run.forked_step}" if run.forked_step is not None else "from the beginning"
+    return f"from run {run.forked_from}, {where}"
 
 
 def _step_row(step: Step, children: Mapping[str, int]) -> Row:
@@ -143,13 +162,22 @@ def _step_row(step: Step, children: Mapping[str, int]) -> Row:
 
 
 def _step_note(step: Step, children: Mapping[str, int]) -> str:
+    origin = _origin(step)
     if step.error is not None:
-        return _summary(step.error)
+        return ", ".join(filter(None, [_summary(step.error), origin]))
+    if origin:
+        return origin
     if step.key in children:
         return f"run {children[step.key]}"
     if step.wake_at is not None and step.finished_at is None:
-        return ("until " if step.kind == "sleep" else "again at ") + local(step.wake_at)
-    return ""
+        return ("until " if step.kind in ("sleep", "signal") else "again at ") + local(step.wake_at)
+    return of_text(step.progress, drawn=can_draw(sys.stdout)) if step.state == "running" else ""
+
+
+def _origin(step: Step) -> str:
+    if step.said_by is not None:
+        return f"said by {step.said_by}"
+    return "shared" if step.shared_id is not None else ""
 
 
 def _summary(error: str) -> str:

@@ -261,7 +261,7 @@ def remove(invocation: Invocation, /, names: tuple[str, ...], yes: bool) -> int:
         for name in names:
             store.schedules.get(invocation.namespace, name)
         confirm(f"delete {', '.join(names)} and what became of their slots", yes)
-        verbs.remove(store, invocation.namespace, names)
+        verbs.remove(store, invocation.namespace, names, SYSTEM_CLOCK.now())
     if invocation.json:
         invocation.terminal.data_json(dumps({"removed": list(dict.fromkeys(names))}))
     else:

@@ -10,6 +10,7 @@ from flowctl.cli.completing import complete_run
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.cli.references import find_run, find_step, set_aside
+from flowctl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run
@@ -21,26 +22,42 @@ PAGE = 50  # steps, unless all are asked for
 @click.command(
     "show",
     cls=Command,
-    examples=["flowctl show @last", "flowctl show 42 fetch#2", "flowctl show digest@last --json"],
+    examples=[
+        "flowctl show @last",
+        "flowctl show 42 fetch#2",
+        "flowctl show digest@last --json",
+        "flowctl show 42 --history > tests/histories/digest.json",
+    ],
 )
 @click.argument("run", metavar="RUN", shell_complete=complete_run, help="A number, @last, @failed, or NAME@last.")
 @click.argument("step", metavar="STEP", required=False, help="A step's key, or its number in the run.")
 @click.option("--all", "whole", is_flag=True, help=f"All steps, not only the last {PAGE}, and nothing shortened.")
+@click.option("--history", is_flag=True, help="As JSON that `flowctl workflows check --histories` replays.")
 @pass_invocation
-def show(invocation: Invocation, /, run: str, step: str | None, whole: bool) -> int:
+def show(invocation: Invocation, /, run: str, step: str | None, whole: bool, history: bool) -> int:
     """Show a run: its state, its steps, what it was given and what it returned. Or show one step.
 
     On a terminal long inputs and outputs are shortened; piped, and with --json, they never are.
     """
     with invocation.reading() as store, store.reading():
         found = find_run(store, run, invocation.namespace)
-        if step is not None:
+        if history:
+            _show_history(invocation, store, found, step)
+        elif step is not None:
             _show_step(invocation, store, found, step, whole)
         elif invocation.json:
             invocation.terminal.data_json(run_json(store, found))
         else:
             _show_run(invocation, store, found, whole)
     return 0
+
+
+def _show_history(invocation: Invocation, store: Store, run: Run, step: str | None) -> None:
+    from flowctl.engine.histories import history_of, to_json
+
+    if step is not None:
+        raise UsageError("a history is of a whole run", f"flowctl show {run.id} --history")
+    invocation.terminal.data_json(to_json(history_of(store, run)))
 
 
 def run_json(store: Store, run: Run) -> str:

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowctl.cli.terminal import can_draw
+from flowctl.core.policy import step_in_doubt
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run
@@ -108,9 +109,19 @@ class Reasons:
 def advice(run: Run, gone: bool = False) -> str:
     """Return the command that helps a run along, '' when none is needed."""
     if run.state == "blocked":
-        return f"flowctl retry {run.id} (also: --same-code, --accept, --from STEP)"
+        return _decision(run)
     if run.state == "failed":
         return f"flowctl retry {run.id}"
     if run.state in ("paused", "queued", "sleeping", "waiting") or gone:
         return f"flowctl resume {run.id}"
     return ""
+
+
+def _decision(run: Run) -> str:
+    """Return how a person decides about a blocked run."""
+    key = step_in_doubt(run.reason)
+    if key is None:
+        return f"flowctl retry {run.id} (also: --same-code, --accept, --from STEP)"
+    import shlex
+
+    return f"flowctl resolve {run.id} {shlex.quote(key)} --done JSON (or: --fail TEXT, --retry)"

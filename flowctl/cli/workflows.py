@@ -27,7 +27,7 @@ _MEMBERS = {
     "list": (f"{_MODULE}:list_", "List the registered workflows"),
     "show": (f"{_MODULE}:show", "Show a registered workflow and its parameters"),
     "remove": (f"{_MODULE}:remove", "Take a workflow out of the registry; its runs stay"),
-    "check": (f"{_MODULE}:check", "Import a file and look for calls that are not replay-safe"),
+    "check": (f"{_MODULE}:check", "Look for calls that are not replay-safe; replay recorded histories"),
 }
 
 
@@ -145,16 +145,20 @@ def remove(invocation: Invocation, /, names: tuple[str, ...], yes: bool) -> int:
 
 
 @click.command(
-    "check", cls=Command, examples=["flowctl workflows check digest.py", "flowctl workflows check digest.py --json"]
+    "check",
+    cls=Command,
+    examples=["flowctl workflows check digest.py", "flowctl workflows check digest.py --histories tests/histories"],
 )
 @click.argument("file", metavar="FILE.py", help="A workflow file.")
 @click.option("--python", metavar="PATH", help="Interpreter for the workflow's code.")
+@click.option("--histories", metavar="FOLDER", help="Replay the histories in it: flowctl show RUN --history.")
 @pass_invocation
-def check(invocation: Invocation, /, file: str, python: str | None) -> int:
+def check(invocation: Invocation, /, file: str, python: str | None, histories: str | None) -> int:
     """Import a workflow file, and look in its workflow bodies for calls that are not replay-safe.
 
     A workflow body runs again after every wait and crash; clocks, random numbers, files, processes and the network
-    belong into steps. Exit code 1 when something is found.
+    belong into steps. Exit code 1 when something is found. With --histories the *.json files of the folder are
+    replayed instead, as flowctl check does with recorded runs: exit code 8 when one does not fit.
     """
     from flowctl.core.lint import lint
 
@@ -163,11 +167,20 @@ def check(invocation: Invocation, /, file: str, python: str | None) -> int:
     try:
         loaded = _load(supervisor, target.path, absolute_python(python))
         found = list(_all(loaded))
+        if histories is not None:
+            return _check_histories(invocation, loaded, histories)
     finally:
         supervisor.close()
     findings = [finding for path, text in sorted(loaded.snapshot.files.items()) for finding in lint(text, path)]
     _print_check(invocation, target.path, found, findings)
     return 1 if findings else 0
+
+
+def _check_histories(invocation: Invocation, loaded: LoadedFile, folder: str) -> int:
+    from flowctl.cli.check import read_histories, report
+    from flowctl.engine.checking import Checker
+
+    return report(invocation, loaded.path, list(Checker(loaded).check_all(read_histories(folder, loaded))))
 
 
 def find_file(invocation: Invocation, text: str) -> Any:

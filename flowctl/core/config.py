@@ -18,6 +18,7 @@ class Config:
 
     payload_limit: int = 10 << 20  # bytes of one input or output
     pass_environment: tuple[str, ...] = ()  # names of variables, or prefixes ending in *, that executors get too
+    search: bool = True  # whether there is a full-text index; without it `flowctl grep` reads every row
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
@@ -47,12 +48,19 @@ def load_config(environ: Mapping[str, str]) -> Config:
     return Config(
         payload_limit=_positive(path, settings.get("payload_limit", Config().payload_limit)),
         pass_environment=_names(path, settings.get("pass_environment", [])),
+        search=_flag(path, settings.get("search", Config().search)),
     )
 
 
 def _positive(path: Path, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UsageError(f"{path}: payload_limit is a number of bytes, and {value!r} is not")
+    return value
+
+
+def _flag(path: Path, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{path}: search is true or false, and {value!r} is neither")
     return value
 
 

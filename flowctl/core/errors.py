@@ -47,6 +47,12 @@ class Conflict(FlowctlError):
     exit_code = 5
 
 
+class TimedOut(FlowctlError):
+    """It took longer than it may."""
+
+    exit_code = 7
+
+
 class Damaged(FlowctlError):
     """The file is not a flowctl database, or is damaged."""
 

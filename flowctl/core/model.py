@@ -71,6 +71,9 @@ class NewRun:
     environment: str | None = None  # hash of captured variables
     followed_by: int | None = None
     after_id: int | None = None  # not before that run is final: then it starts out waiting
+    forked_from: int | None = None
+    forked_step: str | None = None  # None: from the beginning
+    replay: Replay = "pinned"
 
 
 class Run(NamedTuple):
@@ -118,6 +121,26 @@ class Run(NamedTuple):
     environment: str | None
     followed_by: int | None
     after_id: int | None
+    forked_from: int | None
+    forked_step: str | None
+
+
+class Progress(NamedTuple):
+    """How far a body is, in its own words."""
+
+    done: float
+    total: float | None = None
+    text: str = ""
+
+    @property
+    def text_form(self) -> str:
+        """Return the JSON text that `steps.progress` holds."""
+        return json.dumps(self._asdict(), ensure_ascii=False)
+
+    @classmethod
+    def of_text(cls, text: str) -> Progress:
+        """Return what `steps.progress` holds."""
+        return cls(**json.loads(text))
 
 
 class NewStep(NamedTuple):
@@ -132,6 +155,7 @@ class NewStep(NamedTuple):
     source_hash: bytes | None = None
     wake_at: int | None = None
     on_crash: str = "rerun"
+    undoes: int | None = None
 
 
 class Step(NamedTuple):
@@ -157,6 +181,19 @@ class Step(NamedTuple):
     started_at: int
     finished_at: int | None
     on_crash: str = "rerun"
+    shared_id: int | None = None  # the row that holds its payloads: of a run that this one was forked from
+    said_by: str | None = None  # the person who said its outcome
+    progress: str | None = None  # JSON object: done, total, text
+    external_id: str | None = None
+    undoes: int | None = None  # the place from which a retry starts over, once this step has undone what was done since
+
+
+class Said(NamedTuple):
+    """The outcome of a step as a person says it: one of output and error."""
+
+    by: str
+    output: str | None = None
+    error: str | None = None
 
 
 class Attempt(NamedTuple):
@@ -324,6 +361,19 @@ class Slot(NamedTuple):
     decided_at: int
 
 
+class Signal(NamedTuple):
+    """One row of `signals`: a message to a run, and the step that has taken it."""
+
+    id: int
+    run_id: int
+    name: str
+    value: str
+    sender: str
+    sent_at: int
+    taken_by: str | None
+    taken_at: int | None
+
+
 class SlotGroup(NamedTuple):
     """Slots of one schedule of which the same became."""
 
@@ -357,6 +407,18 @@ class Event(NamedTuple):
     attempt: int | None
     reason: str | None
     subject: str | None = None
+    actor: str | None = None  # who did it: "ann: flowctl cancel", "daemon (pid 12)"
+
+
+class EventFilter(NamedTuple):
+    """Which lines of the audit log are meant. None does not restrict."""
+
+    namespace: str  # of the runs; other subjects have none
+    run: int | None = None  # its changes of state, and what was asked of it
+    subject: str | None = None
+    since: int | None = None
+    after: int = 0  # id above
+    limit: int = 100  # the newest of them
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from flowctl.core.breakers import BreakerRule
 from flowctl.core.text import shorten
 
 CRASH_LIMIT = 10  # engine deaths in a row, without a new checkpoint, after which a run is parked
@@ -21,6 +22,7 @@ class StepOptions(NamedTuple):
     total_timeout_ms: int | None = None
     on_crash: str = "rerun"
     pure: bool = False
+    breaker: BreakerRule | None = None
 
 
 DEFAULT_OPTIONS = StepOptions()
@@ -67,6 +69,18 @@ def summary(error: str) -> str:
     return shorten(text, 200)
 
 
+_UNKNOWN = 'nobody knows whether step "'
+_FINISHED = '" finished: '
+
+
 def unknown_outcome(key: str, what: str) -> str:
     """Return why a run is blocked by a step that may or may not have finished."""
-    return f'nobody knows whether step "{key}" finished: {what}, and on_crash="block" forbids a second try'
+    return f'{_UNKNOWN}{key}{_FINISHED}{what}, and on_crash="block" forbids a second try'
+
+
+def step_in_doubt(reason: str | None) -> str | None:
+    """Return the key of the step whose outcome nobody knows, when that is why a run is blocked."""
+    if reason is None or not reason.startswith(_UNKNOWN):
+        return None
+    key, found, _ = reason.removeprefix(_UNKNOWN).rpartition(_FINISHED)
+    return key if found else None

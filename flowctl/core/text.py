@@ -14,6 +14,7 @@ _DANGEROUS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _DANGEROUS_IN_LINE = re.compile(_DANGEROUS.pattern[:-1] + "\n\t]")
+_COLOUR = re.compile("\x1b\\[[0-9;:]*m")
 _SHORT = {"\n": "\\n", "\t": "\\t"}
 
 
@@ -28,6 +29,11 @@ def safe(text: str) -> str:
 def safe_line(text: str) -> str:
     """Return the text as one safe line: line feeds and tabs become visible too."""
     return _DANGEROUS_IN_LINE.sub(_visible, text)
+
+
+def without_colour(text: str) -> str:
+    """Return the text without the sequences that colour it: the m of one must not begin a word."""
+    return _COLOUR.sub("", text) if "\x1b" in text else text
 
 
 def safe_json(text: str) -> str:

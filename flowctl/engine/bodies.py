@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
-from flowctl.core.model import Step
+from flowctl.core.model import Progress, Step
 from flowctl.core.policy import next_delay
+from flowctl.engine import breakers
+from flowctl.engine.observer import StepProgressed
 from flowctl.engine.operation import Operation, body_deadline, runs_unasked
 from flowctl.sdk.wire import Message
 
@@ -43,11 +45,40 @@ def start_attempt(session: Session, operation: Operation) -> None:
 
 
 def _run_body(session: Session, operation: Operation) -> None:
+    if operation.refusal is not None:  # its breaker is open
+        session.operations[operation.key] = operation
+        _record_failure(session, operation._replace(refusal=None), operation.refusal, retryable=True)
+        return
     deadline = body_deadline(operation, session.engine.now, session.engine.monotonic)
     session.operations[operation.key] = operation._replace(phase="body", deadline=deadline)
     if operation.failures or not runs_unasked(operation.kind, operation.options):
-        session.outbox.append(Message("go", {"key": operation.key, "attempt": operation.attempt}))
+        fields = {"key": operation.key, "attempt": operation.attempt}
+        known = {} if operation.external_id is None else {"external_id": operation.external_id}
+        session.outbox.append(Message("go", fields | known))
     session.tell(operation, "running")
+
+
+def on_progress(session: Session, message: Message) -> None:
+    """Record how far a body is."""
+    fields = message.fields
+    operation = session.operations.get(fields["key"])
+    if operation is None or operation.phase != "body" or operation.attempt != fields["attempt"]:
+        return
+    said = Progress(fields["done"], fields.get("total"), fields.get("text") or "")
+    session.store.steps.set_progress(session.claim, operation.key, said.text_form, session.engine.now)
+    session.engine.changes.append(StepProgressed(session.run.id, operation.key, said))
+
+
+def on_external_id(session: Session, message: Message) -> None:
+    """Record what a body has begun elsewhere; the body goes on once that is on disk."""
+    fields = message.fields
+    operation = session.operations.get(fields["key"])
+    runs = operation is not None and operation.phase == "body" and operation.attempt == fields["attempt"]
+    if operation is not None and runs:
+        text = fields["external_id"]
+        session.store.steps.set_external_id(session.claim, operation.key, text, session.engine.now)
+        session.operations[operation.key] = operation._replace(external_id=text)
+    session.outbox.append(Message("kept", {"name": fields["key"], "value": runs}))
 
 
 def on_done(session: Session, message: Message) -> None:
@@ -69,6 +100,7 @@ def succeed(session: Session, operation: Operation, output: str) -> None:
     del session.operations[operation.key]
     _recorded(session, lambda: session.store.steps.succeed(session.claim, operation.key, output, session.engine.now))
     session.tell(operation, "succeeded")
+    breakers.succeeded(session, operation)
 
 
 def fail(session: Session, operation: Operation, error: str) -> None:
@@ -95,6 +127,13 @@ def failed_attempt(
     session: Session, operation: Operation, error: str, retryable: bool = True, retry_after_ms: int | None = None
 ) -> None:
     """Record a failed attempt and decide whether another follows."""
+    _record_failure(session, operation, error, retryable=retryable, retry_after_ms=retry_after_ms)
+    breakers.failed(session, operation)
+
+
+def _record_failure(
+    session: Session, operation: Operation, error: str, *, retryable: bool, retry_after_ms: int | None = None
+) -> None:
     now, failures = session.engine.now, operation.failures + 1
     delay = (
         next_delay(operation.options, failures, session.engine.clock.fraction(), retry_after_ms) if retryable else None

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 from flowctl.core.errors import ClaimLost
 from flowctl.core.model import FINAL_STATES, NewRun, Run, RunState
 from flowctl.core.policy import RUN_BACKOFF, backoff, error_text, summary, unknown_outcome
-from flowctl.core.text import shorten
-from flowctl.engine import bodies, families, offers
+from flowctl.engine import bodies, breakers, families, offers
+from flowctl.engine.mismatches import mismatch_reason
 from flowctl.sdk.codec import canonical_hash
 
 if TYPE_CHECKING:
     from flowctl.engine.session import Session
     from flowctl.sdk.wire import Message
-
-SHOWN = 500  # characters of each input in the reason of a mismatch
 
 
 def ended(session: Session, message: Message) -> None:
@@ -57,6 +55,7 @@ def _suspended(session: Session, message: Message) -> None:
     operations = session.operations.values()
     wakes = [operation.wake_at for operation in operations if operation.wake_at is not None]
     children = [session.store.runs.get(operation.child) for operation in operations if operation.child is not None]
+    awaited = [f"signal {operation.name}" for operation in operations if operation.phase == "signal"]
     if session.ending == "pause":
         release(session, "paused", reason=session.pause_reason)
     elif not operations or any(child.state in FINAL_STATES for child in children):
@@ -64,30 +63,16 @@ def _suspended(session: Session, message: Message) -> None:
     else:
         if session.ends_at is not None:
             wakes.append(session.ends_at)
-        reason = f"for run {', '.join(str(child.id) for child in children)}" if children else None
-        state: RunState = "waiting" if children else "sleeping"
-        release(session, state, wake_at=min(wakes, default=None), reason=reason)
+        awaited += [f"run {child.id}" for child in children]
+        reasons = [f"for {', '.join(awaited)}"] if awaited else []
+        reasons += breakers.leave_waiting(session)
+        state: RunState = "waiting" if reasons else "sleeping"
+        release(session, state, wake_at=min(wakes, default=None), reason="; ".join(reasons) or None)
 
 
 def _mismatch(session: Session, message: Message) -> None:
-    fields = message.fields
-    place = f'step {fields["seq"]} "{fields["key"]}"'
-    match fields["what"]:
-        case "workflow" | "parameters":
-            reason = str(fields["message"])
-        case "source":
-            reason = f"{place} was recorded by other code than it has now"
-        case "input":
-            recorded = session.store.steps.get(session.run.id, fields["expected"])
-            was = shorten(recorded.input if recorded else "null", SHOWN)
-            asked = shorten(message.payload or "null", SHOWN)
-            reason = f"{place} was recorded with input {was}, code now gives {asked}"
-        case "kind":
-            reason = f"{place} was recorded as another kind of operation than code asks for now"
-        case _ if not fields["expected"]:
-            reason = f"code now asks {place}, which is recorded at another place"
-        case _:
-            reason = f'step {fields["seq"]} was "{fields["expected"]}", code now asks "{fields["key"]}"'
+    recorded = session.store.steps.get(session.run.id, message.fields["expected"])
+    reason = mismatch_reason(message.fields, message.payload, recorded.input if recorded else None)
     session.store.runs.take_back_code(session.claim, session.engine.now)
     block(session, reason)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
-from flowctl.core.model import FINAL_STATES, NewRun, Replay, Run, Snapshot
-from flowctl.engine import recovery
+from flowctl.core.model import FINAL_STATES, NewRun, Replay, Request, Run, Snapshot
+from flowctl.engine import recovery, signals
 from flowctl.engine.recovery import cancel_all, recover_store, with_children
 from flowctl.engine.session import PAUSED
 from flowctl.store import Store
@@ -43,6 +43,7 @@ def cancel(store: Store, run_id: int, now: int) -> Run:
     recover_store(store, now)
     with store.transaction():
         cancel_all(store, with_children(store, run_id), now)
+        _note_request(store, run_id, "cancel", now)
     return store.runs.get(run_id)
 
 
@@ -55,7 +56,14 @@ def pause(store: Store, run_id: int, now: int, reason: str | None = None) -> Run
                 raise Conflict(f"run {run_id} is {run.state} and cannot be paused", f"flowctl show {run_id}")
             if not store.runs.pause_idle(run.id, now, reason or PAUSED):
                 store.runs.request(run.id, "pause", now)
+        _note_request(store, run_id, "pause", now)
     return store.runs.get(run_id)
+
+
+def _note_request(store: Store, run_id: int, request: Request, now: int) -> None:
+    """Write down who has asked, where the run changes its state only later, and by its engine."""
+    if store.runs.get(run_id).request == request:
+        store.events.note(f"run {run_id}", f"asked to {request}", now)
 
 
 def resume(store: Store, run_id: int, now: int) -> Run:
@@ -75,9 +83,17 @@ def resume(store: Store, run_id: int, now: int) -> Run:
 def steal(store: Store, run_id: int, now: int) -> Run:
     """Take a run and its children from engines that are alive but stuck, so that they can go on elsewhere."""
     recover_store(store, now)
+    with store.transaction():
+        store.events.note(f"run {run_id}", "taken from its engine", now)
     for run in with_children(store, run_id):
         recovery.steal(store, run, now)
     return store.runs.get(run_id)
+
+
+def signal(store: Store, run_id: int, now: int, *, name: str, value: str, sender: str) -> int:
+    """Send a signal to a run and return its number. Raises Conflict and UsageError."""
+    with store.transaction():
+        return signals.send(store, store.runs.get(run_id), name, value, sender=sender, now=now)
 
 
 def retry(

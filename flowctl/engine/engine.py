@@ -19,7 +19,7 @@ from flowctl.core import failpoint
 from flowctl.core.clock import SYSTEM_CLOCK, Clock
 from flowctl.core.errors import Busy, ClaimLost, DiskTrouble, FlowctlError
 from flowctl.core.model import NewEngine, Run
-from flowctl.engine import closing, families, offers, recovery, timers, waits
+from flowctl.engine import breakers, closing, families, offers, recovery, signals, timers, waits
 from flowctl.engine.claim import EngineLock, boot_id
 from flowctl.engine.claiming import ROLE, Claims, Role
 from flowctl.engine.following import Following
@@ -270,6 +270,8 @@ class Engine:
     def _check_session(self, session: Session) -> None:
         self.store.steps.require(session.claim)
         waits.check_children(session)
+        signals.check(session)
+        breakers.check(session)
 
     def _claim(self) -> None:
         for held in self.store.runs.orphans([self.id]) if self.unsure else ():

@@ -8,7 +8,7 @@ from math import inf
 from flowctl.core.errors import ClaimLost, FlowctlError, UsageError
 from flowctl.core.model import NewStep
 from flowctl.core.text import shorten
-from flowctl.engine import bodies, closing, waits
+from flowctl.engine import bodies, breakers, closing, signals, waits
 from flowctl.engine.operation import of_step, options_of, runs_unasked
 from flowctl.engine.session import Session
 from flowctl.engine.supervisor import Event, Gone, Received
@@ -65,16 +65,24 @@ def on_step(session: Session, message: Message) -> None:
     ):
         return  # asked again after the restart
     session.idle_since = inf
+    answer = breakers.ask(session, message, options)
+    if answer.waits:
+        return
     step = session.store.steps.begin(session.claim, _new_step(session, message, options.on_crash), session.engine.now)
     if step.finished_at is not None and not session.engine.unsure:
         raise ValueError(f"step {step.key} has its outcome already")
     match step.kind:
         case "sleep":
             waits.begin_sleep(session, step)
+        case "signal":
+            signals.begin(session, step, fields)
         case "child":
             waits.begin_child(session, step, fields)
         case _:
-            bodies.begin_body(session, step, of_step(step, options, "held"))
+            operation = of_step(step, options, "held")
+            if options.breaker is not None:
+                operation = operation._replace(asked=message, refusal=answer.refusal)
+            bodies.begin_body(session, step, operation)
 
 
 def _new_step(session: Session, message: Message, on_crash: str) -> NewStep:
@@ -82,6 +90,8 @@ def _new_step(session: Session, message: Message, on_crash: str) -> NewStep:
     wake_at = None
     if fields["kind"] == "sleep":
         wake_at = fields["until"] if "until" in fields else session.engine.now + fields["duration_ms"]
+    elif fields["kind"] == "signal" and fields.get("timeout_ms") is not None:
+        wake_at = session.engine.now + fields["timeout_ms"]
     source = fields.get("source")
     return NewStep(
         seq=fields["seq"],
@@ -101,6 +111,8 @@ _HANDLERS: dict[str, Callable[[Session, Message], None]] = {
     "load_failed": Session.on_load_failed,
     "step": on_step,
     "done": bodies.on_done,
+    "progress": bodies.on_progress,
+    "external_id": bodies.on_external_id,
     "log": Session.on_log,
     "ended": closing.ended,
 }

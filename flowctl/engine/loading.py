@@ -54,12 +54,13 @@ def _on_disk(path: str) -> str | None:
 class LoadedFile:
     """A workflow file that an executor has imported. An engine with the same supervisor finds that executor warm."""
 
-    def __init__(self, supervisor: Supervisor, target: CodeTarget) -> None:
+    def __init__(self, supervisor: Supervisor, target: CodeTarget, snapshot: Snapshot | None = None) -> None:
         self.supervisor = supervisor
         self.path = path = target.path
         self.executor: Executor = supervisor.start(target)
         self._files: dict[str, str] = {}
-        supervisor.send(self.executor, [Message("load", {"path": path, "pinned": False})])
+        newest = [Message("load", {"path": path, "pinned": False})]
+        supervisor.send(self.executor, code_messages(snapshot, path) if snapshot else newest)
         loaded = self._answer("loaded", "load_failed")
         if loaded.kind == "load_failed":
             self.close()
@@ -125,9 +126,9 @@ class LoadedFile:
         self.close()
 
 
-def load_file(supervisor: Supervisor, target: CodeTarget) -> LoadedFile:
-    """Import a workflow file in a new executor. Raises UsageError when it cannot be imported."""
-    return LoadedFile(supervisor, target)
+def load_file(supervisor: Supervisor, target: CodeTarget, snapshot: Snapshot | None = None) -> LoadedFile:
+    """Import a workflow file in a new executor, as it is now or as it was. Raises UsageError when that fails."""
+    return LoadedFile(supervisor, target, snapshot)
 
 
 def _description(fields: dict[str, Any]) -> dict[str, Any]:

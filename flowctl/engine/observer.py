@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+from flowctl.core.model import Progress
+
 
 class RunChanged(NamedTuple):
     """A run entered a state."""
@@ -31,6 +33,14 @@ class StepChanged(NamedTuple):
     wake_at: int | None = None
 
 
+class StepProgressed(NamedTuple):
+    """A body has told how far it is."""
+
+    run_id: int
+    key: str
+    progress: Progress
+
+
 class LogCaptured(NamedTuple):
     """User code printed or logged something."""
 
@@ -43,7 +53,7 @@ class LogCaptured(NamedTuple):
     at: int
 
 
-Change = RunChanged | StepChanged | LogCaptured
+Change = RunChanged | StepChanged | StepProgressed | LogCaptured
 Observer = Callable[[Change], None]
 
 
@@ -55,4 +65,6 @@ def place_of(change: Change) -> str:
     """Return the failpoint after the commit of a change: run-running, step-running, step-succeeded, run-sleeping, …"""
     if isinstance(change, LogCaptured):
         return "log"
+    if isinstance(change, StepProgressed):
+        return "progress"
     return f"{'step' if isinstance(change, StepChanged) else 'run'}-{change.state}"

@@ -6,13 +6,15 @@ from functools import lru_cache
 from math import inf
 from typing import Any, Literal, NamedTuple
 
+from flowctl.core.breakers import BreakerRule
 from flowctl.core.model import Step
 from flowctl.core.policy import DEFAULT_OPTIONS, StepOptions
+from flowctl.sdk.wire import Message
 
 # The executor itself ends a command that takes too long, without ending itself; this is in case it cannot.
 COMMAND_SLACK_MS = 3_000
 
-Phase = Literal["held", "body", "backoff", "sleep", "child"]
+Phase = Literal["held", "body", "backoff", "sleep", "signal", "child", "deferred"]
 
 
 class Operation(NamedTuple):
@@ -30,6 +32,9 @@ class Operation(NamedTuple):
     deadline: float = inf
     wake_at: int | None = None
     child: int | None = None
+    external_id: str | None = None
+    asked: Message | None = None  # by which it is asked for again, if a breaker is to be asked before each attempt
+    refusal: str | None = None  # why it waits for its breaker, or the error with which it fails at once
 
     @property
     def waiting(self) -> bool:
@@ -45,7 +50,7 @@ class Operation(NamedTuple):
 
 def of_step(step: Step, options: StepOptions, phase: Phase) -> Operation:
     """Return the operation for a recorded step, whose latest attempt may have ended before this claim."""
-    ended = step.state == "interrupted" or (step.wake_at is not None and step.kind != "sleep")
+    ended = step.state == "interrupted" or (step.wake_at is not None and step.kind not in ("sleep", "signal"))
     return Operation(
         key=step.key,
         name=step.name,
@@ -57,6 +62,7 @@ def of_step(step: Step, options: StepOptions, phase: Phase) -> Operation:
         begun_at=step.begun_at,
         started_at=step.started_at,
         wake_at=step.wake_at,
+        external_id=step.external_id,
     )
 
 
@@ -67,7 +73,11 @@ def runs_unasked(kind: str, options: StepOptions) -> bool:
 
 def options_of(fields: dict[str, Any] | None) -> StepOptions:
     """Return the options that a `step` message carries."""
-    return _options(tuple(sorted(fields.items()))) if fields else DEFAULT_OPTIONS
+    if not fields:
+        return DEFAULT_OPTIONS
+    if "breaker" in fields:
+        fields = {**fields, "breaker": BreakerRule(**fields["breaker"])}
+    return _options(tuple(sorted(fields.items())))
 
 
 @lru_cache(maxsize=1024)

@@ -38,6 +38,7 @@ def change_queue(store: Store, namespace: str, name: str, changes: dict[str, Any
             store.queues.remove(namespace, name)
         else:
             store.queues.set(queue, now)
+        store.events.note(f"queue {name}", f"changed: {', '.join(changes)}", now)
     found = {view.queue.name: view for view in list_queues(store, namespace, now)}
     return found.get(name, QueueView(queue))
 

@@ -32,6 +32,8 @@ def register(
     with store.transaction():
         store.snapshots.put(snapshot, now)
         added = [store.workflows.add(_stored(store, each), now, replace=replace) for each in new]
+        for workflow in added:
+            store.events.note(f"workflow {workflow.name}", "registered", now)
         wanted = [each.schedule for each in new if each.schedule is not None]
         apply_code(store, wanted, [(each.namespace, each.name) for each in added], now)
         return added
@@ -71,4 +73,5 @@ def unregister(store: Store, namespace: str, names: Sequence[str], now: int) -> 
     with store.transaction():
         for name in names:
             store.workflows.remove(namespace, name)
+            store.events.note(f"workflow {name}", "removed", now)
         apply_code(store, [], [(namespace, name) for name in names], now)

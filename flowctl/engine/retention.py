@@ -122,6 +122,7 @@ def prune(store: Store, now: int, wanted: Wanted, clock: Clock) -> Iterator[None
         yield from batch.give_back()
         with store.transaction():
             store.retention.set_pruned_at(now)
+            store.events.note("database", "pruned", now)
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def add_within(store: Store, new: NewSchedule, now: int) -> Schedule:
     normal = new._replace(expression=rule.expression, zone=rule.zone)
     schedule = store.schedules.add(normal, now, planned_to=planned_to, next_at=next_at)
     _begin_reboot(store, schedule, rule)
+    note(store, schedule.name, f"added: {rule.kind} {rule.expression}", now)
     return schedule
 
 
@@ -58,9 +59,11 @@ def update_within(store: Store, new: NewSchedule, now: int) -> Schedule:
     old = store.schedules.get(new.namespace, new.name)
     rule = check(rule_of(new))
     normal = new._replace(expression=rule.expression, zone=rule.zone)
-    if all(getattr(old, field) == getattr(normal, field) for field in NewSchedule._fields):
+    changed = [field for field in NewSchedule._fields if getattr(old, field) != getattr(normal, field)]
+    if not changed:
         return old
-    if any(getattr(old, field) != getattr(normal, field) for field in _RHYTHM):
+    note(store, old.name, f"changed: {', '.join(changed)}", now)
+    if set(changed) & set(_RHYTHM):
         next_at = next_slot(rule, max(now, old.planned_to))
         _require_a_slot(rule, next_at)
         settle(store, old, now, "missed", "the schedule was changed before flowctl came to it")
@@ -69,11 +72,17 @@ def update_within(store: Store, new: NewSchedule, now: int) -> Schedule:
     return store.schedules.update(normal, now)
 
 
-def remove(store: Store, namespace: str, names: Iterable[str]) -> None:
+def remove(store: Store, namespace: str, names: Iterable[str], now: int) -> None:
     """Delete schedules with their slots, all or none. Their runs stay. Raises NotFound."""
     with store.transaction():
         for schedule in [store.schedules.get(namespace, name) for name in dict.fromkeys(names)]:
-            store.schedules.remove(schedule)
+            remove_within(store, schedule, now)
+
+
+def remove_within(store: Store, schedule: Schedule, now: int) -> None:
+    """Delete a schedule inside an open transaction."""
+    store.schedules.remove(schedule)
+    note(store, schedule.name, "removed", now)
 
 
 def pause(store: Store, namespace: str, name: str, now: int, reason: str | None = None) -> Schedule:
@@ -81,6 +90,7 @@ def pause(store: Store, namespace: str, name: str, now: int, reason: str | None 
     with store.transaction():
         schedule = store.schedules.get(namespace, name)
         store.schedules.pause(schedule.id, now, reason or BY_A_PERSON)
+        note(store, name, f"paused: {reason or BY_A_PERSON}", now)
         return store.schedules.get(namespace, name)
 
 
@@ -97,6 +107,7 @@ def resume_within(store: Store, schedule: Schedule, now: int) -> None:
         settle(store, schedule, now, "skipped", f"paused ({schedule.pause_reason})")
         store.schedules.advance(schedule.id, now, next_slot(rule_of(schedule), max(now, schedule.planned_to)))
         store.schedules.resume(schedule.id, now)
+        note(store, schedule.name, "resumed", now)
 
 
 def trigger(store: Store, namespace: str, name: str, now: int) -> int:
@@ -109,7 +120,9 @@ def trigger(store: Store, namespace: str, name: str, now: int) -> int:
         source = source_of(store, schedule)
         if source.missing is not None:
             raise NotFound(source.missing)
-        return create_run(store, schedule, source, now, Moment(after=_last_active(store, schedule)))
+        run = create_run(store, schedule, source, now, Moment(after=_last_active(store, schedule)))
+        note(store, name, f"triggered: run {run}", now)
+        return run
 
 
 def unfired(store: Store, schedule: Schedule, from_at: int, until: int, limit: int) -> list[int]:
@@ -143,6 +156,7 @@ def backfill(store: Store, namespace: str, name: str, due: Iterable[int], now: i
             store.schedules.fill(Slot(schedule.id, slot, "fired", "filled in by a person", run, now))
             filled.append(Filled(slot, run))
             after = None if schedule.overlap == "allow" else run
+        note(store, name, f"filled in: {len(filled)} slots", now)
     return filled
 
 
@@ -173,11 +187,16 @@ def apply_code(store: Store, wanted: list[NewSchedule], workflows: Iterable[tupl
                     f"flowctl schedules remove {found.name}",
                 )
         elif new is None and found is not None:
-            store.schedules.remove(found)
+            remove_within(store, found, now)
         elif new is not None and found is None:
             add_within(store, new, now)
         elif new is not None:
             update_within(store, new, now)
+
+
+def note(store: Store, name: str, what: str, now: int) -> None:
+    """Write down what has become of a schedule."""
+    store.events.note(f"schedule {name}", what, now)
 
 
 def _with_environment(store: Store, new: NewSchedule, variables: dict[str, str] | None) -> NewSchedule:

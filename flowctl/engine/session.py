@@ -75,7 +75,7 @@ class Session:
     def take_messages(self) -> list[Message]:
         """Return what is to be sent now. Before a restart no outcome: the workflow is not to go on."""
         messages, self.outbox = self.outbox, []
-        return [message for message in messages if self.ending != "restart" or message.kind in ("go", "drain")]
+        return [message for message in messages if self.ending != "restart" or message.kind in ("go", "drain", "kept")]
 
     # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ class Session:
         self.phase = "running"
         self.grace = inf
         self.executor.began_at = self.engine.monotonic
-        self.outbox += [_past(step) for step in self.store.steps.history(self.run.id)]
+        self.outbox += [past_message(step) for step in self.store.steps.history(self.run.id)]
         self.outbox.append(run_message(self.run, self.store.file_id, self.run.started_at, serial=self.serial))
         if self.executor.quick:
             self.engine.look_for_runs()  # there may be one to offer to it
@@ -225,13 +225,14 @@ def run_message(run: Run, file_id: str, started_at: int | None, *, serial: bool 
     return Message("run", fields, run.input)
 
 
-def _past(step: Step) -> Message:
+def past_message(step: Step) -> Message:
+    """Return the message that tells of one recorded step. What a person said answers whatever the code asks."""
     fields = {
         "seq": step.seq,
         "key": step.key,
         "kind": step.kind,
         "state": step.state,
-        "input_hash": step.input_hash.hex(),
+        "input_hash": step.input_hash.hex() if step.said_by is None else "",
         "source_hash": step.source_hash.hex() if step.source_hash else None,
     }
     return Message("past", fields, step.output if step.state == "succeeded" else step.error)

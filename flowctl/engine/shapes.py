@@ -57,6 +57,10 @@ def _fraction(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= 1
 
 
+def _extent(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= MOST
+
+
 def _yes_or_no(value: Any) -> bool:
     return type(value) is bool
 
@@ -116,6 +120,15 @@ _SCHEDULE = _options(
     pause_after=_amount,
     input=_text,
 )
+_BREAKER = _options(
+    name=_some_text, failures=_amount, window_ms=_amount, cooldown_ms=_amount, open=_one_of("wait", "fail")
+)
+
+
+def _breaker(value: Any) -> bool:
+    return _BREAKER(value) and "name" in value
+
+
 _STEP_OPTIONS = _options(
     retries=_amount,
     backoff_ms=_amount,
@@ -125,6 +138,7 @@ _STEP_OPTIONS = _options(
     total_timeout_ms=_amount,
     on_crash=_one_of("rerun", "block"),
     pure=_yes_or_no,
+    breaker=_breaker,
 )
 _DESCRIPTION = _record(
     name=_text,
@@ -138,12 +152,14 @@ _STEP: dict[str, Check] = {
     "seq": _amount,
     "key": _some_text,
     "name": _text,
-    "kind": _one_of("step", "shell", "sleep", "child", "value"),
+    "kind": _one_of("step", "shell", "sleep", "signal", "child", "value"),
     "input_hash": _hash,
     "options": _maybe(_STEP_OPTIONS),
     "source": _maybe(_hash),
     "duration_ms": _maybe(_amount),
     "until": _maybe(_number),
+    "timeout_ms": _maybe(_amount),
+    "to_run": _maybe(_amount),
     "path": _maybe(_text),
     "function": _maybe(_text),
     "workflow": _maybe(_text),
@@ -170,11 +186,15 @@ _SHAPES: dict[str, Mapping[str, Check]] = {
         "stream": _one_of("stdout", "stderr", "log"),
         "level": _maybe(_text),
     },
+    "progress": {"key": _text, "attempt": _amount, "done": _extent, "total": _maybe(_extent), "text": _maybe(_text)},
+    "external_id": {"key": _text, "attempt": _amount, "external_id": _some_text},
     "secret": {"name": _text},
     "mask": {"value": _some_text, "sensitive": _yes_or_no},
     "ended": {
         "state": _one_of("succeeded", "failed", "cancelled", "suspended", "mismatch"),
         "failed_steps": _maybe(_texts),
         "leftovers": _maybe(_texts),
+        "changed": _maybe(_texts),
+        "unasked": _maybe(_texts),
     },
 }

@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from flowctl.core.policy import error_text
-from flowctl.engine import bodies, closing, waits
+from flowctl.engine import bodies, closing, handlers, signals, waits
 from flowctl.engine.operation import Operation
 from flowctl.engine.supervisor import Event, Received
 
@@ -92,10 +92,15 @@ def _elapse_operation(session: Session, operation: Operation) -> None:
         if session.engine.monotonic >= operation.deadline:
             _attempt_timed_out(session, operation)
     elif session.ending is None and operation.wake_at is not None and now >= operation.wake_at:
-        if operation.phase == "backoff":
+        if operation.asked is not None:  # its breaker has a say in each attempt
+            del session.operations[operation.key]
+            handlers.on_step(session, operation.asked)
+        elif operation.phase == "backoff":
             bodies.start_attempt(session, operation)
         elif operation.phase == "sleep":
             waits.end_wait(session, operation, "null")
+        elif operation.phase == "signal":
+            signals.look(session, operation)
 
 
 def _attempt_timed_out(session: Session, operation: Operation) -> None:

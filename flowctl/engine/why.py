@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flowctl.core.instants import local, short
 from flowctl.core.model import FINAL_STATES, EngineRow, Queue, Run, Step
-from flowctl.core.policy import summary
+from flowctl.core.policy import step_in_doubt, summary
 from flowctl.engine.claim import engine_alive
 from flowctl.store import Store
 
@@ -214,10 +215,23 @@ def _waiting(store: Store, run: Run, now: int) -> Finding:
         for child in store.runs.children(run.id)
         if child.state not in FINAL_STATES and store.runs.child_of(run.id, child.parent_step or "") == child
     ]
-    facts = {"children": [{"run": each.id, "workflow": each.workflow, "state": each.state} for each in children]}
+    facts: dict[str, Any] = {
+        "children": [{"run": each.id, "workflow": each.workflow, "state": each.state} for each in children]
+    }
     names = ", ".join(f"run {each.id} ({each.workflow}, {each.state})" for each in children[:5])
-    text = f"waits for the child {names}" if children else run.reason or "waits"
-    return Finding(text, facts, tuple(f"flowctl why {each.id}" for each in children[:5]))
+    awaited = store.signals.awaited(run.id)
+    facts |= {"signals": awaited, "wake_at": run.wake_at}
+    parts = [f"for the signal {', '.join(awaited)}"] if awaited else []
+    parts += [f"for the child {names}"] if children else []
+    until = f", until {local(run.wake_at)} at the latest" if awaited and run.wake_at is not None else ""
+    return Finding(
+        f"waits {' and '.join(parts)}{until}" if parts else f"waits, because {run.reason}",
+        facts,
+        (
+            *(f"flowctl signal {run.id} {name}" for name in awaited),
+            *(f"flowctl why {each.id}" for each in children[:5]),
+        ),
+    )
 
 
 # -- ended, or for a person -----------------------------------------------------------------------------------------
@@ -229,11 +243,16 @@ def _paused(store: Store, run: Run, now: int) -> Finding:
 
 
 def _blocked(store: Store, run: Run, now: int) -> Finding:
-    commands = ("", " --same-code", " --accept", " --from STEP")
+    key = step_in_doubt(run.reason)
+    if key is None:
+        decisions = [f"flowctl retry {run.id}{option}" for option in ("", " --same-code", " --accept", " --from STEP")]
+    else:
+        start = f"flowctl resolve {run.id} {shlex.quote(key)}"
+        decisions = [f"{start}{option}" for option in (" --done JSON", " --fail TEXT", " --retry")]
     return Finding(
         f"is blocked since {local(run.changed_at)}, and needs a person: {run.reason}",
         {"reason": run.reason},
-        (f"flowctl show {run.id}", *(f"flowctl retry {run.id}{option}" for option in commands)),
+        (f"flowctl show {run.id}", *decisions),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from flowctl.sdk import capture, masking
 from flowctl.sdk.context import StepInfo, step_scope
-from flowctl.sdk.errors import GiveUp, Interruption, RetryAfter, Unstorable, error_record
+from flowctl.sdk.errors import GiveUp, Interruption, NotFinished, RetryAfter, Unstorable, error_record
 
 GIVE_UP_CODE = 78  # EX_CONFIG of sysexits.h: trying again would not help
 
@@ -33,14 +33,26 @@ def try_body(bound: BoundCall[Any], info: StepInfo, sink: capture.Sink, limit: i
     capture.use(sink)
     try:
         with step_scope(info):
-            value = bound.run()
+            value = _work(bound, info)
         return Ended(recorded_text(bound.encode_output(value), "output", limit))
     except Interruption:
         raise
     except BaseException as error:  # noqa: BLE001 — whatever the body raises is its failure, sys.exit included
         return _failed(error, bound)
     finally:
+        if info.meter is not None:
+            info.meter.close()
         sink.close()
+
+
+def _work(bound: BoundCall[Any], info: StepInfo) -> Any:
+    """Run the body, unless what an earlier attempt has begun elsewhere turns out to have finished."""
+    if info.external_id is not None:
+        try:
+            return bound.reconcile(info.external_id)
+        except NotFinished:
+            pass
+    return bound.run()
 
 
 def recorded_text(text: str, what: str, limit: int) -> str:

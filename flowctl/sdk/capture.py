@@ -16,7 +16,7 @@ import time
 from collections import deque
 from contextvars import ContextVar
 from threading import RLock
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Protocol
 
 from flowctl.sdk.masking import StreamMask, mask
 
@@ -308,7 +308,30 @@ def _forget() -> None:
     _forked = True
 
 
-_open: set[Sink] = set()
+class Waiting(Protocol):
+    """Something with text that waits."""
+
+    def flush(self) -> None:
+        """Pass it on, if it is time."""
+
+
+_open: set[Waiting] = set()
+
+
+def wait(one: Waiting) -> None:
+    """Have somebody call this soon."""
+    _open.add(one)
+    _on_waiting()
+
+
+def keep_waiting() -> None:
+    """Have somebody call what waits once more."""
+    _on_waiting()
+
+
+def wait_no_more(one: Waiting) -> None:
+    """Have nobody call this."""
+    _open.discard(one)
 
 
 def flush_open() -> None:

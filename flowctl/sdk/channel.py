@@ -114,6 +114,10 @@ class Channel:
         """Have the engine hide a value in what it reads from this process and its children. It does so on return."""
         self._ask(Message("mask", {"value": value, "sensitive": sensitive}), ("masked", None))
 
+    def keep_external_id(self, fields: dict[str, Any]) -> bool:
+        """Have the engine record an external id. It is on disk on return, unless the step does not run any more."""
+        return bool(self._ask(Message("external_id", fields), ("kept", fields["key"])))
+
     def _ask(self, question: Message, subject: tuple[str, Any]) -> Any:
         answers = self._answers.setdefault(subject, deque())
         self.send(question)
@@ -145,7 +149,7 @@ class Channel:
         except WireError:
             engine_is_gone()
         for message in messages:
-            if message.kind in ("secret", "masked"):
+            if message.kind in ("secret", "masked", "kept"):
                 subject = (message.kind, message.fields.get("name"))
                 self._answers.setdefault(subject, deque()).append(message.fields.get("value"))
             else:

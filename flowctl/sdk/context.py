@@ -12,7 +12,10 @@ from threading import local
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Protocol
 
 if TYPE_CHECKING:
+    from typing import Callable
+
     from flowctl.sdk.definition import BoundCall
+    from flowctl.sdk.meter import Meter
 
 
 class Runtime(Protocol):
@@ -28,6 +31,9 @@ class StepInfo(NamedTuple):
     key: str
     attempt: int
     idempotency_key: str
+    external_id: Optional[str] = None  # what an earlier attempt has begun elsewhere
+    meter: Optional[Meter] = None
+    keep: Optional[Callable[[str], bool]] = None  # records an external id, or returns False
 
 
 class _Standing(local):

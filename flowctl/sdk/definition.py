@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, Protocol, Ty
 
 from flowctl.sdk.context import current
 from flowctl.sdk.coroutines import finish
-from flowctl.sdk.errors import DefinitionError, Unstorable
+from flowctl.sdk.errors import DefinitionError, NotFinished, StepFailed, Unstorable
 from flowctl.sdk.options import StepOptions, WorkflowOptions, check_name, step_options, workflow_options
 
 R = TypeVar("R")
@@ -39,7 +39,7 @@ class BoundCall(ABC, Generic[R]):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """The kind of the recorded step: step, child, shell, sleep, value."""
+        """The kind of the recorded step: step, child, shell, signal, sleep, value."""
 
     @property
     @abstractmethod
@@ -80,9 +80,17 @@ class BoundCall(ABC, Generic[R]):
     def run_plain(self) -> Any:
         """Do the work as a plain call, outside of any record."""
 
+    def reconcile(self, external_id: str) -> Any:  # noqa: ARG002  # most kinds cannot tell
+        """Return what the work with that external id has come to. Raises NotFinished when the body is to run again."""
+        raise NotFinished
+
     def retries_on(self, error: BaseException) -> bool:  # noqa: ARG002  # most kinds do not look
         """Say whether another attempt may follow this failure, if any is left."""
         return False
+
+    def failure(self, key: str, error: Mapping[str, str]) -> StepFailed:
+        """Return the recorded failure of the step as its caller gets it."""
+        return StepFailed(key, error)
 
     def encode_output(self, value: Any) -> str:
         """Return the JSON text of what the body returned. Raises Unstorable."""
@@ -154,6 +162,11 @@ class FunctionCall(BoundCall[R]):
     def run_plain(self) -> Any:
         """Run the function as a plain call."""
         return finish(self.callee.signature.call(self.callee.function, self.values), plain=True)
+
+    def reconcile(self, external_id: str) -> Any:
+        """Ask the step's own function what has come of the work with that external id. Raises NotFinished."""
+        ask = self.callee.options.reconcile if isinstance(self.callee, Step) else None
+        return super().reconcile(external_id) if ask is None else finish(ask(external_id))
 
     def retries_on(self, error: BaseException) -> bool:
         """Say whether another attempt of the step may follow this failure, if any is left."""
@@ -356,13 +369,17 @@ def step(
     give_up_on: Errors = ...,
     on_crash: str = ...,
     pure: bool = ...,
+    breaker: Union[str, Mapping[str, Any]] = ...,
+    reconcile: Callable[[str], Any] = ...,
     sensitive: Union[str, tuple[str, ...], list[str], set[str]] = ...,
 ) -> _StepDecorator: ...
 def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step: its calls inside a run are recorded. Use it bare or with options.
 
     Options: name, retries, backoff, max_backoff, jitter, timeout, total_timeout, retry_on, give_up_on,
-    on_crash ("rerun" or "block"), pure, sensitive. DefinitionError when one makes no sense.
+    on_crash ("rerun" or "block"), pure, breaker (a name, or a dict with name, failures, window, cooldown and
+    open: "wait" or "fail"), reconcile (a function of the external id), sensitive.
+    DefinitionError when one makes no sense.
     """
     if function is not None:
         return Step(function, options)

@@ -6,7 +6,9 @@ Exception
 ├── Unstorable           a value that cannot be recorded (also a TypeError)
 ├── Unreadable           a recorded value that does not fit its type hint (also a ValueError)
 ├── StepFailed           raised in a workflow: the step has no attempts left
+│   └── SignalTimeout    no signal came in time
 ├── GiveUp               raised in a step: do not try again
+├── NotFinished          raised in a `reconcile` function: run the body again
 └── RetryAfter           raised in a step: try again after this delay
 BaseException
 └── Interruption         the run ends or pauses here; never caught by `except Exception`
@@ -113,8 +115,16 @@ class StepFailed(Exception):
         return f"step {self.step} failed: {self.type}" + (f": {self.message}" if self.message else "")
 
 
+class SignalTimeout(StepFailed):
+    """No signal came before the timeout of `wait_signal`. The same live and on replay."""
+
+
 class GiveUp(Exception):
     """Raise in a step to fail it for good, whatever retries it has left."""
+
+
+class NotFinished(Exception):
+    """Raise in a `reconcile` function when the earlier work has not finished and will not: the body runs again."""
 
 
 class RetryAfter(Exception):

@@ -28,6 +28,7 @@ _UNKNOWN = StepFailed("", {})
 class _Body(NamedTuple):
     branch: int
     attempt: int
+    external_id: Optional[str] = None
 
 
 def gather_recorded(runtime: Runtime, bounds: tuple[BoundCall[Any], ...], concurrency: int) -> list[Any]:
@@ -143,7 +144,7 @@ class _Gather:
             self._runtime.heed(message)
         elif message.kind == "go":
             with self._lock:
-                self._give(_Body(index, message.fields["attempt"]))
+                self._give(_Body(index, message.fields["attempt"], message.fields.get("external_id")))
         elif message.kind == "outcome":
             outcome = self._outcome(index, message.fields["state"], message.payload or "null")
             with self._lock:
@@ -191,7 +192,7 @@ class _Gather:
     def _run(self, body: _Body) -> None:
         operation, runtime = self._operations[body.branch], self._runtime
         sink = capture.Sink(runtime.emit, operation.key, body.attempt)
-        info = runtime.info(operation.key, body.attempt)
+        info = runtime.info(operation.key, body.attempt, body.external_id)
         try:
             ended = try_body(operation.bound, info, sink, runtime.facts.payload_limit)
         except Interruption as error:  # raised by the body itself: nothing interrupts a worker

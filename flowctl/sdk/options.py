@@ -26,6 +26,8 @@ class StepOptions(NamedTuple):
     give_up_on: tuple[type[BaseException], ...] = ()
     on_crash: str = "rerun"
     pure: bool = False
+    breaker: Optional[Mapping[str, Any]] = None  # in its wire form
+    reconcile: Optional[Callable[[str], Any]] = None
     sensitive: frozenset[str] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
@@ -58,7 +60,17 @@ class WorkflowOptions(NamedTuple):
         return _without_defaults(self, _WORKFLOW_WIRE)
 
 
-_STEP_WIRE = ("retries", "backoff_ms", "max_backoff_ms", "jitter", "timeout_ms", "total_timeout_ms", "on_crash", "pure")
+_STEP_WIRE = (
+    "retries",
+    "backoff_ms",
+    "max_backoff_ms",
+    "jitter",
+    "timeout_ms",
+    "total_timeout_ms",
+    "on_crash",
+    "pure",
+    "breaker",
+)
 _WORKFLOW_WIRE = ("timeout_ms", "attempts", "queue", "priority", "tags", "on_failure", "isolation", "requires")
 
 
@@ -71,6 +83,8 @@ def step_options(subject: str, given: Mapping[str, Any]) -> StepOptions:
     elif backoff > checked["max_backoff_ms"]:
         longest = short_text(checked["max_backoff_ms"])
         raise DefinitionError(f"{subject}: backoff ({short_text(backoff)}) is longer than max_backoff ({longest})")
+    if checked.get("pure") and checked.get("reconcile"):
+        raise DefinitionError(f"{subject}: a pure step has no side effects, so there is nothing to reconcile")
     return StepOptions(**checked)
 
 
@@ -142,6 +156,13 @@ def _some_time(value: Any) -> Optional[int]:
     return amount
 
 
+def _span(value: Any) -> int:
+    amount = to_ms(value)
+    if amount == 0:
+        raise ValueError("it must be longer than nothing")
+    return amount
+
+
 def _fraction(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"{shown(value)} is not a fraction from 0 to 1")
@@ -169,6 +190,28 @@ def _yes_or_no(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{shown(value)} is not True or False")
     return value
+
+
+def _function(value: Any) -> Callable[[str], Any]:
+    if not callable(value):
+        raise ValueError(f"{shown(value)} is not a function")
+    return value  # type: ignore[no-any-return]
+
+
+def _breaker(value: Any) -> dict[str, Any]:
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping) or "name" not in given:
+        raise ValueError(f'{shown(value)} is not a name, or a dict with "name"')
+    checked = {}
+    for option, member in given.items():
+        if option not in _BREAKER_CHECKS:
+            raise ValueError(unknown_name("option", str(option), _BREAKER_CHECKS))
+        field, check = _BREAKER_CHECKS[option]
+        try:
+            checked[field] = check(member)
+        except ValueError as error:
+            raise ValueError(f"{option}: {error}") from None
+    return checked
 
 
 def _names(value: Any) -> frozenset[str]:
@@ -216,7 +259,16 @@ _STEP_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "give_up_on": ("give_up_on", _exceptions),
     "on_crash": ("on_crash", _one_of("rerun", "block")),
     "pure": ("pure", _yes_or_no),
+    "breaker": ("breaker", _breaker),
+    "reconcile": ("reconcile", _function),
     "sensitive": ("sensitive", _names),
+}
+_BREAKER_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "name": ("name", check_name),
+    "failures": ("failures", _whole(1)),
+    "window": ("window_ms", _span),
+    "cooldown": ("cooldown_ms", _span),
+    "open": ("open", _one_of("wait", "fail")),
 }
 _WORKFLOW_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "name": ("name", check_name),

@@ -16,7 +16,7 @@ class Recorded(NamedTuple):
     key: str
     kind: str
     state: str
-    input_hash: str
+    input_hash: str  # '': it answers whatever the input is
     source_hash: Optional[str]
     payload: Optional[str]
 
@@ -59,10 +59,14 @@ class History:
         self._by_seq[recorded.seq] = recorded
         self._seq_of[recorded.key] = recorded.seq
 
+    def unasked(self) -> list[str]:
+        """Return the keys of the finished steps that have not answered."""
+        return [each.key for _, each in sorted(self._by_seq.items()) if each.state in FINISHED]
+
     def match(self, asked: Asked, replay: str) -> Optional[Recorded]:
         """Return what is recorded for this operation, finished or not, or None when it is new.
 
-        `replay` is pinned, newest or accept. Raises Mismatch when the record is of something else.
+        `replay` is pinned, newest, accept or check. Raises Mismatch when the record is of something else.
         """
         recorded = self._by_seq.get(asked.seq)
         if recorded is None:
@@ -83,7 +87,7 @@ def _difference(recorded: Recorded, asked: Asked, replay: str) -> str:
         return "key"
     if recorded.kind != asked.kind:
         return "kind"
-    if recorded.input_hash != asked.input_hash and not accepted:
+    if recorded.input_hash not in ("", asked.input_hash) and not accepted:
         return "input"
     known = recorded.source_hash is not None and asked.source_hash is not None
     if replay == "newest" and finished and known and recorded.source_hash != asked.source_hash:

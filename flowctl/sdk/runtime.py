@@ -15,6 +15,7 @@ from flowctl.sdk.attempt import Ended, recorded_text, try_body
 from flowctl.sdk.context import StepInfo
 from flowctl.sdk.errors import Cancelled, Interruption, Mismatch, StepFailed, Suspended
 from flowctl.sdk.jsontext import canonical_hash
+from flowctl.sdk.meter import Meter
 from flowctl.sdk.replay import FINISHED, Asked, History, Keys, Recorded
 from flowctl.sdk.wire import Message
 
@@ -61,6 +62,7 @@ class Runtime:
         self._history = history
         self._keys = Keys()
         self._frames_polled = 0
+        self._changed: list[str] = []  # steps whose source is not what was recorded, when that is only checked
 
     # -- the face that definitions and operations see ------------------------------------------------------------------
 
@@ -91,14 +93,28 @@ class Runtime:
 
     def _recall(self, asked: Asked) -> Optional[Recorded]:
         try:
-            return self._history.match(asked, self.facts.replay)
+            recorded = self._history.match(asked, self.facts.replay)
+            if self.facts.replay == "check":
+                self._check(asked, recorded)
         except Mismatch as mismatch:
             self.interruption = mismatch
             raise
+        return recorded
+
+    def _check(self, asked: Asked, recorded: Optional[Recorded]) -> None:
+        """Raise Mismatch where the record ends: nothing is to be executed."""
+        if recorded is None or recorded.state not in FINISHED:
+            raise Mismatch(asked.seq, asked.key, "unrecorded", "", asked.input)
+        if recorded.source_hash is not None and asked.source_hash not in (None, recorded.source_hash):
+            self._changed.append(asked.key)
+
+    def checked(self) -> dict[str, list[str]]:
+        """Return what a check has found besides a mismatch."""
+        return {"changed": self._changed, "unasked": self._history.unasked()}
 
     def _may_begin(self, options: Mapping[str, Any]) -> bool:
         """Tell whether a pure body may begin unasked: only the engine can keep a time limit."""
-        return not (self.draining or "timeout_ms" in options or "total_timeout_ms" in options)
+        return not (self.draining or "breaker" in options or "timeout_ms" in options or "total_timeout_ms" in options)
 
     def perform(self, operation: Operation) -> Any:
         """Do one operation and return its outcome, or raise StepFailed."""
@@ -122,7 +138,7 @@ class Runtime:
         while True:
             message = self.channel.receive()
             if message.kind == "go" and message.fields["key"] == operation.key:
-                ended = self.attempt(operation, message.fields["attempt"])
+                ended = self.attempt(operation, message.fields["attempt"], message.fields.get("external_id"))
                 if ended.output is not None:
                     self.channel.post(done_message(operation.key, ended))
                     return operation.bound.decode_output(ended.output)
@@ -136,23 +152,33 @@ class Runtime:
         """Return a recorded or received outcome as a value, or raise it as StepFailed."""
         if state == "succeeded":
             return operation.bound.decode_output(payload)
-        raise StepFailed(operation.key, json.loads(payload))
+        raise operation.bound.failure(operation.key, json.loads(payload))
 
     # -- bodies --------------------------------------------------------------------------------------------------------
 
-    def attempt(self, operation: Operation, number: int) -> Ended:
+    def attempt(self, operation: Operation, number: int, external_id: Optional[str] = None) -> Ended:
         """Run the body once on the workflow's own thread."""
         sink = capture.Sink(self.emit, operation.key, number)
         capture.use_for_strangers(sink)
         try:
-            return try_body(operation.bound, self.info(operation.key, number), sink, self.facts.payload_limit)
+            return try_body(
+                operation.bound, self.info(operation.key, number, external_id), sink, self.facts.payload_limit
+            )
         finally:
             capture.use_for_strangers(self.run_sink)
             capture.use(self.run_sink)
 
-    def info(self, key: str, attempt: int) -> StepInfo:
-        """Return what a body may know about itself."""
-        return StepInfo(key, attempt, f"{self.facts.file_id}-{self.facts.run}-{key}")
+    def info(self, key: str, attempt: int, external_id: Optional[str] = None) -> StepInfo:
+        """Return what a body may know about itself, and what it may tell."""
+        place = {"key": key, "attempt": attempt}
+
+        def tell(fields: dict[str, Any]) -> None:
+            self.channel.post(Message("progress", {**place, **fields}))
+
+        def keep(text: str) -> bool:
+            return self.channel.keep_external_id({**place, "external_id": text})
+
+        return StepInfo(key, attempt, f"{self.facts.file_id}-{self.facts.run}-{key}", external_id, Meter(tell), keep)
 
     def flush_output(self) -> None:
         """Post what the workflow function has printed, so that it comes before what follows."""

@@ -170,6 +170,8 @@ class Executor:
                 ending = self._execute(running, message.fields["function"], message.payload or "{}")
         except Cancelled:
             ending = _Ending("cancelled")
+        if running.facts.replay == "check":
+            ending.fields.update(running.checked())
         running.run_sink.close()
         capture.use(None)
         capture.use_for_strangers(None)

@@ -172,7 +172,7 @@ class Signature:
         if unknown or missing:
             raise InputError(
                 f"the parameters of {self.name} changed: " + "; ".join(_changes(unknown, missing)),
-                "give the old parameters back, or start a new run",
+                "give the old parameters back, or change the input: flowctl fork RUN --edit",
             )
         return {name: self._value(name, plain) for name in self.shape.names()}
 

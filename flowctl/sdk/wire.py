@@ -25,17 +25,22 @@ Messages of the executor:
 | step | seq, key, name, kind, input_hash, options, source | input | this step is about to begin: record it, then `go` or `outcome` |
 | done | key, state, retry, retry_after_ms | output or error | the body ended: state is succeeded or failed |
 | log | step, attempt, at, stream, level | text | captured output |
+| progress | key, attempt, done, total, text | – | how far a body is; total may be null |
+| external_id | key, attempt, external_id | – | record what a body has begun elsewhere, and answer `kept` |
 | secret | name | – | asks for a secret that the executor's environment does not have |
 | mask | value, sensitive | – | hide this text in the raw output of this executor, and answer `masked`; kept in memory only |
 | ended | state, … | output or error | the workflow function ended, see below |
 
 Hashes are hex text. `step.options` leaves out what has its default; `step.source` is the hash of the step function or absent.
 A `step` of kind `sleep` carries `duration_ms` or `until` (UTC ms). One of kind `child` carries
-`path`, `function`, `workflow` and the child's `workflow_options`. Kind `value` is followed by its `done`
+`path`, `function`, `workflow` and the child's `workflow_options`. One of kind `signal` waits for the signal of its name,
+with `timeout_ms` at most so long; with `to_run` it sends one: `signal`, `value`, … stand in its input. Kind `value` is followed by its `done`
 in the same frame and gets no answer. So is a step with `pure` set, unless it failed: then the executor waits.
 `ended.state` is succeeded (payload: output), failed (payload: error; `failed_steps`: keys that a retry runs again),
 cancelled, suspended, or mismatch (`seq`, `key`, `what`: key, kind, input, source; `expected`: the recorded key; payload: input now asked).
 `what` is workflow or parameters, with `message`, when the loaded code no longer has the function or its parameters do not fit the run's input.
+With `run.replay` check nothing is executed: a step without recorded outcome ends the run as a mismatch, `what` unrecorded.
+Then `ended.changed` lists the keys of steps with another source than recorded, `ended.unasked` those that were not asked for.
 `ended.leftovers` lists what the run left behind (text such as "1 thread"): the engine then replaces the executor.
 
 Messages of the engine:
@@ -46,13 +51,14 @@ Messages of the engine:
 | source | path | source text | a file of the pinned code, before `load` |
 | load | path, pinned | – | import this file; pinned: from the sources just sent, whatever the disk says |
 | bind | function, texts | JSON object or – | bind `texts` (name to text) and the object to the workflow's parameters |
-| past | seq, key, kind, state, input_hash, source_hash | output or error | one recorded step, before `run` |
+| past | seq, key, kind, state, input_hash, source_hash | output or error | one recorded step, before `run`; with input_hash '' it answers whatever the input is |
 | run | run, attempt, function, file_id, replay, serial, workflow, namespace, tags, started_at | input | execute the workflow |
-| go | key, attempt | – | run the body now |
+| go | key, attempt, external_id | – | run the body now, or first ask what has come of an external id |
 | outcome | key, state | output or error | the step ended without (another) body: state succeeded, failed or cancelled |
 | drain | – | – | begin no further bodies |
 | suspend | – | – | unwind; the run goes on later, maybe in another executor |
 | secret | name, value | – | value is null when there is no such secret |
+| kept | name, value | – | answer to `external_id` of the step with that key: value tells whether it is on disk |
 | masked | – | – | answer to `mask`: what the executor's children print from now on is masked |
 
 A `run` may come while the run before still works: that one is done first, and its `ended` travels with what begins
@@ -68,7 +74,7 @@ import json
 import struct
 from typing import Any, Iterable, NamedTuple, Optional
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 FRAME_LIMIT = 1 << 30  # a longer frame is not a frame
 CHANNEL_CLOSED = 97  # exit code
 

@@ -103,6 +103,7 @@ class Connection:
     def __init__(self, path: str, *, read_only: bool = False, busy_timeout: int = BUSY_TIMEOUT_MS) -> None:
         self.path = path
         self.knock: Callable[[], None] = _nothing  # asks whoever writes all the time to leave a gap
+        self.actor: str | None = None  # whom the audit log names for what is written here
         self._writing = False
         self._busy_timeout = busy_timeout
         self._gives_up_at = 0.0
@@ -126,6 +127,7 @@ class Connection:
         connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_LENGTH)
         connection.limit(apsw.SQLITE_LIMIT_SQL_LENGTH, _MAX_SQL_LENGTH)
         connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)
+        connection.create_scalar_function("actor", self._name_actor, 0, flags=apsw.SQLITE_INNOCUOUS)
         connection.execute(_PRAGMAS).fetchall()
         if read_only:
             connection.execute("PRAGMA query_only = ON").fetchall()
@@ -145,6 +147,9 @@ class Connection:
             self.knock()
         time.sleep(WAIT_S)
         return True
+
+    def _name_actor(self, *_: object) -> str | None:
+        return self.actor
 
     @property
     def raw(self) -> apsw.Connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowctl.core.model import Event
+from flowctl.core.model import Event, EventFilter
 from flowctl.store.connection import Connection
 from flowctl.store.queries import load
 
@@ -31,3 +31,12 @@ class Events:
     def of_subject(self, subject: str, since: int = 0) -> list[Event]:
         """Return what happened to a subject since an instant, the oldest first."""
         return [Event(*row) for row in self._connection.rows(SQL["of_subject"], {"subject": subject, "since": since})]
+
+    def find(self, filter: EventFilter) -> list[Event]:
+        """Return the newest lines that a filter means, the oldest of them first."""
+        fields = filter._asdict()
+        if filter.run is not None:
+            sql = SQL["find_run"]
+        else:
+            sql = SQL["find"] if filter.subject is None else SQL["find_subject"]
+        return [Event(*row) for row in reversed(self._connection.rows(sql, fields))]

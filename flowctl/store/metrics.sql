@@ -23,7 +23,7 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 
 -- name: attempts
 -- plan: counts all steps and attempts.
-SELECT 'succeeded', count(*) FROM steps WHERE state = 'succeeded'
+SELECT 'succeeded', count(*) FROM steps WHERE state = 'succeeded' AND shared_id IS NULL AND said_by IS NULL
 UNION ALL SELECT state, count(*) FROM attempts GROUP BY state ORDER BY 1
 
 -- name: queues

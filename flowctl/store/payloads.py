@@ -12,9 +12,9 @@ from flowctl.store.queries import load
 
 SQL = load("payloads")
 SPILL_BYTES = 256 * 1024  # longer texts go to the table `payloads`
-_PREFIX = '{"$payload":"'
+PREFIX = '{"$payload":"'
 _SUFFIX = '"}'
-_LENGTH = len(_PREFIX) + 64 + len(_SUFFIX)
+_LENGTH = len(PREFIX) + 64 + len(_SUFFIX)
 
 T = TypeVar("T")
 
@@ -28,8 +28,8 @@ def sha256(data: bytes) -> str:
 
 def reference(text: str) -> str | None:
     """Return the hash that a stored text refers to, or None when it is the payload itself."""
-    if len(text) == _LENGTH and text.startswith(_PREFIX):
-        return text[len(_PREFIX) : -len(_SUFFIX)]
+    if len(text) == _LENGTH and text.startswith(PREFIX):
+        return text[len(PREFIX) : -len(_SUFFIX)]
     return None
 
 
@@ -48,7 +48,7 @@ def pack(text: str) -> tuple[str, int]:
     """Return what the row holds for a payload, and its checksum. `Payloads.spill` stores the rest."""
     data = text.encode()
     if len(data) > SPILL_BYTES:
-        text = f"{_PREFIX}{sha256(data)}{_SUFFIX}"
+        text = f"{PREFIX}{sha256(data)}{_SUFFIX}"
         data = text.encode()
     return text, zlib.crc32(data)
 

@@ -12,17 +12,20 @@ from contextlib import contextmanager
 from flowctl.core.keeping import Limits, Retained
 from flowctl.store.connection import Connection
 from flowctl.store.queries import load
+from flowctl.store.search import Kind, Search
 
 SQL = load("retention")
-_BELOW = ("delete_logs", "delete_attempts", "delete_steps", "delete_replaced", "delete_events")
+_BELOW = ("delete_logs", "delete_signals", "delete_attempts", "delete_steps", "delete_replaced", "delete_events")
 _ROWS_BELOW = {name: SQL[name] for name in _BELOW}
+_SEARCHED: dict[str, Kind] = {"delete_logs": "log", "delete_steps": "step", "delete_replaced": "step"}
 
 
 class Retention:
     """Settings and deletions of one file. Deletions belong inside `pruning()`, other writes in `transaction()`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, search: Search) -> None:
         self._connection = connection
+        self._search = search
 
     # -- settings
 
@@ -96,6 +99,7 @@ class Retention:
             with self._connection.transaction():
                 self._connection.write(SQL["allow"])
                 yield
+                self._search.lower_marks()
                 self._connection.write(SQL["forbid"])
         finally:
             self._connection.rows("PRAGMA foreign_keys = ON")
@@ -114,10 +118,14 @@ class Retention:
 
     def delete_run(self, run_id: int, limit: int) -> bool:
         """Delete at most so many rows below a run, and the run itself when none is left. Tell whether it is gone."""
-        for sql in _ROWS_BELOW.values():
-            limit -= self._connection.change(sql, {"run": run_id, "limit": limit})
+        for name, sql in _ROWS_BELOW.items():
+            gone = self._connection.write(sql, {"run": run_id, "limit": limit})
+            if name in _SEARCHED:
+                self._search.forget(_SEARCHED[name], [row[0] for row in gone])
+            limit -= len(gone)
             if limit <= 0:
                 return False
+        self._search.forget("run", [run_id])
         self._connection.change(SQL["delete_run"], {"run": run_id})
         return True
 

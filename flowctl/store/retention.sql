@@ -20,7 +20,7 @@ SELECT namespace, workflow FROM runs WHERE (namespace, workflow) > (+:namespace,
 ORDER BY namespace, workflow LIMIT 1
 
 -- part: idle
--- No member of the family goes on, and no run waits for one of them.
+-- No member of the family goes on, no run waits for one of them, and none shares its steps.
 NOT EXISTS (
         SELECT 1 FROM runs AS member
         WHERE member.root_id = runs.id AND member.state NOT IN ('succeeded', 'failed', 'cancelled'))
@@ -28,6 +28,9 @@ NOT EXISTS (
     AND NOT EXISTS (
         SELECT 1 FROM runs AS member JOIN runs AS later ON later.after_id = member.id AND later.state = 'waiting'
         WHERE member.root_id = runs.id)
+    AND NOT EXISTS (SELECT 1 FROM runs AS fork WHERE fork.forked_from = runs.id)
+    AND NOT EXISTS (
+        SELECT 1 FROM runs AS member JOIN runs AS fork ON fork.forked_from = member.id WHERE member.root_id = runs.id)
 
 -- name: beyond
 -- The newest run at the top of a family that is not among the newest ones.
@@ -72,20 +75,25 @@ SELECT CAST(value AS INTEGER) FROM meta WHERE key IN ('pruned_at', 'created_at')
 INSERT INTO meta (key, value) VALUES ('pruned_at', :now) ON CONFLICT DO UPDATE SET value = excluded.value
 
 -- name: delete_logs
-DELETE FROM logs WHERE id IN (SELECT id FROM logs WHERE run_id = +:run LIMIT +:limit)
+DELETE FROM logs WHERE id IN (SELECT id FROM logs WHERE run_id = +:run LIMIT +:limit) RETURNING id
+
+-- name: delete_signals
+DELETE FROM signals WHERE id IN (SELECT id FROM signals WHERE run_id = +:run LIMIT +:limit)
 
 -- name: delete_attempts
 DELETE FROM attempts
 WHERE (run_id, key, attempt) IN (SELECT run_id, key, attempt FROM attempts WHERE run_id = +:run LIMIT +:limit)
+RETURNING run_id
 
 -- name: delete_steps
-DELETE FROM steps WHERE id IN (SELECT id FROM steps WHERE run_id = +:run AND superseded_at IS NULL LIMIT +:limit)
+DELETE FROM steps WHERE id IN (SELECT id FROM steps WHERE run_id = +:run AND superseded_at IS NULL LIMIT +:limit) RETURNING id
 
 -- name: delete_replaced
 DELETE FROM steps WHERE id IN (SELECT id FROM steps WHERE run_id = +:run AND superseded_at IS NOT NULL LIMIT +:limit)
+RETURNING id
 
 -- name: delete_events
-DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run_id = +:run LIMIT +:limit)
+DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run_id = +:run LIMIT +:limit) RETURNING id
 
 -- name: delete_run
 -- plan: the scan is for foreign keys, which are not looked after while it runs.

@@ -124,6 +124,14 @@ class Runs:
         """Tell whether some run of a family goes on by itself, now or later."""
         return self._connection.row(SQL["family_moves"], {"root": root_id}) is not None
 
+    def forks(self, run_id: int) -> list[Run]:
+        """Return the runs that were forked from a run, the oldest first."""
+        return self._runs(SQL["forks"], {"run": run_id})
+
+    def reruns(self, run_id: int) -> list[Run]:
+        """Return the runs that started a run anew, the oldest first."""
+        return self._runs(SQL["reruns"], {"run": run_id})
+
     def child_of(self, parent_id: int, parent_step: str) -> Run | None:
         """Return the child run that answers a step of its parent."""
         row = self._connection.row(SQL["child_of"], {"run": parent_id, "step": parent_step})
@@ -285,6 +293,7 @@ class Runs:
         code: str | None = None,
         from_step: str | None = None,
         wake_at: int | None = None,
+        reason: str | None = None,
     ) -> None:
         """Queue a failed, cancelled or blocked run again, not to start before `wake_at`.
 
@@ -297,15 +306,22 @@ class Runs:
                 f"run {run_id} is {run.state}: only a failed, cancelled or blocked run is retried",
                 f"See it with: flowctl show {run_id}",
             )
-        if self._connection.row(SQL["half_pruned"], {"run": run_id}) is not None:
-            raise Conflict(f"run {run_id} is being pruned: some of its steps are gone", "Start it anew: flowctl rerun")
+        self.require_whole(run_id)
         from_seq = None if from_step is None else self._seq_of(run_id, from_step)
         if from_seq is not None:
             self._connection.write(SQL["detach"], {"run": run_id, "from_seq": from_seq, "now": now})
         self._steps.supersede(run_id, run.failed_steps, from_seq, now)
-        self._connection.write(
-            SQL["retry"], {"run": run_id, "now": now, "replay": replay, "code": code, "wake_at": wake_at}
-        )
+        fields = {"run": run_id, "now": now, "replay": replay, "code": code, "wake_at": wake_at, "reason": reason}
+        self._connection.write(SQL["retry"], fields)
+
+    def block_again(self, run_id: int, reason: str) -> None:
+        """Give another reason to a run that stays blocked."""
+        self._connection.write(SQL["block_again"], {"run": run_id, "reason": reason})
+
+    def require_whole(self, run_id: int) -> None:
+        """Raise Conflict for a run of which some steps are gone."""
+        if self._connection.row(SQL["half_pruned"], {"run": run_id}) is not None:
+            raise Conflict(f"run {run_id} is being pruned: some of its steps are gone", "Start it anew: flowctl rerun")
 
     # -- parts
 

@@ -2,7 +2,7 @@
 id, namespace, workflow, path, function, code, replay, options, python, directory, env_file, queue, priority, key, tags,
     input, input_hash, output, error, failed_steps, state, reason, request, attempt, crashes, epoch, engine_id, root_id,
     parent_id, parent_step, rerun_of, wake_at, created_at, started_at, finished_at, changed_at, schedule, due_at, requires,
-    environment, followed_by, after_id
+    environment, followed_by, after_id, forked_from, forked_step
 
 -- part: claimed
 id = :run AND epoch = :epoch AND state = 'running'
@@ -33,12 +33,14 @@ ORDER BY id DESC LIMIT +:limit
 INSERT INTO runs (
     namespace, workflow, path, function, code, options, python, directory, env_file, queue, priority, key, tags,
     input, input_crc, input_hash, state, reason, epoch, root_id, parent_id, parent_step, rerun_of, wake_at, created_at,
-    changed_at, schedule, due_at, requires, environment, followed_by, after_id
+    changed_at, schedule, due_at, requires, environment, followed_by, after_id, forked_from, forked_step,
+    replay
 ) VALUES (
     :namespace, :workflow, :path, :function, :code, :options, :python, :directory, :env_file, :queue, :priority, :key, :tags,
     :input, :input_crc, :input_hash, CASE WHEN :after_id IS NULL THEN 'queued' ELSE 'waiting' END,
     CASE WHEN :after_id IS NOT NULL THEN 'until run ' || :after_id || ' has ended' END, 0, :root_id, :parent_id,
-    :parent_step, :rerun_of, :wake_at, :now, :now, :schedule, :due_at, :requires, :environment, :followed_by, :after_id
+    :parent_step, :rerun_of, :wake_at, :now, :now, :schedule, :due_at, :requires, :environment, :followed_by, :after_id,
+    :forked_from, :forked_step, :replay
 ) RETURNING id
 
 -- name: of_key
@@ -67,6 +69,12 @@ SELECT {columns} FROM runs WHERE parent_id = +:run ORDER BY id
 
 -- name: family
 SELECT {columns} FROM runs WHERE id = +:run OR root_id = +:run ORDER BY id
+
+-- name: forks
+SELECT {columns} FROM runs WHERE forked_from = +:run ORDER BY id
+
+-- name: reruns
+SELECT {columns} FROM runs WHERE rerun_of = +:run ORDER BY id
 
 -- name: child_of
 SELECT {columns} FROM runs WHERE parent_id = :run AND parent_step = :step AND detached_at IS NULL
@@ -164,11 +172,15 @@ SELECT min(wake_at) FROM (
 WHERE wake_at > :now
 
 -- name: family_moves
+-- A signal may come at any time.
 SELECT 1 FROM (
-    SELECT state, wake_at FROM runs WHERE id = :root
+    SELECT id, state, wake_at FROM runs WHERE id = :root
     UNION ALL
-    SELECT state, wake_at FROM runs WHERE root_id = :root AND state IN ('queued', 'running', 'sleeping', 'waiting'))
-WHERE state IN ('queued', 'running', 'sleeping') OR (state = 'waiting' AND wake_at IS NOT NULL) LIMIT 1
+    SELECT id, state, wake_at FROM runs WHERE root_id = :root AND state IN ('queued', 'running', 'sleeping', 'waiting'))
+    AS member
+WHERE state IN ('queued', 'running', 'sleeping') OR (state = 'waiting' AND (wake_at IS NOT NULL OR EXISTS (
+    SELECT 1 FROM steps
+    WHERE run_id = member.id AND kind = 'signal' AND finished_at IS NULL AND superseded_at IS NULL))) LIMIT 1
 
 -- name: release
 UPDATE runs SET
@@ -224,10 +236,13 @@ WHERE parent_id = :run AND detached_at IS NULL AND state IN ('succeeded', 'faile
 -- name: retry
 UPDATE runs SET
     state = 'queued', attempt = attempt + 1, replay = :replay, code = coalesce(:code, code),
-    earlier_code = CASE WHEN :code IS NOT NULL THEN code END, reason = NULL, request = NULL,
+    earlier_code = CASE WHEN :code IS NOT NULL THEN code END, reason = :reason, request = NULL,
     output = NULL, output_crc = NULL, error = NULL, error_crc = NULL, failed_steps = '[]', crashes = 0, wake_at = :wake_at,
-    finished_at = NULL, changed_at = :now
+    finished_at = NULL, dropped_at = NULL, changed_at = :now
 WHERE id = :run AND state IN ('failed', 'cancelled', 'blocked')
+
+-- name: block_again
+UPDATE runs SET reason = :reason WHERE id = :run AND state = 'blocked'
 
 -- name: half_pruned
 SELECT 1 FROM runs JOIN meta ON meta.key = 'pruned_family' AND meta.value = CAST(coalesce(root_id, id) AS TEXT)

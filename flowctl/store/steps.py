@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Never
 
 from flowctl.core.errors import ClaimLost, Conflict
-from flowctl.core.model import Attempt, Claim, NewStep, Step
+from flowctl.core.model import Attempt, Claim, NewStep, Said, Step
 from flowctl.store.connection import Connection, Row
 from flowctl.store.payloads import Payloads, pack
 from flowctl.store.queries import load
@@ -44,6 +44,7 @@ class Steps:
             "source_hash": new.source_hash,
             "wake_at": new.wake_at,
             "on_crash": new.on_crash,
+            "undoes": new.undoes,
             "now": now,
         }
         rows = self._connection.write(SQL["begin"], fields)
@@ -91,6 +92,15 @@ class Steps:
         self._connection.write(SQL["record_failure"], fields)
         self._payloads.spill(stored, error)
 
+    def set_progress(self, claim: Claim, key: str, progress: str, now: int) -> None:
+        """Record the latest word of a body about how far it is. A step that has its outcome keeps what it had."""
+        self._connection.change(SQL["set_progress"], _at(claim, key, now) | {"progress": progress})
+
+    def set_external_id(self, claim: Claim, key: str, external_id: str, now: int) -> None:
+        """Record what a body has begun elsewhere. Raises Conflict when the step is not under way."""
+        if not self._connection.change(SQL["set_external_id"], _at(claim, key, now) | {"external_id": external_id}):
+            self._refuse(claim, key, "is not running")
+
     def interrupt(self, claim: Claim, now: int, keys: Iterable[str] | None = None) -> None:
         """Mark the bodies that are running as interrupted: all of them, or those of the given steps."""
         if not self.interrupt_bodies(claim, now, keys):
@@ -131,6 +141,43 @@ class Steps:
         """Set aside the failed and the unfinished steps of a run, and all from `from_seq` on, so that they run anew."""
         fields = {"run": run_id, "failed": json.dumps(failed), "from_seq": from_seq, "now": now}
         self._connection.write(SQL["supersede"], fields)
+
+    # -- what forks and people add
+
+    def share(self, run_id: int, fork_id: int, before: int, without: Iterable[str] = ()) -> None:
+        """Let a new run share the finished steps of another that have a smaller place, except those with these keys."""
+        fields = {"run": run_id, "fork": fork_id, "before": before, "without": json.dumps(list(without))}
+        self._connection.write(SQL["share"], fields)
+
+    def say(self, run_id: int, step: Step, said: Said, now: int) -> None:
+        """Record what a person says as the outcome of a step: in a fork of its run, or in its place in the same run."""
+        attempt = 1
+        if step.run_id == run_id:
+            self._connection.write(SQL["set_aside"], {"run": run_id, "key": step.key, "now": now})
+            attempt = step.attempt + 1
+        fields = _packed(said) | {"run": run_id, "key": step.key, "step": step.id, "attempt": attempt, "now": now}
+        self._connection.write(SQL["say"], fields)
+        self._said(said, fields)
+
+    def conclude(self, run_id: int, key: str, said: Said, now: int) -> bool:
+        """Record what a person says as the outcome of an unfinished step of a blocked run. False when there is none."""
+        fields = _packed(said) | {"run": run_id, "key": key, "now": now}
+        if not self._connection.change(SQL["conclude"], fields):
+            return False
+        self._said(said, fields)
+        return True
+
+    def set_aside(self, run_id: int, key: str, now: int) -> None:
+        """Set one step of a blocked run aside, so that it runs anew."""
+        self._connection.write(SQL["set_aside"], {"run": run_id, "key": key, "now": now})
+
+    def _said(self, said: Said, fields: dict[str, Any]) -> None:
+        if said.error is not None:
+            self._connection.write(SQL["record_said_failure"], fields)
+        for name in ("output", "error"):
+            text = getattr(said, name)
+            if text is not None:
+                self._payloads.spill(fields[name], text)
 
     # -- questions
 
@@ -197,6 +244,12 @@ class Steps:
         return Step(*fields)
 
 
+def _packed(said: Said) -> dict[str, Any]:
+    output, output_crc = (None, None) if said.output is None else pack(said.output)
+    error, error_crc = (None, None) if said.error is None else pack(said.error)
+    return {"by": said.by, "output": output, "output_crc": output_crc, "error": error, "error_crc": error_crc}
+
+
 def _at(claim: Claim, key: str, now: int) -> dict[str, Any]:
     return {"run": claim.run_id, "epoch": claim.epoch, "key": key, "now": now}
 
@@ -224,4 +277,5 @@ def _begun(run_id: int, new: NewStep, row: Row, now: int) -> Step:
         started_at=now,
         finished_at=None,
         on_crash=new.on_crash,
+        undoes=new.undoes,
     )

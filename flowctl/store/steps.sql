@@ -1,6 +1,16 @@
+-- part: input_text
+CASE input WHEN '' THEN (SELECT input FROM steps AS held WHERE held.id = steps.shared_id) ELSE input END
+
+-- part: output_text
+CASE output WHEN '' THEN (SELECT output FROM steps AS held WHERE held.id = steps.shared_id) ELSE output END
+
+-- part: error_text
+CASE error WHEN '' THEN (SELECT error FROM steps AS held WHERE held.id = steps.shared_id) ELSE error END
+
 -- part: columns
-id, run_id, seq, key, name, kind, state, attempt, first_attempt, crashes, input, input_hash, source_hash, output, error,
-    wake_at, begun_at, started_at, finished_at, on_crash
+id, run_id, seq, key, name, kind, state, attempt, first_attempt, crashes, {input_text}, input_hash, source_hash,
+    {output_text}, {error_text}, wake_at, begun_at, started_at, finished_at, on_crash, shared_id, said_by, progress,
+    external_id, undoes
 
 -- part: claimed
 EXISTS (SELECT 1 FROM runs WHERE id = +:run AND epoch = +:epoch AND state = 'running')
@@ -23,9 +33,9 @@ SELECT run_id, key, attempt, :state, started_at, max(:now, started_at) FROM step
 -- An attempt number is never given twice to a key: those of replaced rows count as well.
 INSERT INTO steps (
     run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, source_hash, wake_at,
-    begun_at, started_at, on_crash)
+    begun_at, started_at, on_crash, undoes)
 SELECT :run, :seq, :key, :name, :kind, 'running', next, next, :input, :input_crc, :input_hash, :source_hash, :wake_at,
-    :now, :now, :on_crash
+    :now, :now, :on_crash, :undoes
 FROM (SELECT 1 + max(
     coalesce((SELECT max(attempt) FROM attempts WHERE run_id = +:run AND key = +:key), 0),
     coalesce((SELECT max(attempt) FROM steps WHERE run_id = +:run AND key = +:key AND superseded_at IS NOT NULL), 0)) AS next)
@@ -34,7 +44,7 @@ ON CONFLICT DO NOTHING
 RETURNING id, attempt
 
 -- name: start_attempt
-UPDATE steps SET state = 'running', attempt = attempt + 1, started_at = max(:now, begun_at), wake_at = NULL
+UPDATE steps SET state = 'running', attempt = attempt + 1, started_at = max(:now, begun_at), wake_at = NULL, progress = NULL
 WHERE {current} AND finished_at IS NULL AND (state = 'interrupted' OR wake_at IS NOT NULL) AND {claimed}
 RETURNING attempt
 
@@ -59,6 +69,12 @@ ON CONFLICT DO NOTHING
 -- name: back_off
 UPDATE steps SET wake_at = :wake_at WHERE {current} AND state = 'running' AND wake_at IS NULL AND {claimed}
 RETURNING attempt
+
+-- name: set_progress
+UPDATE steps SET progress = :progress WHERE {current} AND finished_at IS NULL AND {claimed}
+
+-- name: set_external_id
+UPDATE steps SET external_id = :external_id WHERE {current} AND finished_at IS NULL AND {claimed}
 
 -- name: advanced
 -- An outcome was recorded, so the engine deaths before it no longer count as a row of them.
@@ -94,6 +110,42 @@ UPDATE steps SET superseded_at = max(:now, begun_at)
 WHERE run_id = :run AND superseded_at IS NULL AND (
     state IN ('running', 'interrupted', 'cancelled') OR key IN (SELECT value FROM json_each(:failed)) OR seq >= :from_seq)
 
+-- name: share
+-- What a fork takes over of its source: rows that refer to those with the payloads, of which its own attempt is the first.
+INSERT INTO steps (
+    run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, source_hash, output,
+    output_crc, error, error_crc, begun_at, started_at, finished_at, on_crash, shared_id, said_by)
+SELECT :fork, seq, key, name, kind, state, 1, 1, '', input_crc, input_hash, source_hash, iif(output IS NULL, NULL, ''),
+    output_crc, iif(error IS NULL, NULL, ''), error_crc, begun_at, started_at, finished_at, on_crash,
+    coalesce(shared_id, id), said_by
+FROM steps
+WHERE run_id = +:run AND superseded_at IS NULL AND seq < +:before AND state IN ('succeeded', 'failed')
+    AND key NOT IN (SELECT value FROM json_each(:without))
+ORDER BY seq
+
+-- name: say
+INSERT INTO steps (
+    run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, output, output_crc, error,
+    error_crc, begun_at, started_at, finished_at, on_crash, said_by)
+SELECT :run, seq, key, name, kind, iif(:error IS NULL, 'succeeded', 'failed'), :attempt, :attempt, {input_text}, input_crc,
+    input_hash, :output, :output_crc, :error, :error_crc, :now, :now, :now, on_crash, :by
+FROM steps WHERE id = :step
+
+-- name: conclude
+-- The outcome of a step that was under way when its run was blocked.
+UPDATE steps SET
+    state = iif(:error IS NULL, 'succeeded', 'failed'), output = :output, output_crc = :output_crc, error = :error,
+    error_crc = :error_crc, wake_at = NULL, finished_at = max(:now, started_at), said_by = :by
+WHERE {current} AND finished_at IS NULL AND EXISTS (SELECT 1 FROM runs WHERE id = +:run AND state = 'blocked')
+
+-- name: record_said_failure
+INSERT INTO attempts (run_id, key, attempt, state, error, error_crc, started_at, finished_at)
+SELECT run_id, key, attempt, 'failed', :error, :error_crc, started_at, max(:now, started_at) FROM steps WHERE {current}
+ON CONFLICT DO NOTHING
+
+-- name: set_aside
+UPDATE steps SET superseded_at = max(:now, begun_at) WHERE {current}
+
 -- name: holds
 SELECT 1 WHERE {claimed}
 
@@ -105,10 +157,12 @@ SELECT {columns} FROM steps
 WHERE run_id = +:run AND superseded_at IS NULL AND seq > +:after ORDER BY seq LIMIT +:limit
 
 -- name: replaced
-SELECT {columns} FROM steps AS old WHERE run_id = +:run AND superseded_at IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM steps WHERE run_id = old.run_id AND key = old.key AND superseded_at IS NULL)
+SELECT {columns} FROM steps WHERE run_id = +:run AND superseded_at IS NOT NULL
     AND NOT EXISTS (
-        SELECT 1 FROM steps WHERE run_id = old.run_id AND key = old.key AND superseded_at IS NOT NULL AND id > old.id)
+        SELECT 1 FROM steps AS new WHERE new.run_id = steps.run_id AND new.key = steps.key AND new.superseded_at IS NULL)
+    AND NOT EXISTS (
+        SELECT 1 FROM steps AS new
+        WHERE new.run_id = steps.run_id AND new.key = steps.key AND new.superseded_at IS NOT NULL AND new.id > steps.id)
 ORDER BY seq
 
 -- name: unfinished

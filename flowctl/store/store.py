@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flowctl.core.errors import Moved, NotFound
 from flowctl.store import files, migrate
+from flowctl.store.breakers import Breakers
 from flowctl.store.connection import BUSY_TIMEOUT_MS, Connection
 from flowctl.store.doctor import Doctor
 from flowctl.store.engines import Engines
@@ -22,6 +23,8 @@ from flowctl.store.queues import Queues
 from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
 from flowctl.store.schedules import Schedules
+from flowctl.store.search import Search
+from flowctl.store.signals import Signals
 from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
 from flowctl.store.why import Evidence
@@ -49,8 +52,11 @@ class Store:
         self.events = Events(connection)
         self.queues = Queues(connection)
         self.schedules = Schedules(connection)
-        self.retention = Retention(connection)
+        self.search = Search(connection, self.payloads)
+        self.retention = Retention(connection, self.search)
         self.logs = Logs(connection)
+        self.breakers = Breakers(connection)
+        self.signals = Signals(connection, self.payloads)
         self.evidence = Evidence(connection)
         self.metrics = Metrics(connection)
         self.doctor = Doctor(connection)

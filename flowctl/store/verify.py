@@ -30,13 +30,16 @@ _INVARIANTS = (
     "attempts_in_a_row",
     "attempts_of_steps",
     "failure_recorded",
+    "shared_steps",
     "interruptions_counted",
     "held_by_a_running_engine",
     "families",
     "waiting_for_something",
+    "signals_taken",
     "audit_log",
     "audit_begins",
     "audit_moves",
+    "search_index",
     "slots_of_runs",
     "next_slot",
     "queue_limits",
@@ -182,6 +185,8 @@ def payloads(connection: Connection) -> Iterator[Finding]:
         yield from sums.findings(f"run {row[0]}", row[2:])
     for row in _pages_of(connection, "step_payloads"):
         yield from sums.findings(f"run {row[1]} step {row[2]}", row[4:])
+    for row in _pages_of(connection, "signal_payloads"):
+        yield from sums.findings(f"run {row[1]} signal {row[0]}", (*row[2:], None, None, None, None))
     for run_id, key, attempt, error, crc in _attempts(connection):
         yield from sums.findings(f"run {run_id} step {key} attempt {attempt}", (None, None, None, None, error, crc))
 

@@ -6,13 +6,18 @@ SELECT id, NULL, CAST(input AS BLOB), input_crc, CAST(output AS BLOB), output_cr
 FROM runs WHERE id > :after ORDER BY id LIMIT 500
 
 -- name: step_payloads
-SELECT id, run_id, key, attempt, CAST(input AS BLOB), input_crc, CAST(output AS BLOB), output_crc,
-    CAST(error AS BLOB), error_crc
-FROM steps WHERE id > :after ORDER BY id LIMIT 500
+-- Of what a fork shares, the payloads of the row that has them, by the checksums that the fork has taken over.
+SELECT steps.id, steps.run_id, steps.key, steps.attempt, CAST(held.input AS BLOB), steps.input_crc,
+    CAST(held.output AS BLOB), steps.output_crc, CAST(held.error AS BLOB), steps.error_crc
+FROM steps LEFT JOIN steps AS held ON held.id = coalesce(steps.shared_id, steps.id)
+WHERE steps.id > :after ORDER BY steps.id LIMIT 500
 
 -- name: attempt_payloads
 SELECT run_id, key, attempt, CAST(error AS BLOB), error_crc FROM attempts
 WHERE (run_id, key, attempt) > (:run, :key, :attempt) ORDER BY run_id, key, attempt LIMIT 500
+
+-- name: signal_payloads
+SELECT id, run_id, CAST(value AS BLOB), value_crc FROM signals WHERE id > :after ORDER BY id LIMIT 500
 
 -- name: payload
 SELECT CAST(text AS BLOB) FROM payloads WHERE hash = :hash
@@ -98,8 +103,16 @@ WHERE NOT EXISTS (SELECT 1 FROM steps WHERE run_id = a.run_id AND key = a.key AN
 -- name: failure_recorded
 -- plan: walks all steps.
 SELECT run_id, key, 'is ' || state || ', but attempt ' || attempt || ' is not recorded' FROM steps
-WHERE state IN ('failed', 'cancelled', 'interrupted') AND NOT EXISTS (
+WHERE state IN ('failed', 'cancelled', 'interrupted') AND shared_id IS NULL AND NOT EXISTS (
     SELECT 1 FROM attempts AS a WHERE a.run_id = steps.run_id AND a.key = steps.key AND a.attempt = steps.attempt)
+
+-- name: shared_steps
+-- plan: walks the steps that forks share.
+SELECT steps.run_id, steps.key, 'shares the payloads of row ' || steps.shared_id || ', which is not that step' FROM steps
+LEFT JOIN steps AS held ON held.id = steps.shared_id
+WHERE steps.shared_id IS NOT NULL AND (held.shared_id IS NOT NULL OR coalesce(held.run_id, steps.run_id) >= steps.run_id
+    OR (held.seq, held.key, held.kind, held.state, held.input_hash)
+        IS NOT (steps.seq, steps.key, steps.kind, steps.state, steps.input_hash))
 
 -- name: interruptions_counted
 -- plan: walks all steps.
@@ -132,18 +145,33 @@ WHERE runs.state = 'waiting' AND NOT EXISTS (
             SELECT 1 FROM runs AS child WHERE child.parent_id = runs.id AND child.parent_step = other.key
                 AND child.detached_at IS NULL AND child.state NOT IN ('succeeded', 'failed', 'cancelled'))))
 
+-- name: signals_taken
+-- plan: walks all signals.
+-- The step that has taken a signal has an outcome: both are of one transaction.
+SELECT run_id, taken_by, 'has taken signal ' || signals.id || ', but has no outcome' FROM signals
+WHERE taken_by IS NOT NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM steps WHERE steps.run_id = signals.run_id AND key = taken_by AND superseded_at IS NULL
+            AND finished_at IS NOT NULL)
+    AND NOT EXISTS (
+        SELECT 1 FROM steps WHERE steps.run_id = signals.run_id AND key = taken_by AND superseded_at IS NOT NULL)
+
 -- name: audit_log
 -- plan: walks all runs.
-SELECT runs.id, NULL, 'is ' || runs.state || ' at epoch ' || runs.epoch || ', but its last event says '
-    || coalesce(last.state || ' at epoch ' || last.epoch, 'nothing')
+-- The events of a run, folded in their order, give its state, epoch and attempt, and when it came to it.
+SELECT runs.id, NULL, 'is ' || runs.state || ' at epoch ' || runs.epoch || ' in attempt ' || runs.attempt
+    || ', but its last event says '
+    || coalesce(last.state || ' at epoch ' || last.epoch || ' in attempt ' || last.attempt, 'nothing')
 FROM runs LEFT JOIN events AS last ON last.id = (SELECT max(id) FROM events WHERE run_id = runs.id)
-WHERE last.state IS NOT runs.state OR last.epoch IS NOT runs.epoch
+WHERE (last.state, last.epoch, last.attempt, last.at) IS NOT (runs.state, runs.epoch, runs.attempt, runs.changed_at)
 
 -- name: audit_begins
 -- plan: walks all runs.
 -- One that waits for another of its schedule begins so.
 SELECT runs.id, NULL, 'its first event is not that it was queued' FROM runs
-WHERE coalesce((SELECT state FROM events WHERE run_id = runs.id ORDER BY id LIMIT 1), '') NOT IN ('queued', 'waiting')
+LEFT JOIN events AS first ON first.id = (SELECT min(id) FROM events WHERE run_id = runs.id)
+WHERE coalesce(first.state, '') NOT IN ('queued', 'waiting')
+    OR (first.epoch, first.attempt, first.at) IS NOT (0, 1, runs.created_at)
 
 -- name: audit_moves
 -- plan: walks all events.
@@ -165,6 +193,35 @@ FROM (
 WHERE (old_state, state) NOT IN moves
     OR epoch < old_epoch OR (epoch > old_epoch) <> (state = 'running')
     OR attempt - old_attempt <> (state = 'queued' AND old_state IN ('failed', 'cancelled', 'blocked'))
+
+-- name: search_index
+-- plan: walks all runs, steps and logs, and the index.
+-- Every row that the index has come by is in it or was left out, and it has no row that is gone: see search.py.
+WITH marks (events, steps, logs) AS (SELECT
+    (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'search_events'),
+    (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'search_steps'),
+    (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'search_logs'))
+SELECT id, NULL, 'is not in the search index' FROM runs, marks
+WHERE EXISTS (SELECT 1 FROM events WHERE run_id = runs.id AND id <= marks.events)
+    AND NOT EXISTS (SELECT 1 FROM search_docsize AS document WHERE document.id = runs.id)
+    AND NOT EXISTS (SELECT 1 FROM unindexed WHERE kind = 'run' AND unindexed.id = runs.id)
+UNION ALL
+SELECT run_id, key, 'is not in the search index' FROM steps, marks
+WHERE steps.id <= marks.steps
+    AND NOT EXISTS (SELECT 1 FROM search_docsize AS document WHERE document.id = (1 << 50) + steps.id)
+    AND NOT EXISTS (SELECT 1 FROM unindexed WHERE kind = 'step' AND unindexed.id = steps.id)
+UNION ALL
+SELECT run_id, step, 'has a log that is not in the search index' FROM logs, marks
+WHERE logs.id <= marks.logs
+    AND NOT EXISTS (SELECT 1 FROM search_docsize AS document WHERE document.id = (2 << 50) + logs.id)
+UNION ALL
+SELECT NULL, NULL, 'the search index has row ' || (id & ((1 << 50) - 1)) || ' of ' ||
+    CASE id >> 50 WHEN 0 THEN 'runs' WHEN 1 THEN 'steps' ELSE 'logs' END || ', which is not there'
+FROM search_docsize
+WHERE CASE id >> 50
+    WHEN 0 THEN NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = search_docsize.id)
+    WHEN 1 THEN NOT EXISTS (SELECT 1 FROM steps WHERE steps.id = search_docsize.id - (1 << 50))
+    ELSE NOT EXISTS (SELECT 1 FROM logs WHERE logs.id = search_docsize.id - (2 << 50)) END
 
 -- name: slots_of_runs
 -- plan: walks all slots. The run of a slot may have been pruned.

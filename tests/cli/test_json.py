@@ -15,6 +15,7 @@ RUN = {
 }  # fmt: skip
 STEP = {
     "key", "name", "kind", "state", "input", "output", "error", "started_at", "finished_at", "duration_ms", "attempts",
+    "progress", "external_id",
 }  # fmt: skip
 ATTEMPT = {"attempt", "state", "error", "started_at", "finished_at"}
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

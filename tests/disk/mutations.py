@@ -300,7 +300,7 @@ MUTATIONS = (
     # schedules
     Mutation("schedules add", _nothing, lambda store: schedules.add(store, SCHEDULE, NOW, {"PATH": "/bin"})),
     Mutation("schedules update", _scheduled, lambda store: schedules.update(store, OTHER_SCHEDULE, NOW)),
-    Mutation("schedules remove", _scheduled, lambda store: schedules.remove(store, "default", ["tidy"])),
+    Mutation("schedules remove", _scheduled, lambda store: schedules.remove(store, "default", ["tidy"], NOW)),
     Mutation("schedules pause", _scheduled, lambda store: schedules.pause(store, "default", "tidy", NOW)),
     Mutation("schedules resume", _paused_schedule, lambda store: schedules.resume(store, "default", "tidy", NOW)),
     Mutation("schedules trigger", _scheduled, lambda store: schedules.trigger(store, "default", "tidy", NOW)),

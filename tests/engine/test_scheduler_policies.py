@@ -271,7 +271,7 @@ def test_a_backfill_gives_runs_to_the_slots_that_have_none(rhythm: Rhythm) -> No
 def test_a_removed_schedule_takes_its_slots_along_and_leaves_its_runs(rhythm: Rhythm) -> None:
     rhythm.add()
     rhythm.run_for(HOUR)
-    schedules.remove(rhythm.store, "default", ["nightly"])
+    schedules.remove(rhythm.store, "default", ["nightly"], rhythm.clock.wall)
     assert 1 == len(rhythm.runs())
     assert 0 == rhythm.store.connection.value("SELECT count(*) FROM slots")
     assert rhythm.look() is None

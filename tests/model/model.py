@@ -220,6 +220,8 @@ class Model(Tables):
         row: Row = {name: getattr(new, name) for name in NewStep.__annotations__}
         row |= {"run_id": run, "state": "running", "attempt": attempt, "first_attempt": attempt, "crashes": 0}
         row |= {"output": None, "error": None, "begun_at": self.now, "started_at": self.now, "finished_at": None}
+        row |= {"shared_id": None, "said_by": None}
+        row |= {"progress": None, "external_id": None}
         self.steps.append(row | {"superseded_at": None})
         self.spill(new.input)
         return row

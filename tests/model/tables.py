@@ -160,7 +160,7 @@ class Tables:
     def create(self, new: NewRun) -> int:
         number = len(self.runs) + 1
         row: Row = NOTHING | {name: getattr(new, name) for name in NewRun.__annotations__}
-        row |= {"id": number, "replay": "pinned", "failed_steps": [], "state": "queued", "attempt": 1}
+        row |= {"id": number, "failed_steps": [], "state": "queued", "attempt": 1}
         row |= {"crashes": 0, "epoch": 0, "created_at": self.now, "changed_at": self.now}
         self.runs[number] = row
         self.event(row)

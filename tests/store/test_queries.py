@@ -70,7 +70,8 @@ def test_f09_the_state_is_looked_up_in_the_index_so_that_finished_runs_cost_noth
     assert any(place in line for line in plan), plan
 
 
-@pytest.mark.parametrize(("noun", "name"), [block for block in BLOCKS if block[0] != "verify"])
+# Not the index: FTS5 prepares statements of its own, each time anew where a transaction was undone before.
+@pytest.mark.parametrize(("noun", "name"), [block for block in BLOCKS if block[0] not in ("verify", "search")])
 def test_no_block_is_compiled_again_at_each_execution(store: Store, noun: str, name: str) -> None:
     prepared: list[int] = []
 

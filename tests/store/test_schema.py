@@ -41,7 +41,9 @@ def test_the_fingerprint_ignores_comments_and_white_space_and_nothing_else() -> 
 
 
 def test_every_table_is_strict(store: Store) -> None:
-    tables = store.connection.raw.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'").fetchall()
+    tables = store.connection.raw.execute(
+        "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
+    ).fetchall()
     assert [] == [name for name, strict in tables if not strict and not name.startswith("sqlite_")]
 
 

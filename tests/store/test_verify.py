@@ -41,6 +41,8 @@ def lived(scene: Scene) -> None:
     scene.write(lambda: scene.store.steps.start_attempt(stopped, "stopped", scene.now))
     scene.write(lambda: scene.store.steps.cancel(stopped, scene.now))
     scene.finish(stopped, "cancelled")
+    fork = scene.submit(forked_from=done.run_id, forked_step="parse")
+    scene.write(lambda: scene.store.steps.share(done.run_id, fork, 2))
 
 
 def test_a_file_that_has_lived_is_sound(scene: Scene) -> None:
@@ -51,6 +53,9 @@ def test_a_file_that_has_lived_is_sound(scene: Scene) -> None:
 
 
 FAULTS = [  # what another program might do, and the check that finds it
+    ("shared_steps", "UPDATE steps SET shared_id = 99 WHERE shared_id IS NOT NULL", "run 7 step fetch"),
+    ("shared_steps", "UPDATE steps SET seq = 2 WHERE shared_id IS NOT NULL", "run 7 step fetch"),
+    ("payloads", "UPDATE steps SET output_crc = 5 WHERE shared_id IS NOT NULL", "run 7 step fetch output"),
     ("payloads", "UPDATE steps SET output = '2' WHERE run_id = 1 AND key = 'fetch'", "run 1 step fetch output"),
     ("payloads", "UPDATE steps SET output_crc = NULL WHERE run_id = 1 AND key = 'fetch'", "run 1 step fetch output"),
     ("payloads", "UPDATE runs SET output = NULL, state = 'cancelled' WHERE id = 1", "run 1 output"),
@@ -104,6 +109,7 @@ def test_each_fault_is_found_by_its_check(path: Path, name: str, script: str, su
     with Store.open(path) as store:
         lived(Scene(store))
     other = apsw.Connection(str(path))
+    other.create_scalar_function("actor", lambda: None, 0, flags=apsw.SQLITE_INNOCUOUS)
     triggers = other.execute(
         "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name <> 'runs_changed'"
     ).fetchall()
@@ -125,6 +131,7 @@ def test_j06_two_current_rows_of_one_step_are_found_when_the_index_is_gone(path:
     with Store.open(path) as store:
         lived(Scene(store))
     other = apsw.Connection(str(path))
+    other.create_scalar_function("actor", lambda: None, 0, flags=apsw.SQLITE_INNOCUOUS)
     other.execute("DROP INDEX steps_key; DROP INDEX steps_seq; DROP TRIGGER steps_recorded").fetchall()
     other.execute("UPDATE steps SET superseded_at = NULL").fetchall()
     other.close()
@@ -175,7 +182,7 @@ def test_n01_files_that_others_may_read_are_found(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("name", "index", "script", "subject"),
     [
-        ("one_key", "runs_key", "UPDATE runs SET key = 'nightly' WHERE id > 4", "run 6"),
+        ("one_key", "runs_key", "UPDATE runs SET key = 'nightly' WHERE id > 4", "run 7"),
         (
             "one_child",
             "runs_child",
@@ -190,6 +197,7 @@ def test_b05_two_runs_where_one_may_be_are_found_when_the_index_is_gone(
     with Store.open(path) as store:
         lived(Scene(store))
     other = apsw.Connection(str(path))
+    other.create_scalar_function("actor", lambda: None, 0, flags=apsw.SQLITE_INNOCUOUS)
     other.execute(f"DROP INDEX {index}; {script}").fetchall()
     other.close()
     connection = verify.Connection(str(path))

@@ -4,6 +4,8 @@
 -- Instants end in _at and are UTC milliseconds since 1970. Durations end in _ms.
 -- Payloads (input, output, error) are JSON text. A payload too large for its row is stored once in
 -- `payloads`, and the row holds {"$payload": "<hash>"} instead: the codec writes no other object with that key.
+-- A fork does not repeat the payloads of the steps it shares: its row holds '' and the checksum, and says in shared_id whose
+-- row has them.
 -- Columns named *_crc hold the CRC-32 of the stored text, so that a flipped bit is named by `flowctl db check`.
 
 PRAGMA application_id = 0x666c6f77;  -- "flow"
@@ -121,6 +123,9 @@ CREATE TABLE runs (
     environment  TEXT REFERENCES environments (hash),
     followed_by  INTEGER REFERENCES engines (id),  -- the engine that alone may claim it, because a person watches it there
     after_id     INTEGER,                   -- waits until that run is final: overlapping slots of one schedule
+    forked_from  INTEGER REFERENCES runs (id),  -- a run that is kept as long as this one: it shares steps with it
+    forked_step  TEXT,                      -- key of the step it was forked from; NULL: from the beginning
+    dropped_at   INTEGER,                   -- set when a person says that this failure needs nothing more
 
     CHECK (state IN ('queued', 'running', 'sleeping', 'waiting', 'paused', 'blocked', 'succeeded', 'failed', 'cancelled')),
     CHECK ((state = 'running') = (engine_id IS NOT NULL)),
@@ -132,8 +137,10 @@ CREATE TABLE runs (
     CHECK (wake_at IS NULL OR state IN ('queued', 'sleeping', 'waiting')),
     CHECK (state <> 'blocked' OR reason IS NOT NULL),
     CHECK ((parent_id IS NULL) = (parent_step IS NULL)),
+    CHECK (forked_step IS NULL OR forked_from IS NOT NULL),
     CHECK (due_at IS NULL OR schedule IS NOT NULL),
-    CHECK (finished_at IS NULL OR started_at IS NULL OR started_at <= finished_at)
+    CHECK (finished_at IS NULL OR started_at IS NULL OR started_at <= finished_at),
+    CHECK (dropped_at IS NULL OR state = 'failed')
 ) STRICT;
 
 CREATE UNIQUE INDEX runs_key ON runs (namespace, key) WHERE key IS NOT NULL;
@@ -150,6 +157,8 @@ CREATE INDEX runs_workflow ON runs (namespace, workflow, id);
 CREATE INDEX runs_schedule ON runs (namespace, schedule, id) WHERE schedule IS NOT NULL;
 CREATE INDEX runs_overlap ON runs (namespace, schedule, id) WHERE schedule IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX runs_followed ON runs (followed_by) WHERE followed_by IS NOT NULL;
+CREATE INDEX runs_forked ON runs (forked_from) WHERE forked_from IS NOT NULL;
+CREATE INDEX runs_rerun ON runs (rerun_of) WHERE rerun_of IS NOT NULL;
 CREATE INDEX runs_after ON runs (after_id) WHERE after_id IS NOT NULL AND state = 'waiting';
 
 CREATE TABLE steps (
@@ -177,10 +186,17 @@ CREATE TABLE steps (
     finished_at   INTEGER,
     on_crash      TEXT NOT NULL CHECK (on_crash IN ('rerun', 'block')),  -- when nobody knows whether a body finished
     superseded_at INTEGER,                  -- set when a retry replaces this row; the row itself stays as it was
+    shared_id     INTEGER,                  -- of a fork: the row of an earlier run that holds the payloads; they are '' here
+    said_by       TEXT,                     -- the person who said this outcome, where no body has come to it
+    progress      TEXT CHECK (json_type(progress) = 'object'),  -- the latest word of its body: {"done", "total", "text"}
+    external_id   TEXT,                     -- what its body has begun elsewhere, for `reconcile` to ask about
+    undoes        INTEGER,                  -- of a step that undoes others: the place from which a retry starts over
 
     CHECK ((state IN ('running', 'interrupted')) = (finished_at IS NULL)),
     CHECK ((state = 'succeeded') = (output IS NOT NULL)),
     CHECK ((state = 'failed') = (error IS NOT NULL)),
+    CHECK (shared_id IS NULL OR (state IN ('succeeded', 'failed') AND input = '')),
+    CHECK (said_by IS NULL OR state IN ('succeeded', 'failed')),
     CHECK (finished_at IS NULL OR begun_at <= finished_at)
 ) STRICT;
 
@@ -188,6 +204,8 @@ CREATE TABLE steps (
 CREATE UNIQUE INDEX steps_key ON steps (run_id, key) WHERE superseded_at IS NULL;
 CREATE UNIQUE INDEX steps_seq ON steps (run_id, seq) WHERE superseded_at IS NULL;
 CREATE INDEX steps_superseded ON steps (run_id, key) WHERE superseded_at IS NOT NULL;
+CREATE INDEX steps_signal ON steps (run_id, name) WHERE kind = 'signal' AND finished_at IS NULL AND superseded_at IS NULL;
+CREATE INDEX steps_undo ON steps (run_id, undoes) WHERE undoes IS NOT NULL AND superseded_at IS NULL;
 
 -- Every attempt that did not succeed. The attempt that succeeded, or that is under way, is the step's own row.
 CREATE TABLE attempts (
@@ -216,8 +234,40 @@ CREATE TABLE logs (
 
 CREATE INDEX logs_run ON logs (run_id, id);
 
+-- Messages to runs from outside, in their order. A step of kind `signal` takes the oldest of its name, once.
+CREATE TABLE signals (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id    INTEGER NOT NULL REFERENCES runs (id),
+    name      TEXT NOT NULL,
+    value     TEXT NOT NULL CHECK (json_valid(value)),
+    value_crc INTEGER NOT NULL,
+    sender    TEXT NOT NULL,                -- "ada", or "run 12" for a workflow
+    sent_at   INTEGER NOT NULL,
+    taken_by  TEXT,                         -- key of the step that has taken it
+    taken_at  INTEGER,
+    CHECK ((taken_by IS NULL) = (taken_at IS NULL))
+) STRICT;
+
+CREATE INDEX signals_run ON signals (run_id, id);
+CREATE INDEX signals_open ON signals (run_id, name, id) WHERE taken_by IS NULL;
+-- The words of inputs, outputs, errors and logs, for `flowctl grep`. A row is that of a run, of a step that has ended, or of
+-- a chunk of logs, and numbered after it: see flowctl/store/search.py. The text itself is not kept a second time. It is
+-- brought up to date now and then, and never by a transaction that records something; how far it has come is in meta.
+CREATE VIRTUAL TABLE search USING fts5 (
+    text, content = '', contentless_delete = 1, detail = none, tokenize = 'unicode61 remove_diacritics 0'
+);
+
+-- Rows that the index has come by and left out, and that a search reads one by one: steps that have not ended yet, and rows
+-- with a payload that is kept apart.
+CREATE TABLE unindexed (
+    kind TEXT NOT NULL CHECK (kind IN ('run', 'step')),
+    id   INTEGER NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+
 -- The audit log. The lines of a run are its changes of state, written by the triggers below and by nothing else; other
--- lines tell in `reason` what happened to their subject: "machine", "daemon", "schedule nightly".
+-- lines tell in `reason` what happened to their subject: "machine", "daemon", "schedule nightly", "run 42". `actor` is who
+-- did it: "ann: flowctl cancel", "daemon (pid 12)". actor() is a function of each connection of flowctl.
 CREATE TABLE events (
     id      INTEGER PRIMARY KEY,
     run_id  INTEGER REFERENCES runs (id),
@@ -226,7 +276,8 @@ CREATE TABLE events (
     epoch   INTEGER CHECK ((run_id IS NULL) = (epoch IS NULL)),
     attempt INTEGER CHECK ((run_id IS NULL) = (attempt IS NULL)),
     reason  TEXT CHECK (reason IS NOT NULL OR run_id IS NOT NULL),
-    subject TEXT CHECK ((run_id IS NULL) = (subject IS NOT NULL))
+    subject TEXT CHECK ((run_id IS NULL) = (subject IS NOT NULL)),
+    actor   TEXT
 ) STRICT;
 
 CREATE INDEX events_run ON events (run_id, id) WHERE run_id IS NOT NULL;
@@ -256,6 +307,48 @@ CREATE TABLE starts (
     run_id    INTEGER NOT NULL,
     PRIMARY KEY (namespace, queue, at, run_id)
 ) STRICT, WITHOUT ROWID;
+
+-- Circuit breakers, shared by all runs of a namespace. One without a row has seen no failure, and is closed.
+CREATE TABLE breakers (
+    namespace   TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('closed', 'open', 'half_open')),
+    failures    INTEGER NOT NULL CHECK (failures >= 1),  -- so many within window_ms open it; as the last step said
+    window_ms   INTEGER NOT NULL CHECK (window_ms >= 1),
+    cooldown_ms INTEGER NOT NULL CHECK (cooldown_ms >= 0),
+    opened_at   INTEGER,
+    probe_run   INTEGER,                    -- the one attempt that is tried while it is half open
+    probe_step  TEXT,
+    probe_epoch INTEGER,                    -- once its run is claimed anew, another attempt may be the probe
+    changed_at  INTEGER NOT NULL,
+    CHECK ((state = 'closed') = (opened_at IS NULL)),
+    CHECK ((state = 'half_open') = (probe_run IS NOT NULL)),
+    CHECK ((probe_run IS NULL) = (probe_step IS NULL) AND (probe_run IS NULL) = (probe_epoch IS NULL)),
+    PRIMARY KEY (namespace, name)
+) STRICT, WITHOUT ROWID;
+
+-- Failed attempts of steps with a breaker, kept as long as they count.
+CREATE TABLE breaker_failures (
+    namespace TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    at        INTEGER NOT NULL,
+    run_id    INTEGER NOT NULL,
+    step      TEXT NOT NULL,
+    attempt   INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name, run_id, step, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX breaker_failures_at ON breaker_failures (namespace, name, at);
+
+-- Runs that wait for a breaker, so that they go on as soon as it closes.
+CREATE TABLE breaker_waits (
+    namespace TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    run_id    INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name, run_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX breaker_waits_run ON breaker_waits (run_id);
 
 -- Rules that create runs.
 CREATE TABLE schedules (
@@ -362,14 +455,14 @@ CREATE TABLE retention (
 -- putting the key `pruning` into meta, and ends by taking it out.
 
 CREATE TRIGGER runs_created AFTER INSERT ON runs BEGIN
-    INSERT INTO events (run_id, at, state, epoch, attempt, reason)
-    VALUES (NEW.id, NEW.created_at, NEW.state, NEW.epoch, NEW.attempt, NEW.reason);
+    INSERT INTO events (run_id, at, state, epoch, attempt, reason, actor)
+    VALUES (NEW.id, NEW.created_at, NEW.state, NEW.epoch, NEW.attempt, NEW.reason, actor());
 END;
 
 CREATE TRIGGER runs_changed AFTER UPDATE OF state, epoch ON runs
 WHEN OLD.state IS NOT NEW.state OR OLD.epoch IS NOT NEW.epoch BEGIN
-    INSERT INTO events (run_id, at, state, epoch, attempt, reason)
-    VALUES (NEW.id, NEW.changed_at, NEW.state, NEW.epoch, NEW.attempt, NEW.reason);
+    INSERT INTO events (run_id, at, state, epoch, attempt, reason, actor)
+    VALUES (NEW.id, NEW.changed_at, NEW.state, NEW.epoch, NEW.attempt, NEW.reason, actor());
 END;
 
 CREATE TRIGGER runs_finished BEFORE UPDATE OF state, input, output, error, finished_at ON runs
@@ -390,8 +483,10 @@ CREATE TRIGGER steps_recorded BEFORE UPDATE ON steps
 WHEN OLD.finished_at IS NOT NULL OR OLD.superseded_at IS NOT NULL BEGIN
     SELECT RAISE(ABORT, 'a recorded outcome does not change')
     WHERE OLD.superseded_at IS NOT NULL OR NEW.superseded_at IS NULL
-       OR (OLD.state, OLD.attempt, OLD.input, OLD.output, OLD.error, OLD.finished_at, OLD.run_id, OLD.key, OLD.seq)
-          IS NOT (NEW.state, NEW.attempt, NEW.input, NEW.output, NEW.error, NEW.finished_at, NEW.run_id, NEW.key, NEW.seq);
+       OR (OLD.state, OLD.attempt, OLD.input, OLD.output, OLD.error, OLD.finished_at, OLD.run_id, OLD.key, OLD.seq,
+           OLD.shared_id, OLD.said_by)
+          IS NOT (NEW.state, NEW.attempt, NEW.input, NEW.output, NEW.error, NEW.finished_at, NEW.run_id, NEW.key, NEW.seq,
+           NEW.shared_id, NEW.said_by);
 END;
 
 CREATE TRIGGER steps_input BEFORE UPDATE OF run_id, seq, key, name, kind, input, input_crc, input_hash, begun_at ON steps BEGIN
@@ -400,6 +495,16 @@ END;
 
 CREATE TRIGGER steps_kept BEFORE DELETE ON steps WHEN NOT EXISTS (SELECT 1 FROM meta WHERE key = 'pruning') BEGIN
     SELECT RAISE(ABORT, 'a step is not deleted');
+END;
+
+CREATE TRIGGER signals_recorded BEFORE UPDATE ON signals
+WHEN OLD.taken_by IS NOT NULL
+  OR (OLD.id, OLD.run_id, OLD.name, OLD.value, OLD.value_crc) IS NOT (NEW.id, NEW.run_id, NEW.name, NEW.value, NEW.value_crc) BEGIN
+    SELECT RAISE(ABORT, 'a signal does not change, and is taken once');
+END;
+
+CREATE TRIGGER signals_kept BEFORE DELETE ON signals WHEN NOT EXISTS (SELECT 1 FROM meta WHERE key = 'pruning') BEGIN
+    SELECT RAISE(ABORT, 'a signal is not deleted');
 END;
 
 CREATE TRIGGER attempts_recorded BEFORE UPDATE ON attempts BEGIN

@@ -1,0 +1,153 @@
+"""`flowctl fork`: a new run that shares the checkpoints of another before a step, and goes on from there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from flowctl.cli import callers
+from flowctl.cli.again import DETACH, SAME_CODE, require_file
+from flowctl.cli.arguments import parse_json, read_input
+from flowctl.cli.completing import complete_run
+from flowctl.cli.edits import Assignment, Edits, parse_assignment
+from flowctl.cli.foreground import work_here
+from flowctl.cli.group import Command
+from flowctl.cli.invocation import Invocation, pass_invocation
+from flowctl.cli.references import find_run, find_step
+from flowctl.cli.run import print_numbers
+from flowctl.cli.targets import new_supervisor
+from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from flowctl.core.model import Run, Snapshot, Step
+    from flowctl.engine.forks import Fork
+    from flowctl.engine.loading import BoundInput
+    from flowctl.engine.supervisor import Supervisor
+    from flowctl.store import Store
+
+
+@click.command(
+    "fork",
+    cls=Command,
+    examples=[
+        "flowctl fork 42 --from parse",
+        "flowctl fork @last --from send --set steps.fetch.output.items[0].price=3",
+        "flowctl fork 42 --set input.month=3 --detach",
+        "flowctl fork 42 --from send --output @answer.json",
+    ],
+)
+@click.argument("run", metavar="RUN", shell_complete=complete_run, help="A number, @last, @failed, or NAME@last.")
+@click.option("--from", "from_step", metavar="STEP", help="Run this step and all after it.  [default: all of them]")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change input.… or steps.KEY.output.…; :=JSON."
+)
+@click.option("--edit", is_flag=True, help="Change input and outputs in $VISUAL or $EDITOR.")
+@click.option("--output", metavar="JSON|@FILE|-", help="Answer for the step of --from instead of running it.")
+@SAME_CODE
+@DETACH
+@pass_invocation
+def fork(
+    invocation: Invocation,
+    /,
+    run: str,
+    from_step: str | None,
+    assignments: tuple[str, ...],
+    detach: bool,
+    **given: object,
+) -> int:
+    """Start a new run from a step of another, which stays as it is, with the newest code of its file.
+
+    Steps before that one answer from the record. VALUE is read by the parameter's type, or as what stands there now;
+    write PATH:=JSON for anything else, PATH=@file for the text of a file.
+    """
+    asked = _Asked(
+        from_step,
+        tuple(map(parse_assignment, assignments)),
+        bool(given["edit"]),
+        _output(given["output"]),
+        bool(given["same_code"]),
+    )
+    asked.check()
+    supervisor = new_supervisor()
+    try:
+        with invocation.writing() as store:
+            source = find_run(store, run, invocation.namespace)
+            how = asked.resolve(store, source, supervisor)
+
+            def create(engine_id: int | None) -> list[int]:
+                from flowctl.engine import forks
+
+                return [forks.fork(store, source.id, SYSTEM_CLOCK.now(), how, engine_id)]
+
+            if detach:
+                print_numbers(invocation, create(None))
+                return 0
+            return work_here(invocation, store, supervisor, create)
+    finally:
+        supervisor.close()
+
+
+def _output(source: object) -> str | None:
+    if source is None:
+        return None
+    text = read_input(str(source))
+    parse_json(text, "--output")
+    return text.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the options say."""
+
+    from_step: str | None
+    assignments: tuple[Assignment, ...]
+    edit: bool
+    output: str | None
+    same_code: bool
+
+    def check(self) -> None:
+        """Raise UsageError for what makes no sense together."""
+        if self.edit and self.assignments:
+            raise UsageError("--edit and --set exclude each other", "the editor shows what --set can change")
+        if self.output is not None and self.from_step is None:
+            raise UsageError("--output answers for one step", "say for which: --from STEP")
+
+    def resolve(self, store: Store, run: Run, supervisor: Supervisor) -> Fork:
+        """Return what the fork is to be; nothing is written yet. Raises UsageError, NotFound."""
+        from flowctl.engine.forks import Fork
+
+        step = find_step(store, run, self.from_step) if self.from_step is not None else None
+        edits = Edits(store, run)
+        edits.assign(self.assignments)
+        if self.edit:
+            edits.edit(step)
+        snapshot, bound = self._code(store, run, supervisor, edits)
+        return Fork(callers.person(), _kept(step), snapshot, bound, edits.outputs, self.output)
+
+    def _code(
+        self, store: Store, run: Run, supervisor: Supervisor, edits: Edits
+    ) -> tuple[Snapshot | None, BoundInput | None]:
+        """Return the code of the fork, None for that of its source, and its input, None when that is not edited."""
+        from flowctl.engine.loading import BoundInput, load_file
+        from flowctl.engine.places import target_of
+        from flowctl.sdk.codec import canonical_hash
+
+        text = edits.input
+        if not run.path:
+            return None, None if text is None else BoundInput(text, canonical_hash(text))
+        if self.same_code and text is None:
+            return None, None
+        if not self.same_code:
+            require_file(run)
+        snapshot = store.snapshots.get(run.code) if self.same_code else None
+        loaded = load_file(supervisor, target_of(store, run), snapshot)
+        bound = loaded.bind(loaded.choose(run.function), edits.texts, text or run.input)
+        return None if self.same_code else loaded.snapshot, None if text is None else bound
+
+
+def _kept(step: Step | None) -> Step | None:
+    """Return the step without its payloads, which the file has."""
+    return step
