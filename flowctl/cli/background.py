@@ -95,13 +95,15 @@ def _duties(store: Store, work: Work, config: Config) -> Iterator[list[Duty]]:
     from flowctl.engine.notifier import Notifier
     from flowctl.engine.retention import Retention
     from flowctl.engine.scheduler import Scheduler
+    from flowctl.engine.watching import Reloader
 
-    notifier = Notifier(store)
+    notifier, reloader = Notifier(store), Reloader(store)
     try:
         index = [Indexing(store)] if config.search else []
-        yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store, SYSTEM_CLOCK), *index]
+        yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store, SYSTEM_CLOCK), reloader, *index]
     finally:
         notifier.close()
+        reloader.close()
 
 
 @contextmanager

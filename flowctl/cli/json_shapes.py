@@ -157,6 +157,7 @@ def workflow_shape(workflow: Workflow) -> dict[str, Any]:
         "options": workflow.options,
         "python": workflow.python,
         "code": workflow.code,
+        "kept_because": workflow.kept_because,
         "added_at": iso(workflow.added_at),
     }
 

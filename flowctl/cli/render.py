@@ -84,6 +84,7 @@ def show_signals(terminal: Terminal, signals: Iterable[Signal]) -> None:
 
 def show_workflows(terminal: Terminal, workflows: Iterable[Workflow]) -> None:
     """Print the table of registered workflows."""
+    found = list(workflows)
     rows = [
         (
             workflow.name,
@@ -91,9 +92,12 @@ def show_workflows(terminal: Terminal, workflows: Iterable[Workflow]) -> None:
             parameters_text(workflow.parameters),
             first_line(workflow.doc),
         )
-        for workflow in workflows
+        for workflow in found
     ]
     show_table(terminal, _WORKFLOW_COLUMNS, rows)
+    for workflow in found:
+        if workflow.kept_because is not None:
+            terminal.warn(f"{workflow.name} keeps its last good version: {workflow.kept_because}")
 
 
 def show_queues(terminal: Terminal, views: Iterable[QueueView]) -> None:
@@ -148,6 +152,7 @@ def show_workflow(terminal: Terminal, workflow: Workflow) -> None:
         "python": workflow.python or "",
         "added": local(workflow.added_at),
         "code": workflow.code[:12],
+        "kept": workflow.kept_because or "",
     }
     for name, value in facts.items():
         if value:

@@ -271,6 +271,7 @@ class Workflow(NamedTuple):
     added_at: int
     directory: str
     environment: str | None
+    kept_because: str | None = None  # although its file holds another version now
 
 
 class Queue(NamedTuple):

@@ -1,9 +1,12 @@
-"""From a schedule to its runs: what they execute is looked up for each plan, so that it is the newest code there is."""
+"""From a schedule to its runs: what they execute is the registered version of a workflow.
+
+The daemon brings that up to date when the file is edited, once it has seen that the new version can be imported: so
+an edit that does not hold breaks no schedule.
+"""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowctl.core.model import NewRun, Schedule, Snapshot, code_of
@@ -28,7 +31,7 @@ class Source(NamedTuple):
 
 
 def source_of(store: Store, schedule: Schedule) -> Source:
-    """Return what a schedule runs now: a command, or its workflow with the code that the files hold now."""
+    """Return what a schedule runs now: a command, or the registered version of its workflow."""
     nothing = Snapshot(code_of("", {}), "", {})
     if schedule.workflow is None:
         return Source(schedule.name, "", "", nothing, {})
@@ -43,10 +46,8 @@ def source_of(store: Store, schedule: Schedule) -> Source:
             {},
             missing=what,
         )
-    registered = store.snapshots.get(workflow.code)
-    newest = _newest(registered)
     missing = None
-    if newest is None:
+    if not os.path.isfile(workflow.path):
         missing = (
             f"the file of the workflow {workflow.name} is gone: {workflow.path}; put it back, or register another: "
             "flowctl workflows add FILE.py --replace"
@@ -55,27 +56,12 @@ def source_of(store: Store, schedule: Schedule) -> Source:
         workflow.name,
         workflow.path,
         workflow.function,
-        newest or registered,
+        store.snapshots.get(workflow.code),
         workflow.options,
         workflow.python,
         workflow.environment,
         missing,
     )
-
-
-def _newest(snapshot: Snapshot) -> Snapshot | None:
-    """Return the snapshot with what its files hold now; None when the workflow file itself cannot be read."""
-    files = {path: text for path in snapshot.files if (text := _text(path)) is not None}
-    if snapshot.path not in files:
-        return None
-    return snapshot if files == snapshot.files else Snapshot(code_of(snapshot.path, files), snapshot.path, files)
-
-
-def _text(path: str) -> str | None:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
 
 
 class Moment(NamedTuple):
