@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flowctl.sdk.progress import progress as progress
     from flowctl.sdk.signals import send_signal as send_signal
     from flowctl.sdk.signals import wait_signal as wait_signal
+    from flowctl.sdk.undo import compensate as compensate
 
 _MODULES = {
     "GiveUp": "errors",
@@ -32,6 +33,7 @@ _MODULES = {
     "RetryAfter": "errors",
     "SignalTimeout": "errors",
     "StepFailed": "errors",
+    "compensate": "undo",
     "current_run": "operations",
     "external_id": "progress",
     "gather": "operations",
@@ -54,6 +56,7 @@ __all__ = [
     "RetryAfter",
     "SignalTimeout",
     "StepFailed",
+    "compensate",
     "current_run",
     "external_id",
     "gather",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flowctl.cli.control import RUNS, apply_each, show_changed
+from flowctl.cli.control import DRY_RUN, RUNS, apply_each, show_changed, would_change
 from flowctl.cli.foreground import work_here
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
@@ -72,15 +72,18 @@ def resume(invocation: Invocation, /, runs: tuple[str, ...], steal: bool, detach
 @SAME_CODE
 @click.option("--accept", is_flag=True, help="Reuse recorded steps although their input or source has changed.")
 @click.option("--from", "from_step", metavar="STEP", help="Run this step, and all after it, again.")
+@DRY_RUN
 @DETACH
 @pass_invocation
-def retry(invocation: Invocation, /, runs: tuple[str, ...], detach: bool, **given: Any) -> int:
+def retry(invocation: Invocation, /, runs: tuple[str, ...], detach: bool, dry_run: bool, **given: Any) -> int:
     """Let failed, cancelled or blocked runs go on, with the newest code of their file.
 
     Steps that succeeded are reused where step, input and source are unchanged; the first that differs blocks the run.
     """
     how = _Retry(given.pop("same_code"), given.pop("accept"), given.pop("from_step"))
     how.check()
+    if dry_run:
+        return would_change(invocation, runs, Filters(**given))
     supervisor = new_supervisor()
     try:
         with invocation.writing() as store:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from flowctl.core.model import FINAL_STATES
 
 if TYPE_CHECKING:
     from flowctl.engine.daemon import Duty
+    from flowctl.engine.daemon_lock import DaemonFacts
     from flowctl.engine.observer import Change
     from flowctl.engine.service import Notifier
     from flowctl.engine.supervisor import Supervisor
@@ -40,6 +41,13 @@ class Work:
     queues: tuple[str, ...]
     labels: tuple[str, ...]
     concurrency: int
+
+    @property
+    def words(self) -> list[str]:
+        """Return the options of `daemon run` that mean the same."""
+        words = [word for name in self.queues for word in ("--queue", name)]
+        words += [word for name in self.labels for word in ("--label", name)]
+        return [*words, "--concurrency", str(self.concurrency)]
 
 
 def serve(invocation: Invocation, work: Work, ready_fd: int | None, log: Path | None) -> int:
@@ -114,7 +122,7 @@ def _only_one(store: Store, work: Work) -> Iterator[None]:
     if not work.schedules:
         yield
         return
-    with DaemonLock(store.path, SYSTEM_CLOCK.now()):
+    with DaemonLock(store.path, SYSTEM_CLOCK.now(), work.words):
         yield
 
 
@@ -185,7 +193,7 @@ def _report(ready_fd: int | None, facts: dict[str, object]) -> None:
             os.close(ready_fd)
 
 
-def start(invocation: Invocation, words: list[str]) -> int:
+def start(invocation: Invocation, words: Sequence[str]) -> int:
     """Start the daemon as a process of its own and return its number once it is ready.
 
     Raises the error that it ended with.
@@ -239,8 +247,8 @@ def _raise_if_failed(facts: dict[str, object]) -> None:
         raise error
 
 
-def stop(invocation: Invocation, *, at_once: bool) -> int | None:
-    """End the daemon, and return the number that it had; None when none runs.
+def stop(invocation: Invocation, *, at_once: bool) -> DaemonFacts | None:
+    """End the daemon, and return which it was; None when none runs.
 
     At once means: without waiting for bodies that run, and with SIGKILL when that does not help. Raises FlowctlError
     when it has not ended within its grace.
@@ -256,11 +264,11 @@ def stop(invocation: Invocation, *, at_once: bool) -> int | None:
         time.sleep(0.05)  # two signals in the same moment would be one
         _signal(facts.pid, signal.SIGTERM)
     if _has_ended(invocation, facts.pid, STOP_NOW_S if at_once else GRACE_S + STOP_NOW_S):
-        return facts.pid
+        return facts
     if at_once:
         _signal(facts.pid, signal.SIGKILL)
         if _has_ended(invocation, facts.pid, STOP_NOW_S):
-            return facts.pid
+            return facts
     raise FlowctlError(f"the daemon (pid {facts.pid}) does not end", "flowctl daemon stop --now")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowctl.core.model import Progress
+from flowctl.core.progress import Progress
 from flowctl.core.text import safe_line
 
 WIDTH = 20

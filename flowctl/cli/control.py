@@ -1,4 +1,4 @@
-"""`flowctl cancel` and `flowctl pause`: what changes runs at once, or asks the engine that holds them."""
+"""`flowctl cancel`, `pause` and `drop`: what changes runs at once, or asks the engine that holds them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RUNS = click.argument(
     "runs", metavar="RUN…", nargs=-1, shell_complete=complete_run, help="Numbers, @last, @failed, NAME@last."
 )
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Only print which runs are meant.")
 YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
@@ -61,6 +62,36 @@ def pause(invocation: Invocation, /, runs: tuple[str, ...], **given: Any) -> int
         return change_runs(
             invocation, store, chosen, lambda store, run: commands.pause(store, run.id, SYSTEM_CLOCK.now())
         )
+
+
+@click.command("drop", cls=Command, examples=["flowctl drop 42", "flowctl drop --dead --workflow digest --dry-run"])
+@RUNS
+@filter_options
+@DRY_RUN
+@YES
+@pass_invocation
+def drop(invocation: Invocation, /, runs: tuple[str, ...], dry_run: bool, yes: bool, **given: Any) -> int:
+    """Mark failed runs as dealt with: flowctl ls --dead has them no more. They stay recorded, and can be retried."""
+    from flowctl.engine import commands
+
+    if dry_run:
+        return would_change(invocation, runs, Filters(**given))
+    with invocation.writing() as store:
+        chosen = selected_runs(invocation, store, runs, Filters(**given))
+        if not runs:
+            confirm(f"drop {len(chosen.runs)} failed runs", yes)
+        return change_runs(
+            invocation, store, chosen, lambda store, run: commands.drop(store, run.id, SYSTEM_CLOCK.now())
+        )
+
+
+def would_change(invocation: Invocation, references: tuple[str, ...], filters: Filters) -> int:
+    """Print the runs that a command means, and change nothing."""
+    with invocation.reading() as store:
+        chosen = selected_runs(invocation, store, references, filters)
+        show_changed(invocation, store, chosen.runs, alone=chosen.alone)
+    invocation.terminal.say(f"nothing was changed: {len(chosen.runs)} runs are meant")
+    return 0
 
 
 def change_runs(invocation: Invocation, store: Store, chosen: Chosen, change: Callable[[Store, Run], Run]) -> int:

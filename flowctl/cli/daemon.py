@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flowctl.cli import background
+from flowctl.cli.background import Work
 from flowctl.cli.group import Command, Group
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.errors import NotFound, UsageError
+from flowctl.core.errors import Conflict, NotFound, UsageError
 
 if TYPE_CHECKING:
     from flowctl.engine.service import Service
@@ -57,15 +58,12 @@ def _work_options(function: F) -> F:
     return function
 
 
-def _words(queues: tuple[str, ...], labels: tuple[str, ...], concurrency: int) -> list[str]:
-    """Return the options of `daemon run` that mean the same."""
+def _checked(queues: tuple[str, ...], labels: tuple[str, ...], concurrency: int, scheduler: bool = True) -> Work:
     for option, names in (("--queue", queues), ("--label", labels)):
         for name in names:
             if not name.strip() or not name.isprintable() or len(name) > 200:
                 raise UsageError(f"{option}: {name[:60]!r} is not a name")
-    words = [word for name in queues for word in ("--queue", name)]
-    words += [word for name in labels for word in ("--label", name)]
-    return [*words, "--concurrency", str(concurrency)]
+    return Work(scheduler, queues, labels, concurrency)
 
 
 @click.command("start", cls=Command, examples=["flowctl daemon start", "flowctl daemon start --label gpu"])
@@ -76,7 +74,7 @@ def start(invocation: Invocation, /, **work: Any) -> int:
 
     It outlives the terminal. Exit code 3 when one runs already.
     """
-    pid = background.start(invocation, _words(**work))
+    pid = background.start(invocation, _checked(**work).words)
     _print(invocation, {"pid": pid, "state": "running"}, f"the daemon is running (pid {pid})")
     return 0
 
@@ -89,22 +87,20 @@ def stop(invocation: Invocation, /, now: bool) -> int:
 
     Exit code 3 when none runs.
     """
-    pid = background.stop(invocation, at_once=now)
-    if pid is None:
+    stopped = background.stop(invocation, at_once=now)
+    if stopped is None:
         _print(invocation, {"pid": None, "state": "not running"}, "no daemon runs")
         return NOT_RUNNING
-    _print(invocation, {"pid": pid, "state": "stopped"}, f"the daemon (pid {pid}) has stopped")
+    _print(invocation, {"pid": stopped.pid, "state": "stopped"}, f"the daemon (pid {stopped.pid}) has stopped")
     return 0
 
 
 @click.command("restart", cls=Command, examples=["flowctl daemon restart"])
-@_work_options
 @pass_invocation
-def restart(invocation: Invocation, /, **work: Any) -> int:
-    """Stop the daemon if one runs, then start it."""
-    words = _words(**work)
-    background.stop(invocation, at_once=False)
-    pid = background.start(invocation, words)
+def restart(invocation: Invocation, /) -> int:
+    """Stop the daemon if one runs, then start it with the options that it had. For others: stop it, then start it."""
+    stopped = background.stop(invocation, at_once=False)
+    pid = background.start(invocation, stopped.words if stopped is not None else ())
     _print(invocation, {"pid": pid, "state": "running"}, f"the daemon is running (pid {pid})")
     return 0
 
@@ -188,13 +184,8 @@ def run(invocation: Invocation, /, no_scheduler: bool, ready_fd: int | None, log
 
     SIGTERM lets steps that run finish, for 10 s; a second one stops at once. SIGHUP reads the configuration again.
     """
-    _words(**work)
-    return background.serve(
-        invocation,
-        background.Work(not no_scheduler, work["queues"], work["labels"], work["concurrency"]),
-        ready_fd,
-        log,
-    )
+    asked = _checked(**work, scheduler=not no_scheduler)
+    return background.serve(invocation, asked, ready_fd, log)
 
 
 @click.command("install", cls=Command, examples=["flowctl daemon install", "flowctl daemon install --print"])
@@ -209,12 +200,22 @@ def install(invocation: Invocation, /, only_print: bool) -> int:
     if only_print:
         _print(invocation, {"path": str(made.path), "text": made.text}, made.text.rstrip("\n"))
         return 0
+    _require_stopped(invocation, made)
     install_service(made)
     lingering = lingers(os.environ)
     _print(invocation, {"path": str(made.path), "lingering": lingering}, f"installed: {made.path}")
     if lingering is False:
         invocation.terminal.say("it ends when you log out; to keep it running: loginctl enable-linger")
     return 0
+
+
+def _require_stopped(invocation: Invocation, made: Service) -> None:
+    """Refuse to install a service beside a daemon that is none: one of them could never start. Raises Conflict."""
+    from flowctl.engine.daemon_lock import running_daemon
+
+    facts = running_daemon(invocation.db)
+    if facts is not None and not made.path.exists():
+        raise Conflict(f"a daemon runs that is no service (pid {facts.pid})", "flowctl daemon stop, then install")
 
 
 @click.command("uninstall", cls=Command, examples=["flowctl daemon uninstall"])

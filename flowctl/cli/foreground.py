@@ -44,19 +44,17 @@ class Narrator(Protocol):
         """Show the present moment; called at least ten times a second."""
 
 
+Prepare = Callable[[int], Sequence[int]]
+
+
 def work_here(
-    invocation: Invocation,
-    store: Store,
-    supervisor: Supervisor,
-    prepare: Callable[[int], Sequence[int]],
-    *,
-    exclusive: bool = False,
+    invocation: Invocation, store: Store, supervisor: Supervisor, prepare: Prepare, *, exclusive: bool = False
 ) -> int:
     """Work on runs, one after the other, until each is final, paused or blocked; print what they returned.
 
     `prepare` makes or changes the runs for the engine with that number, which alone may claim them, and returns theirs.
     With `exclusive`, a run that another process works on is refused instead of waited for.
-    Returns the exit code of the first one that did not succeed. Ctrl-C pauses them, a second one at once.
+    Returns the exit code of the first that did not succeed. Ctrl-C pauses them, a second one at once.
     """
     from flowctl.cli.patience import Patience
     from flowctl.engine.engine import Engine
@@ -65,8 +63,7 @@ def work_here(
     narrator = _narrator(invocation, store)
     patience = Patience(store, narrator)
     engine = Engine(store, supervisor, observer=narrator.hear, on_idle=patience.idle)
-    store.connection.actor = f"{store.connection.actor} (pid {os.getpid()})"
-    with engine, _stopping(engine.stop) as stopped:
+    with _named(store), engine, _stopping(engine.stop) as stopped:
         numbers = prepare(engine.id)
         for number in numbers:
             if stopped():
@@ -85,6 +82,15 @@ def work_here(
                 codes.append(_report(invocation, store, run, alone=len(numbers) == 1))
         codes += _leave_paused(invocation, store, numbers[len(codes) :])
     return next((code for code in codes if code), 0)
+
+
+@contextmanager
+def _named(store: Store) -> Iterator[None]:
+    """Have the audit log name this process, too, for what its engine does."""
+    before = store.connection.actor
+    store.connection.actor = f"{before} (pid {os.getpid()})"
+    yield
+    store.connection.actor = before
 
 
 def _leave_paused(invocation: Invocation, store: Store, numbers: Sequence[int]) -> list[int]:

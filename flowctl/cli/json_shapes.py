@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flowctl.cli.instants import iso
+from flowctl.core.policy import error_class
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
-    from flowctl.core.model import Attempt, LogLine, Run, Signal, Step, Workflow
+    from flowctl.core.model import Attempt, LogLine, Run, Step, Workflow
+    from flowctl.core.signals import Signal
     from flowctl.engine.queues import QueueView
     from flowctl.engine.status import DaemonStatus
 
@@ -58,6 +60,7 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "input": Raw(run.input),
         "output": _payload(run.output),
         "error": _payload(run.error),
+        "error_class": None if run.error is None else error_class(run.error),
         "queue": run.queue,
         "priority": run.priority,
         "key": run.key,
@@ -73,6 +76,7 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "forked_from": None if run.forked_from is None else {"run": run.forked_from, "step": run.forked_step},
         "schedule": run.schedule,
         "due_at": iso(run.due_at),
+        "dropped_at": iso(run.dropped_at),
     }
 
 

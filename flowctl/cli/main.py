@@ -17,8 +17,8 @@ _DAILY = (
     "diff", "signal", "resolve", "grep", "sql", "next", "slots",
 )  # fmt: skip
 _OTHER = (
-    "workflows", "check", "lineage", "signals", "events", "schedules", "crontab", "queues", "breakers", "daemon",
-    "notify", "db", "doctor", "metrics", "health", "init", "completion",
+    "workflows", "check", "lineage", "signals", "drop", "events", "schedules", "crontab", "queues", "breakers",
+    "daemon", "notify", "db", "doctor", "metrics", "health", "init", "completion",
 )  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
@@ -45,6 +45,7 @@ _MEMBERS = {
     "check": ("flowctl.cli.check:check", "Replay recorded runs against an edited file; nothing is executed"),
     "lineage": ("flowctl.cli.lineage:lineage", "Show where a run comes from, and what came of it"),
     "signals": ("flowctl.cli.signals:signals", "List the signals that were sent to a run"),
+    "drop": ("flowctl.cli.control:drop", "Mark failed runs as dealt with"),
     "events": ("flowctl.cli.events:events", "Print the audit log: who did what, when"),
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
     "crontab": ("flowctl.cli.crontab:crontab", "Make schedules of a crontab, and a crontab of schedules"),

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from flowctl.core.model import Progress as Extent
+from flowctl.core.progress import Progress as Extent
 from flowctl.engine.observer import Change, LogCaptured, RunChanged, StepChanged, StepProgressed
 
 KEPT = 200  # finished steps, and lines of output: more than any terminal is high

@@ -13,7 +13,8 @@ from flowctl.cli.words import labelled
 from flowctl.core.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from flowctl.core.model import Queue, Run, Signal, Workflow
+    from flowctl.core.model import Queue, Run, Workflow
+    from flowctl.core.signals import Signal
     from flowctl.engine.queues import QueueView
 
 _RUN_COLUMNS = (

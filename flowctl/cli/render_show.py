@@ -14,7 +14,7 @@ from flowctl.cli.render import note, run_duration
 from flowctl.cli.tables import Cell, Column, Row, show_table, state_cell
 from flowctl.cli.terminal import Terminal, can_draw
 from flowctl.cli.words import advice, labelled, look
-from flowctl.core.policy import summary
+from flowctl.core.policy import error_class, summary
 from flowctl.core.text import safe, safe_line
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ def _run_facts(shown: ShownRun) -> dict[str, str]:
     run = shown.run
     return {
         "reason": note(run, shown.reason) if run.state != "failed" else "",  # its error says it below
+        "failure": error_class(run.error) if run.error is not None else "",
+        "dropped": local(run.dropped_at),
         "created": local(run.created_at),
         "started": local(run.started_at),
         "finished": local(run.finished_at),

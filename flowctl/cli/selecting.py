@@ -47,6 +47,7 @@ def filter_options(function: F) -> F:
         click.option("--schedule", metavar="NAME", help="Only made by this schedule."),
         click.option("--tag", "tags", multiple=True, metavar="K=V", help="Only with this tag; may be repeated."),
         click.option("--since", metavar="TIME", help="Only created since: 2h, 09:30, 2026-01-31."),
+        click.option("--dead", is_flag=True, help="Only failures that were not retried, rerun, forked or dropped."),
     )
     for option in reversed(options):
         function = option(function)
@@ -62,9 +63,10 @@ class Filters:
     schedule: str | None = None
     tags: tuple[str, ...] = ()
     since: str | None = None
+    dead: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.states or self.workflow or self.schedule or self.tags or self.since)
+        return bool(self.states or self.workflow or self.schedule or self.tags or self.since or self.dead)
 
     def resolve(self, namespace: str, **more: Any) -> RunFilter:
         """Return the filter record for the store. Raises UsageError."""
@@ -78,6 +80,7 @@ class Filters:
             schedule=self.schedule,
             tags=parse_tags(self.tags),
             since=since,
+            dead=self.dead,
             **more,
         )
 

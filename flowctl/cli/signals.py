@@ -19,7 +19,8 @@ from flowctl.core.model import FINAL_STATES
 from flowctl.core.text import shorten
 
 if TYPE_CHECKING:
-    from flowctl.core.model import Run, Signal
+    from flowctl.core.model import Run
+    from flowctl.core.signals import Signal
     from flowctl.store import Store
 
 _RUN = re.compile(r"\d+|.*@\w+", re.ASCII)

@@ -123,24 +123,7 @@ class Run(NamedTuple):
     after_id: int | None
     forked_from: int | None
     forked_step: str | None
-
-
-class Progress(NamedTuple):
-    """How far a body is, in its own words."""
-
-    done: float
-    total: float | None = None
-    text: str = ""
-
-    @property
-    def text_form(self) -> str:
-        """Return the JSON text that `steps.progress` holds."""
-        return json.dumps(self._asdict(), ensure_ascii=False)
-
-    @classmethod
-    def of_text(cls, text: str) -> Progress:
-        """Return what `steps.progress` holds."""
-        return cls(**json.loads(text))
+    dropped_at: int | None
 
 
 class NewStep(NamedTuple):
@@ -362,19 +345,6 @@ class Slot(NamedTuple):
     decided_at: int
 
 
-class Signal(NamedTuple):
-    """One row of `signals`: a message to a run, and the step that has taken it."""
-
-    id: int
-    run_id: int
-    name: str
-    value: str
-    sender: str
-    sent_at: int
-    taken_by: str | None
-    taken_at: int | None
-
-
 class SlotGroup(NamedTuple):
     """Slots of one schedule of which the same became."""
 
@@ -433,6 +403,6 @@ class RunFilter:
     tags: dict[str, str] = field(default_factory=dict)
     since: int | None = None  # created at or after
     search: str | None = None  # in workflow, input, output, error
-    dead: bool = False  # failed
+    dead: bool = False  # failed, and nobody has dealt with it yet
     before: int | None = None  # id below, for the next page
     limit: int = 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from flowctl.core.breakers import BreakerRule
@@ -67,6 +68,42 @@ def summary(error: str) -> str:
     message = " ".join(str(record.get("message", "")).split())
     text = f"{record.get('type', 'Error')}: {message}" if message else str(record.get("type", "Error"))
     return shorten(text, 200)
+
+
+ERROR_CLASSES = {
+    "RunTimedOut": "timeout",
+    "StepTimedOut": "timeout",
+    "SignalTimeout": "timeout",
+    "CrashLoop": "crashed",
+    "ExecutorDied": "crashed",
+    "GiveUp": "gave up",
+    "ChildCancelled": "cancelled",
+    "InputError": "rejected input",
+    "WorkflowMissing": "code missing",
+}
+_FAILED_STEP = re.compile(r"step .+? failed: ([\w.]+)(?:: )?", re.DOTALL)
+
+
+def error_type(error: str) -> str:
+    """Return the type in an error's JSON text: of a step's failure that a workflow let through, that of the step."""
+    try:
+        record: dict[str, Any] = dict(json.loads(error))
+    except (TypeError, ValueError):  # a damaged row is shown, not hidden behind an error
+        return "Error"
+    kind, message = _bare(str(record.get("type", ""))), str(record.get("message", ""))
+    while kind == "StepFailed" and (inner := _FAILED_STEP.match(message)):
+        kind, message = _bare(inner[1]), message[inner.end() :]
+    return kind
+
+
+def error_class(error: str) -> str:
+    """Return what kind of failure an error's JSON text tells of; whatever flowctl does not know is a user error."""
+    return ERROR_CLASSES.get(error_type(error), "user error")
+
+
+def _bare(kind: str) -> str:
+    """Return the name of an exception without the module, if that is flowctl's."""
+    return kind.rpartition(".")[2] if kind.startswith("flowctl.") else kind
 
 
 _UNKNOWN = 'nobody knows whether step "'

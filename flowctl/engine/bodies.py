@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
-from flowctl.core.model import Progress, Step
+from flowctl.core.model import Step
 from flowctl.core.policy import next_delay
+from flowctl.core.progress import Progress
 from flowctl.engine import breakers
 from flowctl.engine.observer import StepProgressed
 from flowctl.engine.operation import Operation, body_deadline, runs_unasked

@@ -124,7 +124,8 @@ class Claims:
             return None
         run = engine.store.runs.claim(run_id, engine.id, engine.now, started_at)
         if run is not None:
-            self._had.add(run_id)
+            if self._root is not None:  # only who follows a run asks
+                self._had.add(run_id)
             # Not the tick's instant: the transaction may have waited long for another engine's.
             count_start(engine.store, Due(run.id, run.namespace, run.queue), engine.clock.now())
         return run

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from flowctl.engine.session import Session
     from flowctl.sdk.wire import Message
 
+UNDOING = "cancelled: what it has done is being undone"
+
 
 def ended(session: Session, message: Message) -> None:
     """Record what the executor says of the workflow function's end, and free or replace the executor."""
@@ -57,7 +59,7 @@ def _suspended(session: Session, message: Message) -> None:
     children = [session.store.runs.get(operation.child) for operation in operations if operation.child is not None]
     awaited = [f"signal {operation.name}" for operation in operations if operation.phase == "signal"]
     if session.ending == "pause":
-        release(session, "paused", reason=session.pause_reason)
+        _put_back(session)
     elif not operations or any(child.state in FINAL_STATES for child in children):
         release(session, "queued")
     else:
@@ -107,7 +109,7 @@ def fail(session: Session, error: str, failed_steps: list[str]) -> None:
     """Fail the run, or begin its next attempt when it has one left; start its `on_failure` workflow when not."""
     run, now = session.run, session.engine.now
     session.store.steps.cancel(session.claim, now)
-    retries = json.loads(error).get("type") not in ("RunTimedOut", "GiveUp")
+    retries = json.loads(error).get("type") not in ("RunTimedOut", "GiveUp") and not session.undoing
     if retries and run.attempt < run.options.get("attempts", 1):
         session.store.runs.finish(
             session.claim, now, "failed", error=error, failed_steps=failed_steps, reason=summary(error)
@@ -151,13 +153,20 @@ def failure_handler(run: Run, error: str) -> NewRun:
 def time_out(session: Session) -> None:
     """Fail a run that has taken longer than its timeout, and kill what it runs."""
     limit = session.run.options["timeout_ms"] / 1000
-    fail(session, error_text("RunTimedOut", f"the run took longer than {limit:g} s"), [])
+    error = error_text("RunTimedOut", f"the run took longer than {limit:g} s")
+    if session.store.steps.undoable(session.run.id):
+        families.cancel_children(session.engine, session.run.id)
+        session.store.steps.interrupt(session.claim, session.engine.now)
+        session.undoing, session.verdict = True, error
+        restart(session)
+        return
+    fail(session, error, [])
     let_go(session, keep=False)
 
 
 def cancel(session: Session, grace_s: float) -> None:
     """Ask the run's processes to end; kill them when the grace is over."""
-    if session.phase == "cancelling":
+    if session.phase == "cancelling" or session.undoing:
         return
     families.cancel_children(session.engine, session.run.id)
     executor = session.executor
@@ -168,7 +177,15 @@ def cancel(session: Session, grace_s: float) -> None:
 
 
 def cancelled(session: Session) -> None:
-    """Record that the run was cancelled."""
+    """Record that the run was cancelled, or let it undo first what it has done."""
+    if session.verdict is not None:
+        fail(session, session.verdict, [])
+        return
+    if not session.undoing and session.store.steps.undoable(session.run.id):
+        session.store.steps.interrupt(session.claim, session.engine.now)
+        session.store.runs.request(session.run.id, "cancel", session.engine.now)
+        release(session, "queued", reason=UNDOING)
+        return
     session.store.steps.cancel(session.claim, session.engine.now)
     finish(session, "cancelled", reason="cancelled")
 
@@ -209,7 +226,9 @@ def interrupt(session: Session) -> None:
 
 def _put_back(session: Session) -> None:
     """Release a run that was stopped: to a person who paused it, or to the next engine."""
-    if session.ending == "pause":
+    if session.undoing:  # it is over already: nobody may resume it as if it were not
+        release(session, "queued", reason=UNDOING)
+    elif session.ending == "pause":
         release(session, "paused", reason=session.pause_reason)
     else:
         release(session, "queued")

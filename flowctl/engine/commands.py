@@ -83,8 +83,6 @@ def resume(store: Store, run_id: int, now: int) -> Run:
 def steal(store: Store, run_id: int, now: int) -> Run:
     """Take a run and its children from engines that are alive but stuck, so that they can go on elsewhere."""
     recover_store(store, now)
-    with store.transaction():
-        store.events.note(f"run {run_id}", "taken from its engine", now)
     for run in with_children(store, run_id):
         recovery.steal(store, run, now)
     return store.runs.get(run_id)
@@ -111,6 +109,17 @@ def retry(
         if snapshot is not None:
             store.snapshots.put(snapshot, now)
         store.runs.retry(run_id, now, replay=replay, code=snapshot.code if snapshot else None, from_step=from_step)
+    return store.runs.get(run_id)
+
+
+def drop(store: Store, run_id: int, now: int) -> Run:
+    """Mark a failure as dealt with: nobody is told of it any more. Raises Conflict for a run that has not failed."""
+    with store.transaction():
+        run = store.runs.get(run_id)
+        if run.state != "failed":
+            raise Conflict(f"run {run_id} is {run.state}: only a failed run can be dropped", f"flowctl show {run_id}")
+        if store.runs.drop(run_id, now):
+            store.events.note(f"run {run_id}", "dropped", now)
     return store.runs.get(run_id)
 
 

@@ -14,7 +14,7 @@ from math import inf
 from types import TracebackType
 from typing import Protocol, Self
 
-from flowctl.core.errors import Busy, DiskTrouble
+from flowctl.core.errors import Busy, DiskTrouble, Moved
 from flowctl.engine.doorbell import FOREIGN, KNOCK, RING, Doorbell
 from flowctl.engine.engine import Engine
 from flowctl.engine.suspend import Watch
@@ -24,6 +24,7 @@ LONGEST_S = 15.0  # the wall clock is read again at least this often, so that a 
 DUTY_S = 0.25  # while much is going on, duties are asked this often
 IDLE_S = 120.0  # an executor that had no run for so long is ended
 ASIDE_S = 0.01  # how long the write lock is left to others when somebody knocks
+FAILED_MS = 60_000  # before a duty that has failed is asked again
 GRACE_S = 10.0  # what bodies that run get to finish when the daemon is stopped
 
 
@@ -111,8 +112,13 @@ class Daemon:
     def _done(self, duty: Duty, now: int) -> int | None:
         try:
             return duty.tick(now)
+        except Moved:
+            raise
         except (Busy, DiskTrouble):  # it is due still, and asked again soon
             return now + round(POLL_S * 1000)
+        except Exception as error:  # noqa: BLE001 - a duty that fails stops neither runs nor the other duties
+            self._say(f"{type(duty).__name__} failed: {type(error).__name__}: {error}")
+            return now + FAILED_MS
 
     def _seconds_left(self) -> float:
         return inf if self._next_at is None else max(0.0, (self._next_at - self._engine.clock.now()) / 1000)

@@ -9,12 +9,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from flowctl.core.errors import Busy
 from flowctl.core.version import VERSION
 from flowctl.store.files import disk_error
+
+TRIES = 10  # to become the daemon
+TRY_S = 0.01
 
 
 class DaemonFacts(NamedTuple):
@@ -23,6 +28,7 @@ class DaemonFacts(NamedTuple):
     pid: int
     started_at: int
     version: str
+    words: tuple[str, ...] = ()  # options that it was started with
 
 
 def lock_file(store_path: str | Path) -> Path:
@@ -47,9 +53,9 @@ def running_daemon(store_path: str | Path) -> DaemonFacts | None:
 class DaemonLock:
     """The right to be the daemon of a database, held inside the context. Raises Busy, which names who has it."""
 
-    def __init__(self, store_path: str | Path, now: int) -> None:
+    def __init__(self, store_path: str | Path, now: int, words: Sequence[str] = ()) -> None:
         self._path = lock_file(store_path)
-        self._facts = DaemonFacts(os.getpid(), now, VERSION)
+        self._facts = DaemonFacts(os.getpid(), now, VERSION, tuple(words))
 
     def __enter__(self) -> Self:
         try:
@@ -57,12 +63,10 @@ class DaemonLock:
             self._fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise disk_error(error, f"create the lock file {self._path}") from None
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(self._fd):
             facts = _read(self._fd)
             os.close(self._fd)
-            raise already_running(facts) from None
+            raise already_running(facts)
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, json.dumps(self._facts._asdict()).encode(), 0)
         return self
@@ -77,6 +81,18 @@ def already_running(facts: DaemonFacts | None) -> Busy:
     return Busy(f"the daemon is running already{by}", "flowctl daemon status")
 
 
+def _taken(fd: int) -> bool:
+    """Take the lock, and tell whether that went well. Whoever asks holds it for a moment, a daemon for ever."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(TRY_S)
+        else:
+            return True
+    return False
+
+
 def _is_free(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask at once do not take each other for it
@@ -88,6 +104,7 @@ def _is_free(fd: int) -> bool:
 def _read(fd: int) -> DaemonFacts | None:
     """Return what the lock file says; None in the moment in which its holder is writing it."""
     try:
-        return DaemonFacts(**json.loads(os.pread(fd, 4096, 0)))
+        facts = json.loads(os.pread(fd, 65_536, 0))
+        return DaemonFacts(**facts | {"words": tuple(facts.get("words", ()))})
     except (ValueError, TypeError):
         return None

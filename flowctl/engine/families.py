@@ -30,6 +30,10 @@ def cancel_children(engine: Engine, run_id: int) -> None:
         session = engine.sessions.get(child.id)
         if session is not None and session.phase != "over":
             engine.guarded(session, closing.cancel, session, CANCEL_GRACE_S)
+        elif engine.store.runs.undo_idle(child.id, engine.now, closing.UNDOING):
+            engine.run_changed(child, "queued", closing.UNDOING)
+            engine.look_for_runs()
+            cancel_children(engine, child.id)
         elif engine.store.runs.cancel_idle(child.id, engine.now, "cancelled"):
             engine.run_changed(child, "cancelled", "cancelled")
             cancel_children(engine, child.id)

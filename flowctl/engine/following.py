@@ -57,6 +57,8 @@ class Following:
 
     def _stands_still(self, run: Run) -> bool:
         """Tell whether a run is settled, or waits for children of which each is paused, blocked or so waiting too."""
+        if run.state == "cancelled" and run.root_id is None and self._engine.store.runs.family_moves(self._root):
+            return False  # its children undo what they have done
         return run.state in SETTLED or (run.state == "waiting" and not self._engine.store.runs.family_moves(self._root))
 
     def _pause_family(self) -> None:

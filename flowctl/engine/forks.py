@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flowctl.core import failpoint
-from flowctl.core.errors import UsageError
+from flowctl.core.errors import Conflict, UsageError
 from flowctl.core.model import NewRun, Run, Said, Snapshot, Step
 from flowctl.engine.loading import BoundInput
 from flowctl.engine.recovery import recover_store
@@ -51,6 +51,11 @@ def fork(store: Store, run_id: int, now: int, how: Fork, followed_by: int | None
 
 def _take_over(store: Store, source: Run, number: int, how: Fork, now: int) -> None:
     assert how.step is not None
+    undone = store.steps.undone_from(source.id)
+    if undone is not None and undone < how.step.seq:
+        raise Conflict(
+            f"run {source.id} has undone what it did from its step {undone} on", "fork it from there, or from before it"
+        )
     said = {key: _editable(store, source, key, how.step) for key in how.outputs}
     store.steps.share(source.id, number, how.step.seq, said)
     for key, step in said.items():

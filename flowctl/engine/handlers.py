@@ -103,6 +103,7 @@ def _new_step(session: Session, message: Message, on_crash: str) -> NewStep:
         source_hash=bytes.fromhex(source) if source else None,
         wake_at=wake_at,
         on_crash=on_crash,
+        undoes=fields.get("undoes"),
     )
 
 

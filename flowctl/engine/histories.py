@@ -31,6 +31,7 @@ class Checkpoint(NamedTuple):
     source: str | None  # hash of the step function, as hex
     output: str | None
     error: str | None
+    undoes: int | None = None  # see Step
 
     @property
     def message(self) -> Message:
@@ -42,6 +43,7 @@ class Checkpoint(NamedTuple):
             "state": self.state,
             "input_hash": "" if self.said else canonical_hash(self.input).hex(),
             "source_hash": self.source,
+            "undoes": self.undoes,
         }
         return Message("past", fields, self.output if self.state == "succeeded" else self.error)
 
@@ -80,7 +82,7 @@ def history_of(store: Store, run: Run) -> History:
 def _checkpoint(step: Step) -> Checkpoint:
     return Checkpoint(
         step.seq, step.key, step.kind, step.state, step.input, step.said_by is not None,
-        step.source_hash.hex() if step.source_hash else None, step.output, step.error,
+        step.source_hash.hex() if step.source_hash else None, step.output, step.error, step.undoes,
     )  # fmt: skip
 
 
@@ -139,7 +141,10 @@ def _read_step(found: dict[str, Any]) -> Checkpoint:
         raise ValueError(f"its step {key} is not one that flowctl records")
     source = cast("str | None", found.get("source"))
     said = bool(found.get("said", False))
-    return Checkpoint(_whole(found["seq"]), key, kind, state, _compact(found["input"]), said, source, output, error)
+    undoes = _whole(found["undoes"]) if "undoes" in found else None
+    return Checkpoint(
+        _whole(found["seq"]), key, kind, state, _compact(found["input"]), said, source, output, error, undoes
+    )
 
 
 def _whole(value: Any) -> int:

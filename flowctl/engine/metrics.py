@@ -5,10 +5,12 @@ Runs that were pruned are gone from the counts, so all of them are gauges, and t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
+from flowctl.core.policy import error_class
 from flowctl.core.text import safe_line
 from flowctl.core.version import VERSION
 from flowctl.engine.claim import engine_alive
@@ -47,6 +49,10 @@ def _families(store: Store, now: int) -> Iterator[Family]:
     metrics = store.metrics
     yield _gauge("flowctl_info", "The version of flowctl that wrote this.", [Sample({"version": VERSION}, 1)])
     yield _gauge("flowctl_runs", "Runs that are kept, by state.", _samples(metrics.runs(), "workflow", "state"))
+    text = "Failed runs that nobody has dealt with, by what kind of failure it was."
+    dead = Counter((space, workflow, error_class(error)) for space, workflow, error in store.runs.dead_errors())
+    rows = [(*key, count) for key, count in sorted(dead.items())]
+    yield _gauge("flowctl_dead_runs", text, _samples(rows, "workflow", "class"))
     text = "How long runs that have ended took."
     yield Family("flowctl_run_duration_seconds", text, "histogram", _histogram(metrics.durations()))
     text = "How long runs that have begun were waiting since they were made."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from flowctl.core.model import Progress
+from flowctl.core.progress import Progress
 
 
 class RunChanged(NamedTuple):

@@ -84,7 +84,7 @@ def _free(store: Store, run_id: int, now: int, what: str) -> None:
     ]
     if run.request == "cancel":
         store.runs.orphan(run.id, run.epoch, now, "queued", what)
-        cancel_all(store, with_children(store, run.id), now)
+        cancel_all(store, with_children(store, run.id), now, undo=run.crashes + 1 < CRASH_LIMIT)
     elif unknown:
         reason = unknown_outcome(unknown[0].key, what)
         store.runs.orphan(run.id, run.epoch, now, "blocked", reason)
@@ -107,9 +107,11 @@ def _give_up(store: Store, run_id: int, now: int) -> None:
     _wake_parent(store, run, now)
 
 
-def cancel_all(store: Store, runs: list[Run], now: int) -> None:
-    """Cancel idle runs, and ask the engines of the others to."""
+def cancel_all(store: Store, runs: list[Run], now: int, *, undo: bool = True) -> None:
+    """Cancel idle runs, and ask the engines of the others to. Those with something to undo do that first."""
     for run in runs:
+        if undo and store.runs.undo_idle(run.id, now, closing.UNDOING):
+            continue
         if store.runs.cancel_idle(run.id, now, "cancelled"):
             _wake_parent(store, run, now)
         else:

@@ -83,6 +83,7 @@ ExecStart={" ".join(map(_systemd_word, words))}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=2
+RestartPreventExitStatus=3
 WatchdogSec={WATCHDOG_S}
 KillMode=mixed
 TimeoutStopSec=20

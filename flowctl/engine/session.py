@@ -49,6 +49,8 @@ class Session:
         self.pause_reason = STOPPED
         self.refusal = "importing its code took too long"
         self._began = self._attempt_began()
+        self.undoing = run.request == "cancel" and self.store.steps.undoable(run.id)
+        self.verdict: str | None = None  # the error of a run that is undone because it took too long
 
     def _attempt_began(self) -> int:
         if "timeout_ms" not in self.run.options:
@@ -62,12 +64,13 @@ class Session:
         offer = self.executor.offer if self.executor is not None else None
         return (
             self.executor, offer, self.phase, self.ending, self.grace, self.idle_since, self.serial,
-            dict(self.operations),
+            dict(self.operations), self.undoing, self.verdict,
         )  # fmt: skip
 
     def restore(self, saved: tuple[Any, ...]) -> None:
         """Take the session back to what `save` returned."""
-        self.executor, offer, self.phase, self.ending, self.grace, self.idle_since, self.serial, self.operations = saved
+        self.executor, offer, self.phase, self.ending, self.grace, *rest = saved
+        self.idle_since, self.serial, self.operations, self.undoing, self.verdict = rest
         self.outbox.clear()
         if self.executor is not None:
             self.executor.session, self.executor.offer = self, offer
@@ -103,7 +106,9 @@ class Session:
         self.grace = inf
         self.executor.began_at = self.engine.monotonic
         self.outbox += [past_message(step) for step in self.store.steps.history(self.run.id)]
-        self.outbox.append(run_message(self.run, self.store.file_id, self.run.started_at, serial=self.serial))
+        self.outbox.append(
+            run_message(self.run, self.store.file_id, self.run.started_at, serial=self.serial, cancelled=self.undoing)
+        )
         if self.executor.quick:
             self.engine.look_for_runs()  # there may be one to offer to it
 
@@ -164,7 +169,7 @@ class Session:
     def ends_at(self) -> int | None:
         """Return the instant at which this attempt of the run has taken too long."""
         limit = self.run.options.get("timeout_ms")
-        return None if limit is None else self._began + limit
+        return None if limit is None or self.undoing else self._began + limit
 
     # -- ending -----------------------------------------------------------------------------------------------------
 
@@ -208,7 +213,9 @@ class Session:
         closing.gone(self, reason)
 
 
-def run_message(run: Run, file_id: str, started_at: int | None, *, serial: bool = False) -> Message:
+def run_message(
+    run: Run, file_id: str, started_at: int | None, *, serial: bool = False, cancelled: bool = False
+) -> Message:
     """Return the message that starts the workflow function."""
     fields = {
         "run": run.id,
@@ -221,6 +228,8 @@ def run_message(run: Run, file_id: str, started_at: int | None, *, serial: bool 
         "namespace": run.namespace,
         "tags": run.tags,
         "started_at": started_at,
+        "attempts": run.options.get("attempts", 1),
+        "cancelled": cancelled,
     }
     return Message("run", fields, run.input)
 
@@ -234,5 +243,6 @@ def past_message(step: Step) -> Message:
         "state": step.state,
         "input_hash": step.input_hash.hex() if step.said_by is None else "",
         "source_hash": step.source_hash.hex() if step.source_hash else None,
+        "undoes": step.undoes,
     }
     return Message("past", fields, step.output if step.state == "succeeded" else step.error)

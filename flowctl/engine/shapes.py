@@ -160,6 +160,7 @@ _STEP: dict[str, Check] = {
     "until": _maybe(_number),
     "timeout_ms": _maybe(_amount),
     "to_run": _maybe(_amount),
+    "undoes": _maybe(_amount),
     "path": _maybe(_text),
     "function": _maybe(_text),
     "workflow": _maybe(_text),

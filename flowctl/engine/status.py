@@ -40,7 +40,7 @@ class DaemonStatus(NamedTuple):
 def daemon_status(path: str, now: int) -> DaemonStatus:
     """Return how the daemon of a database is. There may be no database yet."""
     facts = running_daemon(os.path.realpath(path))
-    pid, started_at, version = facts if facts is not None else (None, None, None)
+    pid, started_at, version = facts[:3] if facts is not None else (None, None, None)
     engines: list[EngineFacts] = []
     running = due = lag_ms = 0
     last_fire_at: int | None = None

@@ -19,6 +19,7 @@ class Recorded(NamedTuple):
     input_hash: str  # '': it answers whatever the input is
     source_hash: Optional[str]
     payload: Optional[str]
+    undoes: Optional[int] = None
 
 
 class Asked(NamedTuple):
@@ -39,6 +40,15 @@ class Keys:
         self._seq = 0
         self._ordinals: dict[str, int] = {}
 
+    @property
+    def last(self) -> int:
+        """Return the place that was given last, 0 for none."""
+        return self._seq
+
+    def skip_to(self, seq: int) -> None:
+        """Give no place up to this one any more."""
+        self._seq = max(self._seq, seq)
+
     def next(self, name: str) -> tuple[int, str]:
         """Return the sequence number and the key of the next operation with that name."""
         self._seq += 1
@@ -51,12 +61,15 @@ class History:
     """The recorded steps of a run. An entry is let go once it has answered, so a long replay frees as it goes."""
 
     def __init__(self) -> None:
+        self.last = 0  # place of the last one that the workflow function itself has asked for
         self._by_seq: dict[int, Recorded] = {}
         self._seq_of: dict[str, int] = {}
 
     def add(self, recorded: Recorded) -> None:
         """Add what the store holds for one step."""
         self._by_seq[recorded.seq] = recorded
+        if recorded.undoes is None or recorded.kind == "value":
+            self.last = max(self.last, recorded.seq)
         self._seq_of[recorded.key] = recorded.seq
 
     def unasked(self) -> list[str]:

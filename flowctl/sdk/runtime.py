@@ -37,6 +37,8 @@ class RunFacts(NamedTuple):
     tags: dict[str, str]
     started_at: int
     payload_limit: int
+    attempts: int = 1  # of the run, at most
+    cancelled: bool = False  # it goes only as far as it is recorded, and is undone then
 
 
 class Operation(NamedTuple):
@@ -63,6 +65,8 @@ class Runtime:
         self._keys = Keys()
         self._frames_polled = 0
         self._changed: list[str] = []  # steps whose source is not what was recorded, when that is only checked
+        self._undo: list[tuple[BoundCall[Any], int]] = []
+        self.undoes: Optional[int] = None  # while it undoes: where a retry starts over
 
     # -- the face that definitions and operations see ------------------------------------------------------------------
 
@@ -82,14 +86,38 @@ class Runtime:
         recordable = recorded_text(text, "input", self.facts.payload_limit)
         if recordable is not text:
             input_hash = canonical_hash(recordable).hex()
-        seq, key = self._keys.next(bound.name)
+        name = bound.name if self.undoes is None else f"undo-{bound.name}"
+        seq, key = self._keys.next(name)
         asked = Asked(seq, key, bound.kind, input_hash, bound.source_hash, recordable)
         recorded = self._recall(asked)
         if recorded is not None and recorded.state in FINISHED:
             return Operation(bound, key, _NO_MESSAGE, (recorded.state, recorded.payload or "null"), False)
+        if self.facts.cancelled and self.undoes is None:
+            self.interruption = Cancelled()
+            raise self.interruption
         options = bound.wire_options
         unasked = asked.kind == "value" or ("pure" in options and recorded is None and self._may_begin(options))
-        return Operation(bound, key, _step_message(bound, asked, unasked), None, unasked)
+        message = _step_message(bound, asked, unasked)
+        if self.undoes is not None:
+            message.fields.update(name=name, undoes=self.undoes)
+        return Operation(bound, key, message, None, unasked)
+
+    # -- compensation --------------------------------------------------------------------------------------------------
+
+    def register_undo(self, bound: BoundCall[Any]) -> None:
+        """Record that this call undoes what the run has done, and keep it."""
+        from flowctl.sdk.undo import registration
+
+        undoes = max(1, self._keys.last)
+        self.call(registration(bound, undoes))
+        self._undo.append((bound, undoes))
+
+    def take_undo(self) -> list[tuple[BoundCall[Any], int]]:
+        """Return the calls that undo what the run has done, which begin after all that it has asked for."""
+        self._keys.skip_to(self._history.last)
+        self.interruption = None
+        undo, self._undo = self._undo, []
+        return undo
 
     def _recall(self, asked: Asked) -> Optional[Recorded]:
         try:

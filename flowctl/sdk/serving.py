@@ -133,6 +133,7 @@ class Executor:
                 fields["input_hash"],
                 fields.get("source_hash"),
                 message.payload,
+                fields.get("undoes"),
             )
         )
 
@@ -189,7 +190,20 @@ class Executor:
         return message
 
     def _execute(self, running: runtime.Runtime, function: str, text: str) -> _Ending:
-        """Call the workflow function and say how it ended."""
+        """Call the workflow function, undo what it has done if it does not come to its end, and say how it ended."""
+        ending = self._call(running, function, text)
+        if not _is_undone(running, ending):
+            return ending
+        from flowctl.sdk.undo import undo_all
+
+        try:
+            with context.activate(running):
+                undo_all(running)
+        except BaseException as error:  # noqa: BLE001 — it is suspended, cancelled, or asks for what it did not ask before
+            return _interrupted(running, error, f"raised {type(error).__name__}") or _failed(error)
+        return ending
+
+    def _call(self, running: runtime.Runtime, function: str, text: str) -> _Ending:
         try:
             workflow = self._workflow(function)
         except InputError as error:
@@ -206,6 +220,16 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 — whatever ends the workflow function is reported
             return _interrupted(running, error, f"raised {type(error).__name__}") or _failed(error)
         return _interrupted(running, None, did) or _Ending("succeeded", output)
+
+
+def _is_undone(running: runtime.Runtime, ending: _Ending) -> bool:
+    """Tell whether what the run has done is to be undone: it is over, and has not succeeded."""
+    if ending.state == "cancelled":
+        return running.facts.cancelled
+    if ending.state != "failed" or running.interruption is not None:
+        return False
+    last = running.facts.attempt >= running.facts.attempts
+    return last or running.facts.cancelled or json.loads(ending.payload or "{}").get("type") == "GiveUp"
 
 
 def _is_clean(ended: Message) -> bool:

@@ -34,7 +34,8 @@ Messages of the executor:
 Hashes are hex text. `step.options` leaves out what has its default; `step.source` is the hash of the step function or absent.
 A `step` of kind `sleep` carries `duration_ms` or `until` (UTC ms). One of kind `child` carries
 `path`, `function`, `workflow` and the child's `workflow_options`. One of kind `signal` waits for the signal of its name,
-with `timeout_ms` at most so long; with `to_run` it sends one: `signal`, `value`, … stand in its input. Kind `value` is followed by its `done`
+with `timeout_ms` at most so long; with `to_run` it sends one: `signal`, `value`, … stand in its input. A step that undoes others
+carries `undoes`, the place from which a retry starts over, and so does its registration, a value. Kind `value` is followed by its `done`
 in the same frame and gets no answer. So is a step with `pure` set, unless it failed: then the executor waits.
 `ended.state` is succeeded (payload: output), failed (payload: error; `failed_steps`: keys that a retry runs again),
 cancelled, suspended, or mismatch (`seq`, `key`, `what`: key, kind, input, source; `expected`: the recorded key; payload: input now asked).
@@ -51,8 +52,8 @@ Messages of the engine:
 | source | path | source text | a file of the pinned code, before `load` |
 | load | path, pinned | – | import this file; pinned: from the sources just sent, whatever the disk says |
 | bind | function, texts | JSON object or – | bind `texts` (name to text) and the object to the workflow's parameters |
-| past | seq, key, kind, state, input_hash, source_hash | output or error | one recorded step, before `run`; with input_hash '' it answers whatever the input is |
-| run | run, attempt, function, file_id, replay, serial, workflow, namespace, tags, started_at | input | execute the workflow |
+| past | seq, key, kind, state, input_hash, source_hash, undoes | output or error | one recorded step, before `run`; with input_hash '' it answers whatever the input is |
+| run | run, attempt, function, file_id, replay, serial, workflow, namespace, tags, started_at, attempts, cancelled | input | execute the workflow |
 | go | key, attempt, external_id | – | run the body now, or first ask what has come of an external id |
 | outcome | key, state | output or error | the step ended without (another) body: state succeeded, failed or cancelled |
 | drain | – | – | begin no further bodies |
@@ -60,6 +61,8 @@ Messages of the engine:
 | secret | name, value | – | value is null when there is no such secret |
 | kept | name, value | – | answer to `external_id` of the step with that key: value tells whether it is on disk |
 | masked | – | – | answer to `mask`: what the executor's children print from now on is masked |
+
+A `run` that is `cancelled` goes only as far as it is recorded; then the steps that undo it run.
 
 A `run` may come while the run before still works: that one is done first, and its `ended` travels with what begins
 the next. It counts as begun when the engine has recorded the end of the run before.

@@ -262,11 +262,26 @@ class Runs:
         self._steps.cancel_idle(run_id, now)
         return True
 
+    def undo_idle(self, run_id: int, now: int, reason: str) -> bool:
+        """Have a run that no engine holds undo what it has done before it is cancelled. False: that cannot be."""
+        if not self._steps.undoable(run_id):
+            return False
+        return bool(self._connection.change(SQL["undo_idle"], {"run": run_id, "now": now, "reason": reason}))
+
     def fail_idle(self, run_id: int, now: int, error: str) -> bool:
         """Fail a run that cannot begin. Returns False for one that has begun."""
         stored, crc = pack(error)
         fields = {"run": run_id, "now": now, "error": stored, "error_crc": crc, "reason": summary(error)}
         return bool(self._connection.change(SQL["fail_idle"], fields))
+
+    def drop(self, run_id: int, now: int) -> bool:
+        """Mark a failure as dealt with. Returns False for a run that has not failed, or was dropped before."""
+        return bool(self._connection.change(SQL["drop"], {"run": run_id, "now": now}))
+
+    def dead_errors(self) -> list[tuple[str, str, str]]:
+        """Return namespace, workflow and error of every failure that nobody has dealt with."""
+        rows = self._connection.rows(SQL["dead"])
+        return [(namespace, workflow, self._payloads.unpack(error)) for namespace, workflow, error in rows]
 
     def pause_idle(self, run_id: int, now: int, reason: str | None) -> bool:
         """Pause a run that no engine holds. Returns False for a running, paused, blocked or final run."""
@@ -297,8 +312,9 @@ class Runs:
     ) -> None:
         """Queue a failed, cancelled or blocked run again, not to start before `wake_at`.
 
-        Its failed and unfinished steps run anew, and from `from_step` on every step; finished child runs of those
-        no longer answer them. Raises Conflict for a run in another state, NotFound for an unknown step.
+        Its failed and unfinished steps run anew, and from `from_step`, or from the first that was undone, every step;
+        finished child runs of those no longer answer them. Raises Conflict for a run in another state, NotFound for an
+        unknown step.
         """
         run = self.get(run_id)
         if run.state not in ("failed", "cancelled", "blocked"):
@@ -307,7 +323,9 @@ class Runs:
                 f"See it with: flowctl show {run_id}",
             )
         self.require_whole(run_id)
-        from_seq = None if from_step is None else self._seq_of(run_id, from_step)
+        undone = self._steps.undone_from(run_id) if run.state != "blocked" else None
+        asked = None if from_step is None else self._seq_of(run_id, from_step)
+        from_seq = min((seq for seq in (asked, undone) if seq is not None), default=None)
         if from_seq is not None:
             self._connection.write(SQL["detach"], {"run": run_id, "from_seq": from_seq, "now": now})
         self._steps.supersede(run_id, run.failed_steps, from_seq, now)
@@ -381,6 +399,7 @@ def _found(filter: RunFilter, state: RunState | None) -> tuple[str, dict[str, An
         "schedule": filter.schedule,
         "since": filter.since,
         "tags": _json(filter.tags) if filter.tags else None,
+        "dead": filter.dead,
         "search": None if search is None else _like(search),
         "search_json": None if search is None else _like(json.dumps(search, ensure_ascii=False)[1:-1]),
         "before": _LAST_ID if filter.before is None else filter.before,

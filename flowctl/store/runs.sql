@@ -2,7 +2,7 @@
 id, namespace, workflow, path, function, code, replay, options, python, directory, env_file, queue, priority, key, tags,
     input, input_hash, output, error, failed_steps, state, reason, request, attempt, crashes, epoch, engine_id, root_id,
     parent_id, parent_step, rerun_of, wake_at, created_at, started_at, finished_at, changed_at, schedule, due_at, requires,
-    environment, followed_by, after_id, forked_from, forked_step
+    environment, followed_by, after_id, forked_from, forked_step, dropped_at
 
 -- part: claimed
 id = :run AND epoch = :epoch AND state = 'running'
@@ -13,6 +13,12 @@ CASE WHEN input LIKE '{"$payload":"%' THEN (SELECT text FROM payloads WHERE hash
 -- part: output_text
 CASE WHEN output LIKE '{"$payload":"%' THEN (SELECT text FROM payloads WHERE hash = substr(output, 14, 64)) ELSE output END
 
+-- part: dead
+-- A failure that nobody has dealt with. That of a child is its parent's to deal with.
+(state = 'failed' AND root_id IS NULL AND dropped_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.rerun_of = runs.id)
+        AND NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.forked_from = runs.id))
+
 -- part: matching
 id < +:before
     AND (:state IS NULL OR state = :state)
@@ -22,6 +28,7 @@ id < +:before
     AND (:tags IS NULL OR NOT EXISTS (
         SELECT 1 FROM json_each(:tags) AS asked
         WHERE asked.value IS NOT (SELECT own.value FROM json_each(runs.tags) AS own WHERE own.key = asked.key)))
+    AND (NOT :dead OR {dead})
     AND (:search IS NULL OR workflow LIKE :search ESCAPE '\'
         OR {input_text} LIKE :search_json ESCAPE '\'
         OR {output_text} LIKE :search_json ESCAPE '\'
@@ -63,6 +70,13 @@ SELECT {columns} FROM runs INDEXED BY runs_workflow WHERE namespace = +:namespac
 
 -- name: find_schedule
 SELECT {columns} FROM runs INDEXED BY runs_schedule WHERE namespace = +:namespace AND schedule = +:schedule AND {matching}
+
+-- name: drop
+UPDATE runs SET dropped_at = :now WHERE id = :run AND state = 'failed' AND dropped_at IS NULL
+
+-- name: dead
+-- plan: walks all runs, for flowctl metrics.
+SELECT namespace, workflow, error FROM runs WHERE {dead}
 
 -- name: children
 SELECT {columns} FROM runs WHERE parent_id = +:run ORDER BY id
@@ -214,9 +228,14 @@ UPDATE runs SET
     finished_at = max(:now, coalesce(started_at, :now))
 WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting', 'paused', 'blocked')
 
+-- name: undo_idle
+-- What is blocked cannot be replayed as far as it is recorded, and is cancelled as it is.
+UPDATE runs SET state = 'queued', request = 'cancel', reason = :reason, wake_at = NULL, after_id = NULL, changed_at = :now
+WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting', 'paused')
+
 -- name: pause_idle
 UPDATE runs SET state = 'paused', reason = :reason, wake_at = NULL, request = NULL, changed_at = :now
-WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting')
+WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting') AND request IS NOT 'cancel'
 
 -- name: resume
 UPDATE runs SET state = 'queued', reason = NULL, wake_at = NULL, changed_at = :now WHERE id = :run AND state = 'paused'

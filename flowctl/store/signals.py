@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from flowctl.core.errors import ClaimLost
-from flowctl.core.model import Claim, Signal
+from flowctl.core.model import Claim
+from flowctl.core.signals import Signal
 from flowctl.store.connection import Connection
 from flowctl.store.payloads import Payloads, pack
 from flowctl.store.queries import load

@@ -210,6 +210,15 @@ class Steps:
         """Return how many current steps a run has."""
         return int(self._connection.value(SQL["count"], {"run": run_id}))
 
+    def undoable(self, run_id: int) -> bool:
+        """Tell whether a run has registered steps that undo what it has done."""
+        return self._connection.row(SQL["undoable"], {"run": run_id}) is not None
+
+    def undone_from(self, run_id: int) -> int | None:
+        """Return the first place of a run that was undone, None when nothing was."""
+        found = self._connection.value(SQL["undone_from"], {"run": run_id})
+        return None if found is None else int(found)
+
     def attempts(self, run_id: int, key: str | None = None) -> list[Attempt]:
         """Return the attempts that did not succeed, by key and number."""
         name = "attempts" if key is None else "attempts_of_step"

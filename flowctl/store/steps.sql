@@ -114,10 +114,10 @@ WHERE run_id = :run AND superseded_at IS NULL AND (
 -- What a fork takes over of its source: rows that refer to those with the payloads, of which its own attempt is the first.
 INSERT INTO steps (
     run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, source_hash, output,
-    output_crc, error, error_crc, begun_at, started_at, finished_at, on_crash, shared_id, said_by)
+    output_crc, error, error_crc, begun_at, started_at, finished_at, on_crash, shared_id, said_by, undoes)
 SELECT :fork, seq, key, name, kind, state, 1, 1, '', input_crc, input_hash, source_hash, iif(output IS NULL, NULL, ''),
     output_crc, iif(error IS NULL, NULL, ''), error_crc, begun_at, started_at, finished_at, on_crash,
-    coalesce(shared_id, id), said_by
+    coalesce(shared_id, id), said_by, undoes
 FROM steps
 WHERE run_id = +:run AND superseded_at IS NULL AND seq < +:before AND state IN ('succeeded', 'failed')
     AND key NOT IN (SELECT value FROM json_each(:without))
@@ -126,9 +126,9 @@ ORDER BY seq
 -- name: say
 INSERT INTO steps (
     run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, output, output_crc, error,
-    error_crc, begun_at, started_at, finished_at, on_crash, said_by)
+    error_crc, begun_at, started_at, finished_at, on_crash, said_by, undoes)
 SELECT :run, seq, key, name, kind, iif(:error IS NULL, 'succeeded', 'failed'), :attempt, :attempt, {input_text}, input_crc,
-    input_hash, :output, :output_crc, :error, :error_crc, :now, :now, :now, on_crash, :by
+    input_hash, :output, :output_crc, :error, :error_crc, :now, :now, :now, on_crash, :by, undoes
 FROM steps WHERE id = :step
 
 -- name: conclude
@@ -145,6 +145,12 @@ ON CONFLICT DO NOTHING
 
 -- name: set_aside
 UPDATE steps SET superseded_at = max(:now, begun_at) WHERE {current}
+
+-- name: undoable
+SELECT 1 FROM steps WHERE run_id = +:run AND undoes IS NOT NULL AND superseded_at IS NULL LIMIT 1
+
+-- name: undone_from
+SELECT min(undoes) FROM steps WHERE run_id = +:run AND undoes IS NOT NULL AND superseded_at IS NULL AND kind <> 'value'
 
 -- name: holds
 SELECT 1 WHERE {claimed}

@@ -11,11 +11,11 @@ import pytest
 RUN = {
     "run", "namespace", "workflow", "state", "reason", "input", "output", "error", "queue", "priority", "key", "tags",
     "attempt", "code", "created_at", "started_at", "finished_at", "duration_ms", "wake_at", "parent", "forked_from",
-    "schedule", "due_at",
+    "schedule", "due_at", "error_class", "dropped_at",
 }  # fmt: skip
 STEP = {
-    "key", "name", "kind", "state", "input", "output", "error", "started_at", "finished_at", "duration_ms", "attempts",
-    "progress", "external_id",
+    "key", "name", "kind", "state", "input", "output", "error", "started_at", "finished_at", "duration_ms", "shared",
+    "said_by", "attempts", "progress", "external_id",
 }  # fmt: skip
 ATTEMPT = {"attempt", "state", "error", "started_at", "finished_at"}
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

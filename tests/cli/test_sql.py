@@ -89,7 +89,7 @@ def test_the_slots_have_the_name_of_their_schedule(
     sql: Callable[..., Outcome], quick: Callable[..., Outcome], scene: Scene
 ) -> None:
     quick("schedules", "add", "nightly", "--cron", "0 3 * * *", "--db", scene.store.path, "--", "true")
-    scene.write(lambda: scene.store.schedules.record([Slot(1, 5_000, "skipped", "overlap", None, 5_001)]))
+    scene.write(lambda: scene.store.schedules.fill(Slot(1, 5_000, "skipped", "overlap", None, 5_001)))
     expected = [{"schedule": "nightly", "due": "1970-01-01T00:00:05.000Z", "outcome": "skipped", "reason": "overlap"}]
     assert expected == sql("SELECT schedule, due, outcome, reason FROM slots", "--json").json
 

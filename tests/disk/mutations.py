@@ -6,35 +6,45 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from flowctl.core.clock import SystemClock
-from flowctl.core.model import Claim, NewSchedule, NewWorkflow, Snapshot, code_of
-from flowctl.core.zones import local_zone_name
-from flowctl.engine import commands, recovery, schedules
+from flowctl.core.keeping import Retained
+from flowctl.core.model import Claim
+from flowctl.engine import commands, doctor, notifier, queues, recovery, schedules
+from flowctl.engine.admission import count_start
 from flowctl.engine.claim import EngineLock
 from flowctl.engine.engine import Engine
-from flowctl.engine.scheduler import Scheduler
+from flowctl.engine.retention import HOLD_S, NOTES_MS, SLOTS_MS, Wanted, prune
 from flowctl.engine.supervisor import Supervisor
 from flowctl.store import Store
+from flowctl.store.runs import Due
+from tests.disk import before
+from tests.disk.before import (
+    CHANNEL,
+    CLAIM,
+    LARGE,
+    NEWER_SNAPSHOT,
+    NOTICE,
+    NOW,
+    SCHEDULE,
+    SOON,
+    STANDING,
+    WORKFLOW,
+    FrozenClock,
+)
 from tests.store.scene import SNAPSHOT, Scene, error, new_run, new_step
 
-NOW = 2_000_000
-CLAIM = Claim(1, 1)  # what `Scene.held` gives for the first run
-SPILL_BYTES = 2_000  # what the sweep makes of the limit, so that a large payload takes few writes
-LARGE = f'"{"x" * SPILL_BYTES}"'
-NEWER = {"/flows/digest.py": "def digest(): return 2\n"}
-NEWER_SNAPSHOT = Snapshot(code_of("/flows/digest.py", NEWER), "/flows/digest.py", NEWER)
-WORKFLOW = NewWorkflow("digest", "/flows/digest.py", "digest", {}, {}, "", SNAPSHOT.code, "/flows")
-SOON = 1_800_000_000_000  # schedules are not planned by a clock that was never set
-SCHEDULE = NewSchedule("tidy", "cron", "* * * * *", '{"argv":["true"]}', "/work", zone="UTC")
+LONG_AFTER = SOON + SLOTS_MS + NOTES_MS
 OTHER_SCHEDULE = SCHEDULE._replace(expression="*/5 * * * *")
-HANDLER = {"on_failure": {"workflow": "mourn", "path": "/flows/digest.py", "function": "mourn", "parameter": "failure"}}
 
 
-class FrozenClock(SystemClock):
-    """A clock that stands still, so that two goes write the same."""
+class HurriedClock(FrozenClock):
+    """A clock by which the time of a transaction is over after a look or two."""
 
-    def now(self) -> int:
-        return NOW
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def monotonic(self) -> float:
+        self._seconds += HOLD_S * 0.75
+        return self._seconds
 
 
 class Mutation(NamedTuple):
@@ -54,148 +64,6 @@ def _written(change: Callable[[Store], object]) -> Callable[[Store], None]:
             change(store)
 
     return inside
-
-
-def _tick(store: Store, minutes: int) -> None:
-    """Let a scheduler look so many minutes later, at a time that it takes for one."""
-    Scheduler(store, FrozenClock(), "boot-1").tick(SOON + minutes * 60_000)
-
-
-# -- how a file is before -------------------------------------------------------------------------------------------
-
-
-def _nothing(scene: Scene) -> None:
-    pass
-
-
-def _at_home(scene: Scene, zone: str | None = None) -> None:
-    with scene.store.transaction():
-        scene.store.schedules.set_local_zone(zone or local_zone_name())
-
-
-def _scheduled(scene: Scene) -> None:
-    _at_home(scene)
-    schedules.add(scene.store, SCHEDULE, SOON)
-
-
-def _elsewhere(scene: Scene) -> None:
-    _at_home(scene, "Nowhere")
-    schedules.add(scene.store, SCHEDULE._replace(zone=""), SOON)
-
-
-def _at_boot(scene: Scene) -> None:
-    _at_home(scene)
-    schedules.add(scene.store, SCHEDULE._replace(expression="@reboot"), SOON)
-
-
-def _after_another(scene: Scene) -> None:
-    _at_home(scene)
-    scene.submit(schedule="tidy", after_id=9)  # which is gone
-
-
-def _paused_schedule(scene: Scene) -> None:
-    _scheduled(scene)
-    schedules.pause(scene.store, "default", "tidy", SOON)
-
-
-def _orphaned_schedule(scene: Scene) -> None:
-    _at_home(scene)
-    schedules.add(scene.store, SCHEDULE._replace(workflow="gone"), SOON)
-
-
-def _queued(scene: Scene) -> None:
-    scene.submit()
-    scene.engine()
-    _engines_stop(scene)
-
-
-def _engines_stop(scene: Scene) -> None:
-    """So that no command finds an engine that it takes for dead."""
-    with scene.store.transaction():
-        for engine in scene.store.engines.running():
-            scene.store.engines.stop(engine.id, scene.now)
-
-
-def _held(scene: Scene) -> None:
-    scene.held()
-
-
-def _with_body(scene: Scene) -> None:
-    scene.begin(scene.held(), "fetch", 1)
-
-
-def _with_failure(scene: Scene) -> None:
-    """A step that waits for its next attempt."""
-    _with_body(scene)
-    scene.write(lambda: scene.store.steps.fail_attempt(CLAIM, "fetch", error(), scene.now, scene.now))
-
-
-def _released(scene: Scene, state: str, **fields: object) -> None:
-    scene.release(scene.held(), state, **fields)
-    _engines_stop(scene)
-
-
-def _paused(scene: Scene) -> None:
-    _released(scene, "paused", reason="paused by a person")
-
-
-def _sleeping(scene: Scene) -> None:
-    claim = scene.held()
-    scene.begin(claim, "sleep", 1, kind="sleep", wake_at=NOW)
-    scene.release(claim, "sleeping", wake_at=NOW)
-    _engines_stop(scene)
-
-
-def _family(scene: Scene) -> None:
-    """A parent that waits for its child, which sleeps and has one of its own."""
-    claim = scene.held()
-    scene.begin(claim, "child", 1, kind="child")
-    scene.release(claim, "waiting")
-    child = scene.submit(parent_id=1, parent_step="child", root_id=1)
-    scene.submit(parent_id=child, parent_step="inner", root_id=1)
-    _engines_stop(scene)
-
-
-def _failed(scene: Scene) -> None:
-    claim = scene.held()
-    scene.begin(claim, "fetch", 1)
-    scene.succeed(claim, "fetch")
-    scene.begin(claim, "parse", 2)
-    scene.fail(claim, "parse")
-    scene.finish(claim, "failed", failed_steps=["parse"])
-    _engines_stop(scene)
-
-
-def _retried(scene: Scene) -> None:
-    """A failed run that was given newer code, and is claimed again."""
-    _failed(scene)
-    store = scene.store
-    scene.write(lambda: store.snapshots.put(NEWER_SNAPSHOT, scene.now))
-    scene.write(lambda: store.runs.retry(1, scene.now, replay="newest", code=NEWER_SNAPSHOT.code))
-    scene.claim(1)
-
-
-def _orphaned(scene: Scene) -> None:
-    """The runs of a dead engine: one of each kind that recovery treats in its own way."""
-    engine, store = scene.engine(), scene.store
-    for kind in ("free", "cancel", "pause", "block", "crashed"):
-        run = scene.submit(options=HANDLER if kind == "crashed" else {})
-        with store.transaction():
-            store.runs.claim(run, engine, scene.now)
-            if kind == "cancel":
-                store.runs.request(run, "cancel", scene.now)
-            if kind == "pause":
-                store.runs.request(run, "pause", scene.now)
-            if kind == "crashed":
-                store.connection.write("UPDATE runs SET crashes = 9 WHERE id = :run", {"run": run})
-        scene.begin(Claim(run, 1), "pay", 1, on_crash="block" if kind == "block" else "rerun")
-
-
-def _registered(scene: Scene) -> None:
-    scene.write(lambda: scene.store.workflows.add(WORKFLOW, scene.now))
-
-
-# -- changes that take more than a line -----------------------------------------------------------------------------
 
 
 def _steal(store: Store) -> None:
@@ -241,77 +109,140 @@ def _log(store: Store) -> None:
     store.logs.append(1, "fetch", 1, NOW, "stdout", None, "x" * 10_000)
 
 
+def _notice(store: Store) -> None:
+    store.notices.add(NOTICE, NOW, NOW)
+    store.notices.put_standing(1, STANDING)
+    store.notices.set_cursor(7)
+
+
+def _delivered(store: Store, error: str | None) -> None:
+    notifier.record(store, store.notices.due(NOW)[0], NOW, error)
+    store.notices.drop_standing(1, "run 1")
+
+
+def _prune(store: Store) -> None:
+    for _ in prune(store, LONG_AFTER, Wanted(), HurriedClock()):
+        pass
+
+
 MUTATIONS = (
     # a person's commands
-    Mutation("submit", _nothing, lambda store: commands.submit(store, new_run(), NEWER_SNAPSHOT, NOW)),
-    Mutation("submit with a key", _queued, lambda store: commands.submit(store, new_run(key="k"), SNAPSHOT, NOW)),
+    Mutation("submit", before.nothing, lambda store: commands.submit(store, new_run(), NEWER_SNAPSHOT, NOW)),
+    Mutation("submit with a key", before.queued, lambda store: commands.submit(store, new_run(key="k"), SNAPSHOT, NOW)),
     Mutation(
-        "submit a large input", _queued, lambda store: commands.submit(store, new_run(input=LARGE), SNAPSHOT, NOW)
+        "submit a large input", before.queued, lambda store: commands.submit(store, new_run(input=LARGE), SNAPSHOT, NOW)
     ),
-    Mutation("cancel", _queued, lambda store: commands.cancel(store, 1, NOW)),
-    Mutation("cancel a family", _family, lambda store: commands.cancel(store, 1, NOW)),
-    Mutation("pause", _sleeping, lambda store: commands.pause(store, 1, NOW)),
-    Mutation("resume", _paused, lambda store: commands.resume(store, 1, NOW)),
-    Mutation("steal", _with_body, _steal),
-    Mutation("retry", _failed, lambda store: commands.retry(store, 1, NOW, replay="newest", snapshot=NEWER_SNAPSHOT)),
+    Mutation("cancel", before.queued, lambda store: commands.cancel(store, 1, NOW)),
+    Mutation("cancel a family", before.family, lambda store: commands.cancel(store, 1, NOW)),
+    Mutation("pause", before.sleeping, lambda store: commands.pause(store, 1, NOW)),
+    Mutation("resume", before.paused, lambda store: commands.resume(store, 1, NOW)),
+    Mutation("steal", before.with_body, _steal),
     Mutation(
-        "retry from a step", _failed, lambda store: commands.retry(store, 1, NOW, replay="pinned", from_step="fetch")
+        "retry", before.failed, lambda store: commands.retry(store, 1, NOW, replay="newest", snapshot=NEWER_SNAPSHOT)
     ),
-    Mutation("rerun", _failed, lambda store: commands.rerun(store, 1, NOW, NEWER_SNAPSHOT)),
-    Mutation("workflows add", _nothing, _written(lambda store: store.workflows.add(WORKFLOW, NOW))),
-    Mutation("workflows remove", _registered, _written(lambda store: store.workflows.remove("default", "digest"))),
-    Mutation("backup", _failed, _backup),
+    Mutation(
+        "retry from a step",
+        before.failed,
+        lambda store: commands.retry(store, 1, NOW, replay="pinned", from_step="fetch"),
+    ),
+    Mutation("rerun", before.failed, lambda store: commands.rerun(store, 1, NOW, NEWER_SNAPSHOT)),
+    Mutation("workflows add", before.nothing, _written(lambda store: store.workflows.add(WORKFLOW, NOW))),
+    Mutation(
+        "workflows remove", before.registered, _written(lambda store: store.workflows.remove("default", "digest"))
+    ),
+    Mutation("backup", before.failed, _backup),
     # engines
-    Mutation("engine start", _queued, _start_engine),
-    Mutation("engine retire", _with_body, lambda store: recovery.retire(store, 1, NOW)),
-    Mutation("recovery", _orphaned, lambda store: recovery.recover_store(store, NOW)),
-    Mutation("recovery, then cancel", _orphaned, lambda store: commands.cancel(store, 1, NOW), 2),
+    Mutation("engine start", before.queued, _start_engine),
+    Mutation("engine retire", before.with_body, lambda store: recovery.retire(store, 1, NOW)),
+    Mutation("recovery", before.orphaned, lambda store: recovery.recover_store(store, NOW)),
+    Mutation("recovery, then cancel", before.orphaned, lambda store: commands.cancel(store, 1, NOW), 2),
     # what an engine records
-    Mutation("claim", _queued, _written(lambda store: store.runs.claim(1, 1, NOW))),
-    Mutation("begin a step", _held, _written(lambda store: store.steps.begin(CLAIM, new_step("fetch", 1), NOW))),
+    Mutation("claim", before.queued, _written(lambda store: store.runs.claim(1, 1, NOW))),
+    Mutation("begin a step", before.held, _written(lambda store: store.steps.begin(CLAIM, new_step("fetch", 1), NOW))),
     Mutation(
         "begin a large step",
-        _held,
+        before.held,
         _written(lambda store: store.steps.begin(CLAIM, new_step("fetch", 1, input=LARGE), NOW)),
     ),
-    Mutation("next attempt", _with_failure, _written(lambda store: store.steps.start_attempt(CLAIM, "fetch", NOW))),
-    Mutation("succeed", _with_body, _written(lambda store: store.steps.succeed(CLAIM, "fetch", "1", NOW))),
-    Mutation("succeed with much", _with_body, _written(lambda store: store.steps.succeed(CLAIM, "fetch", LARGE, NOW))),
-    Mutation("fail", _with_body, _written(lambda store: store.steps.fail(CLAIM, "fetch", error(), NOW))),
+    Mutation(
+        "next attempt", before.with_failure, _written(lambda store: store.steps.start_attempt(CLAIM, "fetch", NOW))
+    ),
+    Mutation("succeed", before.with_body, _written(lambda store: store.steps.succeed(CLAIM, "fetch", "1", NOW))),
+    Mutation(
+        "succeed with much", before.with_body, _written(lambda store: store.steps.succeed(CLAIM, "fetch", LARGE, NOW))
+    ),
+    Mutation("fail", before.with_body, _written(lambda store: store.steps.fail(CLAIM, "fetch", error(), NOW))),
     Mutation(
         "fail an attempt",
-        _with_body,
+        before.with_body,
         _written(lambda store: store.steps.fail_attempt(CLAIM, "fetch", error(), NOW, NOW)),
     ),
-    Mutation("interrupt", _with_body, _written(lambda store: store.steps.interrupt(CLAIM, NOW))),
-    Mutation("append to the log", _with_body, _written(_log)),
-    Mutation("sleep", _held, _written(_begin_sleep)),
-    Mutation("suspend", _with_failure, _written(lambda store: store.runs.release(CLAIM, NOW, "sleeping", wake_at=NOW))),
+    Mutation("interrupt", before.with_body, _written(lambda store: store.steps.interrupt(CLAIM, NOW))),
+    Mutation("append to the log", before.with_body, _written(_log)),
+    Mutation("sleep", before.held, _written(_begin_sleep)),
+    Mutation(
+        "suspend", before.with_failure, _written(lambda store: store.runs.release(CLAIM, NOW, "sleeping", wake_at=NOW))
+    ),
     Mutation(
         "create a child",
-        _held,
+        before.held,
         _written(lambda store: store.runs.create(new_run(parent_id=1, parent_step="child", root_id=1), NOW)),
     ),
-    Mutation("wake a parent", _family, _written(lambda store: store.runs.wake(1, NOW))),
-    Mutation("finish", _held, _written(lambda store: store.runs.finish(CLAIM, NOW, "succeeded", output="1"))),
-    Mutation("fail a run and retry it", _with_body, _written(_fail_and_retry)),
-    Mutation("cancel a held run", _with_body, _written(_cancel_run)),
-    Mutation("request", _held, _written(lambda store: store.runs.request(1, "pause", NOW))),
+    Mutation("wake a parent", before.family, _written(lambda store: store.runs.wake(1, NOW))),
+    Mutation("finish", before.held, _written(lambda store: store.runs.finish(CLAIM, NOW, "succeeded", output="1"))),
+    Mutation("fail a run and retry it", before.with_body, _written(_fail_and_retry)),
+    Mutation("cancel a held run", before.with_body, _written(_cancel_run)),
+    Mutation("request", before.held, _written(lambda store: store.runs.request(1, "pause", NOW))),
     # schedules
-    Mutation("schedules add", _nothing, lambda store: schedules.add(store, SCHEDULE, NOW, {"PATH": "/bin"})),
-    Mutation("schedules update", _scheduled, lambda store: schedules.update(store, OTHER_SCHEDULE, NOW)),
-    Mutation("schedules remove", _scheduled, lambda store: schedules.remove(store, "default", ["tidy"], NOW)),
-    Mutation("schedules pause", _scheduled, lambda store: schedules.pause(store, "default", "tidy", NOW)),
-    Mutation("schedules resume", _paused_schedule, lambda store: schedules.resume(store, "default", "tidy", NOW)),
-    Mutation("schedules trigger", _scheduled, lambda store: schedules.trigger(store, "default", "tidy", NOW)),
+    Mutation("schedules add", before.nothing, lambda store: schedules.add(store, SCHEDULE, NOW, {"PATH": "/bin"})),
+    Mutation("schedules update", before.scheduled, lambda store: schedules.update(store, OTHER_SCHEDULE, NOW)),
+    Mutation("schedules remove", before.scheduled, lambda store: schedules.remove(store, "default", ["tidy"], NOW)),
+    Mutation("schedules pause", before.scheduled, lambda store: schedules.pause(store, "default", "tidy", NOW)),
+    Mutation("schedules resume", before.paused_schedule, lambda store: schedules.resume(store, "default", "tidy", NOW)),
+    Mutation("schedules trigger", before.scheduled, lambda store: schedules.trigger(store, "default", "tidy", NOW)),
     Mutation(
-        "schedules backfill", _scheduled, lambda store: schedules.backfill(store, "default", "tidy", [1_000], NOW)
+        "schedules backfill", before.scheduled, lambda store: schedules.backfill(store, "default", "tidy", [1_000], NOW)
     ),
-    Mutation("a boot fires", _at_boot, lambda store: _tick(store, 0)),
-    Mutation("another time zone", _elsewhere, lambda store: _tick(store, 0)),
-    Mutation("a slot fires", _scheduled, lambda store: _tick(store, 1)),
-    Mutation("a slot of a missing workflow", _orphaned_schedule, lambda store: _tick(store, 1)),
-    Mutation("a run that waited is woken", _after_another, lambda store: _tick(store, 0)),
-    Mutation("slots are caught up", _scheduled, lambda store: _tick(store, 30)),
-    Mutation("take back code", _retried, _written(lambda store: store.runs.take_back_code(Claim(1, 2), NOW))),
+    Mutation("a boot fires", before.at_boot, lambda store: before.tick(store, 0)),
+    Mutation("another time zone", before.elsewhere, lambda store: before.tick(store, 0)),
+    Mutation("a slot fires", before.scheduled, lambda store: before.tick(store, 1)),
+    Mutation("a slot of a missing workflow", before.orphaned_schedule, lambda store: before.tick(store, 1)),
+    Mutation("a run that waited is woken", before.after_another, lambda store: before.tick(store, 0)),
+    Mutation("slots are caught up", before.scheduled, lambda store: before.tick(store, 30)),
+    Mutation("doctor --fix", before.unarmed, lambda store: doctor.fix(store, SOON)),
+    # queues
+    Mutation(
+        "queues set",
+        before.queued,
+        lambda store: queues.change_queue(store, "default", "mail", {"concurrency": 1}, NOW),
+    ),
+    Mutation(
+        "queues set to nothing",
+        before.limited,
+        lambda store: queues.change_queue(store, "default", "mail", {"rate": None, "rate_ms": None}, NOW),
+    ),
+    Mutation(
+        "a start is counted", before.limited, _written(lambda store: count_start(store, Due(1, "default", "mail"), NOW))
+    ),
+    Mutation("a due run stands in its queue", before.sleeping, _written(lambda store: store.runs.line_up(NOW))),
+    Mutation("reserve", before.queued, lambda store: commands.reserve(store, 1, 1, NOW)),
+    # notifications
+    Mutation("notify add", before.queued, _written(lambda store: store.notices.add_channel(CHANNEL, NOW))),
+    Mutation(
+        "notify remove", before.with_notice, _written(lambda store: store.notices.remove_channel("default", "desk"))
+    ),
+    Mutation("a notice", before.with_channel, _written(_notice)),
+    Mutation("a notice is delivered", before.with_notice, _written(lambda store: _delivered(store, None))),
+    Mutation("a notice is not delivered", before.with_notice, _written(lambda store: _delivered(store, "no"))),
+    # retention
+    Mutation(
+        "workflows keep",
+        before.nothing,
+        _written(lambda store: store.retention.set(Retained("default", "digest", 1), NOW)),
+    ),
+    Mutation(
+        "workflows keep as usual", before.kept, _written(lambda store: store.retention.reset("default", "digest"))
+    ),
+    Mutation("prune", before.outdated, _prune, 9),
+    Mutation("take back code", before.retried, _written(lambda store: store.runs.take_back_code(Claim(1, 2), NOW))),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flowctl.store import Store
-from tests.disk.mutations import NEWER_SNAPSHOT
+from tests.disk.before import NEWER_SNAPSHOT
 from tests.store.scene import Scene
 
 PAGE = 4096

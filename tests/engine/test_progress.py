@@ -10,7 +10,7 @@ import pytest
 
 from flowctl import NotFinished, StepFailed, external_id, progress, step
 from flowctl.cli.bars import bar
-from flowctl.core.model import Progress
+from flowctl.core.progress import Progress
 from flowctl.sdk.errors import DefinitionError
 from tests.faults.conftest import Bench
 

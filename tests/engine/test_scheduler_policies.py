@@ -97,9 +97,9 @@ def test_a_schedule_pauses_itself_after_failures_in_a_row_and_lets_a_probe_throu
     rhythm.end_all("succeeded")
     rhythm.run_for(HOUR)
     assert rhythm.schedule().paused_at is None
-    assert ["paused itself: 3 failed runs in a row", "resumed itself: its probe succeeded"] == rhythm.notes(
-        "schedule nightly"
-    )
+    assert ["paused itself: 3 failed runs in a row", "resumed itself: its probe succeeded"] == [
+        note for note in rhythm.notes("schedule nightly") if "itself" in note
+    ]
     assert "fired" == rhythm.outcomes()[-1]
 
 
@@ -198,7 +198,7 @@ def test_a_schedule_that_cannot_be_planned_does_not_stop_the_others(rhythm: Rhyt
     assert 5 == len(rhythm.outcomes("good"))
     [missed] = rhythm.told("bad")
     assert ("missed", "unknown time zone 'Atlantis/City'") == missed
-    assert 1 == len(rhythm.notes("schedule bad"))
+    assert 1 == sum("could not be planned" in note for note in rhythm.notes("schedule bad"))
     assert ["missed"] == rhythm.outcomes("damaged")
     with rhythm.store.transaction():
         rhythm.store.connection.write("UPDATE schedules SET zone = 'UTC' WHERE name = 'bad'")

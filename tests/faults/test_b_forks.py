@@ -257,3 +257,51 @@ def test_a01_a_fork_that_is_killed_is_there_whole_or_not_at_all(
         assert 2 * forks == store.connection.value("SELECT count(*) FROM steps WHERE run_id = 2")
     if forks:
         assert '"me 30"\n' == bench.flowctl("resume", 2).stdout
+
+
+def test_b11_a_run_of_a_schedule_is_forked_into_one_that_takes_no_slot(bench: Bench) -> None:
+    bench.write("wf.py", SOURCE)
+    bench.flowctl("workflows", "add", "wf.py")
+    bench.flowctl("schedules", "add", "nightly", "month=2", "--workflow", "report", "--cron", "0 3 * * *")
+    bench.flowctl("schedules", "trigger", "nightly")
+    bench.flowctl("resume", 1)
+    assert "nightly" == bench.shown(1)["schedule"]
+    assert '"me 30"\n' == bench.flowctl("fork", 1, "--from", "parse").stdout
+    fork = bench.shown(2)
+    assert (None, None) == (fork["schedule"], fork["due_at"])
+
+
+def test_l03_a_run_whose_parameters_have_changed_goes_on_as_a_fork_with_other_input(bench: Bench) -> None:
+    bench.write("wf.py", SOURCE.replace('return f"{who} {total}"', 'raise ValueError("no")'))
+    bench.flowctl("run", "wf.py:report", "month=2", code=1)
+    edited = SOURCE.replace("def report(month: int", "def report(year: int")
+    bench.write("wf.py", edited.replace("page = fetch(month)", "page = fetch(year)"))
+    said = bench.flowctl("retry", 1, code=8)
+    assert "the recorded input has 'month', which is gone; it lacks 'year'" in said.stderr
+    assert "flowctl fork RUN --edit" in said.stderr
+    refused = bench.flowctl("fork", 1, "--from", "save", code=2)
+    assert "month" in refused.stderr
+    said = bench.flowctl("fork", 1, "--from", "save", "--set", 'input:={"year": 2}')
+    assert '"me 30"\n' == said.stdout
+
+
+def test_a01_a_decision_that_is_killed_is_not_made(bench: Bench) -> None:
+    source = """
+    @step(on_crash="block")
+    def pay() -> str:
+        note("pay")
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+
+    @workflow
+    def payment() -> str:
+        return pay()
+    """
+    bench.flowctl("run", bench.write("payment.py", source), code=-9)
+    bench.flowctl("resume", 1, code=5)
+    before = bench.shown()
+    env = {"FLOWCTL_TESTING": "1", "FLOWCTL_FAILPOINT": "run-resolving:kill"}
+    bench.flowctl("resolve", 1, "pay", "--done", '"x"', code=-9, **env)
+    assert before == bench.shown()
+    assert '"x"\n' == bench.flowctl("resolve", 1, "pay", "--done", '"x"').stdout
+    assert ["pay"] == bench.ledger()

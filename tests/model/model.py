@@ -14,7 +14,7 @@ from flowctl.core.model import Claim, NewRun, NewStep, Run, Snapshot, Step
 from flowctl.core.policy import error_text, summary, unknown_outcome
 from flowctl.engine.closing import failure_handler
 from flowctl.engine.session import PAUSED
-from tests.model.tables import BODIES, CRASH_LIMIT, FINAL, IDLE, OPEN, Row, Tables
+from tests.model.tables import BODIES, BY, CRASH_LIMIT, FINAL, IDLE, OPEN, Row, Tables
 
 
 class Model(Tables):
@@ -80,6 +80,7 @@ class Model(Tables):
         """Cancel a run and all below it."""
         self.recover()
         self._cancel_all(self.family(run))
+        self._note_request(run, "cancel")
         return self.answer(run)
 
     def pause(self, run: int) -> Row:
@@ -89,11 +90,16 @@ class Model(Tables):
         if family[0]["state"] in FINAL | {"blocked"}:
             raise Conflict("nothing to pause")
         for member in family:
-            if member["state"] in ("queued", "sleeping", "waiting"):
+            if member["state"] in ("queued", "sleeping", "waiting") and member["request"] != "cancel":
                 self.move(member, "paused", reason=PAUSED, wake_at=None, request=None)
             else:
                 self._request(member, "pause")
+        self._note_request(run, "pause")
         return self.answer(run)
+
+    def _note_request(self, run: int, request: str) -> None:
+        if self.run(run)["request"] == request:
+            self.note(f"run {run}", f"asked to {request}")
 
     def resume(self, run: int) -> Row:
         """Let a run and all below it go on."""
@@ -125,12 +131,81 @@ class Model(Tables):
     def rerun(self, run: int, snapshot: Snapshot | None) -> int:
         """Create a run like another."""
         old = self.run(run)
+        return self.create(NewRun(**self._like(old, snapshot), rerun_of=run))
+
+    def _like(self, old: Row, snapshot: Snapshot | None) -> Row:
         if snapshot is not None:
             self.put(snapshot)
         same = ("workflow", "path", "function", "directory", "input", "input_hash", "namespace", "options", "python",
                 "env_file", "queue", "priority", "tags")  # fmt: skip
-        code = snapshot.code if snapshot else old["code"]
-        return self.create(NewRun(**{name: old[name] for name in same}, code=code, rerun_of=run))
+        return {name: old[name] for name in same} | {"code": snapshot.code if snapshot else old["code"]}
+
+    def fork(self, run: int, key: str | None, output: str | None, snapshot: Snapshot | None) -> int:
+        """Create a run that shares the finished steps of another before one, and may be given that one's outcome."""
+        old, at = self.run(run), None if key is None else self.step(run, key)
+        if key is not None and at is None:
+            raise NotFound("no such step")
+        self.recover()
+        replay: Any = "newest" if snapshot else "pinned"
+        number = self.create(NewRun(**self._like(old, snapshot), forked_from=run, forked_step=key, replay=replay))
+        for step in self.current(run) if at is not None else ():
+            if at is not None and step["seq"] < at["seq"] and step["state"] in ("succeeded", "failed"):
+                self.steps.append(step | self._shared(step) | {"run_id": number})
+        if at is not None and output is not None:
+            self._say(number, at, output, 1)
+        return number
+
+    def _shared(self, step: Row) -> Row:
+        holder = step["shared_id"] or 1 + next(n for n, each in enumerate(self.steps) if each is step)
+        payloads = {name: None if step[name] is None else "" for name in ("input", "output", "error")}
+        return payloads | {"attempt": 1, "first_attempt": 1, "crashes": 0, "shared_id": holder}
+
+    def _whole(self, step: Row) -> Row:
+        if step["shared_id"] is None:
+            return step
+        holder = self.steps[step["shared_id"] - 1]
+        return step | {name: holder[name] for name in ("input", "output", "error")}
+
+    def _say(self, run: int, step: Row, output: str, attempt: int) -> None:
+        said = {"run_id": run, "state": "succeeded", "output": output, "error": None, "said_by": BY, "shared_id": None}
+        times = dict.fromkeys(("begun_at", "started_at", "finished_at"), self.now)
+        counts = {"attempt": attempt, "first_attempt": attempt, "crashes": 0}
+        unset = {"source_hash": None, "wake_at": None, "superseded_at": None}
+        self.steps.append(self._whole(step) | said | times | counts | unset)
+        self.spill(output)
+
+    def resolve(self, run: int, key: str, output: str | None, snapshot: Snapshot | None) -> Row:
+        """Decide about a step of a blocked run."""
+        found = self.step(run, key) or self._replaced(run, key)
+        if found is None:
+            raise NotFound("no such step")
+        self.recover()
+        row, open_ = self.run(run), found["finished_at"] is None and found["superseded_at"] is None
+        if row["state"] != "blocked" or (open_ and output is not None and found["kind"] == "child"):
+            raise Conflict("nothing to decide")
+        if open_ and output is not None:
+            ends = max(self.now, found["started_at"])
+            found.update(state="succeeded", output=output, wake_at=None, finished_at=ends, said_by=BY)
+            self.spill(output)
+        elif open_ or (output is not None and found["superseded_at"] is None):
+            found["superseded_at"] = max(self.now, found["begun_at"])
+        if not open_ and output is not None:
+            self._say(run, found, output, found["attempt"] + 1)
+        doubts = [each for each in self.current(run) if (each["state"], each["on_crash"]) == ("interrupted", "block")]
+        if doubts:
+            row["reason"] = unknown_outcome(doubts[0]["key"], "it was cut short")
+            return self.answer(run)
+        from_step = key if output is None and not open_ else None
+        self._retry(
+            row, "newest" if snapshot else "pinned", snapshot.code if snapshot else None, from_step, None, snapshot
+        )
+        what = "runs again" if output is None else "is done"
+        row["reason"] = self.events[-1]["reason"] = f"step {key} {what}, says {BY}"
+        return self.answer(run)
+
+    def _replaced(self, run: int, key: str) -> Row | None:
+        found = [step for step in self.steps if (step["run_id"], step["key"]) == (run, key)]
+        return found[-1] if found else None
 
     # -- claims
 
@@ -211,7 +286,7 @@ class Model(Tables):
         if found is not None:
             if (found["seq"], found["kind"], found["input_hash"]) != (new.seq, new.kind, new.input_hash):
                 raise ValueError("another operation")
-            return {name: found[name] for name in Step.__annotations__ if name != "id"}
+            return {name: self._whole(found)[name] for name in Step.__annotations__ if name != "id"}
         if any(step["seq"] == new.seq for step in self.current(run)):
             raise ValueError("another key")
         numbers = [step["attempt"] for step in self.steps if (step["run_id"], step["key"]) == (run, key)]

@@ -23,6 +23,8 @@ STEP_EDGES: set[Edge] = {
     ("", "running"),
     *(("running", state) for state in ("succeeded", "failed", "cancelled", "interrupted")),
     *(("interrupted", state) for state in ("running", "failed", "cancelled")),
+    *(("", state) for state in ("succeeded", "failed")),  # shared by a fork, or said by a person
+    ("interrupted", "succeeded"),  # said by a person
 }
 
 
@@ -46,7 +48,7 @@ def run_edges(before: Snapshot, after: Snapshot) -> list[tuple[Edge, Row]]:
     """Return the new changes of state that the audit log tells, each with its event."""
     last = {event["run_id"]: event["state"] for event in before["events"]}
     edges = []
-    for event in after["events"][len(before["events"]) :]:
+    for event in _of_runs(after["events"][len(before["events"]) :]):
         edges.append(((last.get(event["run_id"], ""), event["state"]), event))
         last[event["run_id"]] = event["state"]
     return edges
@@ -102,7 +104,7 @@ def _edges(before: Snapshot, after: Snapshot) -> Iterator[str]:
 def _log(_: Snapshot, after: Snapshot) -> Iterator[str]:
     """P14: each run's log begins with queued, its epochs only rise, and its last line is the run's state."""
     last: dict[int, Row] = {}
-    for event in after["events"]:
+    for event in _of_runs(after["events"]):
         earlier = last.get(event["run_id"], {"epoch": 0, "attempt": 1, "state": None})
         first = earlier["state"] is None
         if first and (event["state"], event["epoch"], event["attempt"]) != ("queued", 0, 1):
@@ -150,3 +152,7 @@ def _children(before: Snapshot, after: Snapshot) -> Iterator[str]:
             by_hand = child["attempt"] > 1 or (state == "succeeded" and child["parent_step"] not in asked)
             if state == "failed" or not by_hand:
                 yield f"P18: run {parent['id']} is {state}, its child {child['id']} is {child['state']}"
+
+
+def _of_runs(events: list[Row]) -> list[Row]:
+    return [event for event in events if event["run_id"] is not None]

@@ -171,14 +171,29 @@ class Machine(Compared):
     @rule(pick=PICK, replay=st.sampled_from(["pinned", "newest", "accept"]), code=CODE, from_step=st.none() | PICK)
     def retry(self, pick: int, replay: str, code: Snapshot | None, from_step: int | None) -> None:
         number = self.any_run(pick)
-        keys = [*sorted({step["key"] for step in self.model.steps if step["run_id"] == number}), "nowhere"]
-        self.do("retry", number, replay, code, None if from_step is None else keys[from_step % len(keys)])
+        self.do("retry", number, replay, code, self._key(number, from_step))
 
     @rule(pick=PICK, code=CODE)
     def rerun(self, pick: int, code: Snapshot | None) -> None:
         number = self.any_run(pick)
         if self.room or number not in self.model.runs:
             self.do("rerun", number, code)
+
+    @rule(pick=PICK, code=CODE, step=st.none() | PICK, output=st.none() | VALUE)
+    def fork(self, pick: int, code: Snapshot | None, step: int | None, output: str | None) -> None:
+        number = self.any_run(pick)
+        if self.room or number not in self.model.runs:
+            self.do("fork", number, self._key(number, step), output, code)
+
+    @rule(pick=PICK, code=CODE, step=PICK, output=st.none() | VALUE)
+    def resolve(self, pick: int, code: Snapshot | None, step: int, output: str | None) -> None:
+        blocked = [run["id"] for run in self.model.runs.values() if run["state"] == "blocked"]
+        number = blocked[pick % len(blocked)] if blocked else self.any_run(pick)
+        self.do("resolve", number, self._key(number, step), output, code)
+
+    def _key(self, number: int, pick: int | None) -> str | None:
+        keys = [*sorted({step["key"] for step in self.model.steps if step["run_id"] == number}), "nowhere"]
+        return None if pick is None else keys[pick % len(keys)]
 
     # -- engines
 

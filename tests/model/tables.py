@@ -14,6 +14,7 @@ Row = dict[str, Any]
 FINAL = {"succeeded", "failed", "cancelled"}
 OPEN = {"running", "interrupted"}
 IDLE = {"queued", "sleeping", "waiting", "paused", "blocked"}
+BY = "somebody"  # who decides
 BODIES = {"step", "shell", "value"}
 CRASH_LIMIT = 2  # what the world is set to, so that a run is often given up
 SPILL_BYTES = 200  # likewise, so that payloads often go to a table of their own
@@ -29,6 +30,7 @@ NOTHING: Row = dict.fromkeys(
         "finished_at",
         "detached_at",
         "requires",
+        "dropped_at",
     )
 )
 
@@ -169,7 +171,11 @@ class Tables:
 
     def event(self, run: Row) -> None:
         kept = {name: run[name] for name in ("state", "epoch", "attempt", "reason")}
-        self.events.append({"run_id": run["id"], "at": run["changed_at"], "subject": None} | kept)
+        self.events.append({"run_id": run["id"], "at": run["changed_at"], "subject": None, "actor": None} | kept)
+
+    def note(self, subject: str, reason: str) -> None:
+        nothing = dict.fromkeys(("run_id", "state", "epoch", "attempt", "actor"))
+        self.events.append({"at": self.now, "subject": subject, "reason": reason} | nothing)
 
     def move(self, run: Row, state: str, **fields: Any) -> None:
         before = (run["state"], run["epoch"])

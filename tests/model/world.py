@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from flowctl.core.errors import ClaimLost
-from flowctl.core.model import FINAL_STATES, Claim, NewEngine, NewRun, NewStep, Run, Snapshot, Step
-from flowctl.engine import closing, commands, recovery
+from flowctl.core.errors import ClaimLost, NotFound
+from flowctl.core.model import FINAL_STATES, Claim, NewEngine, NewRun, NewStep, Run, Said, Snapshot, Step
+from flowctl.engine import closing, commands, forks, recovery, resolving
 from flowctl.engine.claim import EngineLock
 from flowctl.sdk import processes
 from flowctl.store import Store, payloads
 from tests.model.model import reason_of
-from tests.model.tables import CRASH_LIMIT, SPILL_BYTES, Row
+from tests.model.tables import BY, CRASH_LIMIT, SPILL_BYTES, Row
 
 TABLES = {
     "runs": "id",
@@ -188,6 +188,25 @@ class World:
 
     def rerun(self, run: int, snapshot: Snapshot | None) -> int:
         return commands.rerun(self.store, run, self.now, snapshot)
+
+    def fork(self, run: int, key: str | None, output: str | None, snapshot: Snapshot | None) -> int:
+        self.store.runs.get(run)
+        step = None if key is None else self._step(run, key, replaced=False)
+        how = forks.Fork(BY, step, snapshot, output=output if step is not None else None)
+        return forks.fork(self.store, run, self.now, how)
+
+    def resolve(self, run: int, key: str, output: str | None, snapshot: Snapshot | None) -> Row:
+        said = None if output is None else Said(BY, output)
+        how = resolving.Resolution(BY, said, "newest" if snapshot else "pinned", snapshot)
+        return _run(resolving.resolve(self.store, run, self._step(run, key, replaced=True), how, self.now))
+
+    def _step(self, run: int, key: str, *, replaced: bool) -> Step:
+        found = self.store.steps.get(run, key)
+        if found is None and replaced:
+            found = next((step for step in self.store.steps.replaced(run) if step.key == key), None)
+        if found is None:
+            raise NotFound("no such step")
+        return found
 
     # -- claims
 

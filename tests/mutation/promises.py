@@ -74,7 +74,13 @@ BREAKS = (
     ),
     Break(
         "same code: a recorded input is not compared with what is asked now",
-        (Edit("flowctl/sdk/replay.py", "if recorded.input_hash != asked.input_hash and not accepted:", "if False:"),),
+        (
+            Edit(
+                "flowctl/sdk/replay.py",
+                'if recorded.input_hash not in ("", asked.input_hash) and not accepted:',
+                "if False:",
+            ),
+        ),
         (
             "tests/sdk/test_replay.py::test_i02_a_changed_input_is_a_mismatch",
             "tests/faults/test_i_replay.py::test_i02_a_changed_input_is_blocked_with_both_inputs_until_it_is_accepted",

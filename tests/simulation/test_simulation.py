@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.simulation.world import Report, laboratory, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(50)
+IDLE = {6, 24}  # every run is cancelled before its code is there; the only workflow fails before its first step
 
 # Seeds that have found a defect once. What they do changes with the engine, so each defect has a test of its own too.
 CORPUS = {
@@ -55,9 +57,12 @@ def lived_through(seed: int, template: Path) -> Report:
 
 @pytest.mark.parametrize("first", SEEDS[::10])
 def test_every_promise_is_kept_under_the_seeds(first: int, template: Path) -> None:
-    reports = [lived_through(seed, template) for seed in range(first, first + 10)]
-    assert sum(report.faults != {} for report in reports) >= 5
-    assert sum(report.bodies > 0 for report in reports) >= 5  # under a few, everything is cancelled or the disk is full
+    faults: Counter[str] = Counter()
+    for seed in range(first, first + 10):
+        report = lived_through(seed, template)
+        faults.update(report.faults)
+        assert (seed, report.bodies > 0) == (seed, seed not in IDLE)
+    assert len(faults) > 5
 
 
 @pytest.mark.parametrize("seed", CORPUS)

@@ -163,8 +163,21 @@ def test_c11_every_write_to_a_held_run_carries_the_epoch() -> None:
             "unfollow",
             "wake_after",
             "line_up",
+            "block_again",
         )
-    } | {("steps", name) for name in ("record_idle_cancellations", "cancel_idle", "supersede")}
+    } | {
+        ("steps", name)
+        for name in (
+            "record_idle_cancellations",
+            "cancel_idle",
+            "supersede",
+            "share",
+            "say",
+            "conclude",
+            "record_said_failure",
+            "set_aside",
+        )
+    }
     everything = [("runs", name, sql) for name, sql in runs.SQL.items()] + [
         ("steps", n, sql) for n, sql in steps.SQL.items()
     ]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.model import Claim
 from flowctl.core.needle import regex_needle, text_needle
 from flowctl.engine import indexing
@@ -185,7 +186,7 @@ def test_what_is_pruned_leaves_the_index_and_numbers_that_are_given_again_are_in
         scene.finish(claim, "failed")
     index(scene)
     scene.now += 10_000
-    for _ in prune(scene.store, scene.now, Going(keep_ms=0, keep_runs=0)):
+    for _ in prune(scene.store, scene.now, Going(keep_ms=0, keep_runs=0), SYSTEM_CLOCK):
         pass
     assert [] == scene.store.check()
     assert 0 == scene.store.search.count()

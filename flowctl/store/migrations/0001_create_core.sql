@@ -191,7 +191,7 @@ CREATE TABLE steps (
     said_by       TEXT,                     -- the person who said this outcome, where no body has come to it
     progress      TEXT CHECK (json_type(progress) = 'object'),  -- the latest word of its body: {"done", "total", "text"}
     external_id   TEXT,                     -- what its body has begun elsewhere, for `reconcile` to ask about
-    undoes        INTEGER,                  -- of a step that undoes others: the place from which a retry starts over
+    undoes        INTEGER,                  -- of compensate() and of the steps that undo: where a retry starts over, once it was undone
 
     CHECK ((state IN ('running', 'interrupted')) = (finished_at IS NULL)),
     CHECK ((state = 'succeeded') = (output IS NOT NULL)),

@@ -1,0 +1,238 @@
+"""Compensation: what was done is undone in reverse order, durably, when a run fails or is cancelled."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from flowctl import compensate, step
+from flowctl.sdk.processes import children
+from tests.faults.conftest import Bench
+
+TRIP = """
+@step
+def book(what: str) -> str:
+    note(f"book {what}")
+    return f"{what}-1"
+
+@step
+def free(number: str) -> None:
+    note(f"free {number}")
+    if number == "hotel-1" and (HERE / "stubborn").exists():
+        raise OSError("the hotel does not answer")
+
+@step
+def slowly(number: str) -> None:
+    note(f"slowly {number}")
+    while (HERE / "slow").exists():
+        time.sleep(0.01)
+
+@step
+def pay(total: int) -> str:
+    note("pay")
+    if not (HERE / "money").exists():
+        raise GiveUp("no money")
+    return "paid"
+
+def reserve(what, undo):
+    number = book(what)
+    compensate(undo.bind(number))
+    return number
+
+@workflow
+def trip(undo_slowly: bool = False) -> str:
+    reserve("flight", free)
+    reserve("hotel", slowly if undo_slowly else free)
+    reserve("car", free)
+    return pay(100)
+
+@workflow(attempts=2)
+def twice() -> str:
+    reserve("flight", free)
+    (HERE / "tries").open("a").write("x")
+    if not (HERE / "money").exists():
+        (HERE / "money").touch()
+        raise OSError("the first time")
+    return pay(100)
+
+@workflow
+def waits() -> str:
+    reserve("flight", free)
+    reserve("hotel", free)
+    return wait_signal("go", str)
+
+@workflow
+def works() -> str:
+    reserve("flight", free)
+    note("works")
+    try:
+        slowly("work")
+    finally:
+        note("finally")
+    return "done"
+
+@workflow
+def side_by_side() -> list[str]:
+    reserve("flight", free)
+    return gather(book.bind("a"), slowly.bind("b"), concurrency=2)
+
+@workflow(timeout="1s")
+def hurried() -> None:
+    reserve("flight", free)
+    slowly("work")
+
+@workflow
+def parent() -> str:
+    reserve("train", free)
+    return waits()
+"""
+DONE = ["book flight", "book hotel", "book car", "pay"]
+UNDONE = ["free car-1", "free hotel-1", "free flight-1"]
+
+
+def undo_steps(bench: Bench, run: int = 1) -> list[tuple[str, str]]:
+    return [(each["key"], each["state"]) for each in bench.shown(run)["steps"] if each["key"].startswith("undo-")]
+
+
+def test_g07_a_run_that_fails_is_undone_in_reverse_order_and_keeps_its_own_error(bench: Bench) -> None:
+    bench.write("trip.py", TRIP)
+    bench.flowctl("run", "trip.py:trip", code=1)
+    assert DONE + UNDONE == bench.ledger()
+    assert "step pay failed: GiveUp: no money" in bench.shown()["error"]["message"]
+    assert [("undo-free", "succeeded"), ("undo-free#2", "succeeded"), ("undo-free#3", "succeeded")] == undo_steps(bench)
+
+
+def test_g07_a_run_that_succeeds_is_not_undone(bench: Bench, tmp_path: Path) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "money").touch()
+    bench.flowctl("run", "trip.py:trip")
+    assert DONE == bench.ledger()
+
+
+def test_g07_an_undo_that_fails_is_recorded_and_the_others_are_made(bench: Bench, tmp_path: Path) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "stubborn").touch()
+    bench.flowctl("run", "trip.py:trip", code=1)
+    assert DONE + UNDONE == bench.ledger()
+    assert [("undo-free", "succeeded"), ("undo-free#2", "failed"), ("undo-free#3", "succeeded")] == undo_steps(bench)
+    assert "no money" in bench.shown()["error"]["message"]
+
+
+def test_g07_killed_in_the_middle_the_undo_goes_on_where_it_was(bench: Bench, tmp_path: Path) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "slow").touch()
+    engine = bench.spawn("run", "trip.py:trip", "undo_slowly=true")
+    bench.wait_for(lambda: "slowly hotel-1" in bench.ledger())
+    engine.send_signal(signal.SIGKILL)
+    engine.wait()
+    (tmp_path / "slow").unlink()
+    bench.flowctl("resume", 1, code=1)
+    assert [*DONE, "free car-1", "slowly hotel-1", "slowly hotel-1", "free flight-1"] == bench.ledger()
+    assert "failed" == bench.shown()["state"]
+
+
+def test_g07_an_executor_that_dies_in_an_undo_fails_that_and_the_others_are_made(bench: Bench, tmp_path: Path) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "slow").touch()
+    engine = bench.spawn("run", "trip.py:trip", "undo_slowly=true")
+    bench.wait_for(lambda: "slowly hotel-1" in bench.ledger())
+    for executor in children(engine.pid):
+        os.kill(executor, signal.SIGKILL)
+    assert 1 == engine.wait(timeout=20)
+    assert [*DONE, "free car-1", "slowly hotel-1", "free flight-1"] == bench.ledger()
+    assert [("undo-free", "succeeded"), ("undo-slowly", "failed"), ("undo-free#2", "succeeded")] == undo_steps(bench)
+
+
+def test_g07_a_retry_starts_over_at_the_first_step_that_was_undone(bench: Bench, tmp_path: Path) -> None:
+    bench.write("trip.py", TRIP)
+    bench.flowctl("run", "trip.py:trip", code=1)
+    (tmp_path / "money").touch()
+    bench.flowctl("retry", 1)
+    assert DONE + UNDONE + DONE == bench.ledger()
+    assert "paid" == bench.shown()["output"]
+
+
+def test_g07_nothing_is_undone_while_the_run_has_attempts_left(bench: Bench) -> None:
+    bench.write("trip.py", TRIP)
+    bench.flowctl("run", "trip.py:twice")
+    assert ["book flight", "pay"] == bench.ledger()
+
+
+def test_g07_a_run_that_waits_is_undone_when_it_is_cancelled(bench: Bench) -> None:
+    bench.write("trip.py", TRIP)
+    engine = bench.spawn("run", "trip.py:waits")
+    bench.in_state("waiting")
+    bench.flowctl("cancel", 1)
+    assert 6 == engine.wait(timeout=20)
+    assert ["book flight", "book hotel", "free hotel-1", "free flight-1"] == bench.ledger()
+    assert "cancelled" == bench.shown()["state"]
+    assert "cancelled" == bench.shown()["by_key"]["go"]["state"]
+
+
+def test_g07_without_an_engine_a_cancelled_run_is_undone_by_the_next(bench: Bench) -> None:
+    bench.write("trip.py", TRIP)
+    engine = bench.spawn("run", "trip.py:waits")
+    bench.in_state("waiting")
+    engine.kill()
+    engine.wait()
+    assert "what it has done is being undone" in bench.flowctl("cancel", 1).stdout
+    assert "queued" == bench.shown()["state"]
+    bench.flowctl("pause", 1)
+    assert "queued" == bench.shown()["state"]
+    bench.flowctl("resume", 1, code=6)
+    assert ["book flight", "book hotel", "free hotel-1", "free flight-1"] == bench.ledger()
+
+
+@pytest.mark.parametrize("flow", ["works", "side_by_side"])
+def test_g07_a_run_at_work_is_undone_when_it_is_cancelled(bench: Bench, tmp_path: Path, flow: str) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "slow").touch()
+    engine = bench.spawn("run", f"trip.py:{flow}")
+    bench.wait_for(lambda: any(line.startswith("slowly") for line in bench.ledger()))
+    bench.flowctl("cancel", 1)
+    assert 6 == engine.wait(timeout=30)
+    assert 1 == bench.ledger().count("free flight-1")
+    assert 1 == sum(line.startswith("slowly") for line in bench.ledger())
+    assert [("undo-free", "succeeded")] == undo_steps(bench)
+
+
+def test_g07_a_run_that_took_too_long_is_undone_and_fails(bench: Bench, tmp_path: Path) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "slow").touch()
+    bench.flowctl("run", "trip.py:hurried", code=7)
+    assert ["book flight", "slowly work", "free flight-1"] == bench.ledger()
+    assert "RunTimedOut" == bench.shown()["error"]["type"]
+
+
+def test_g07_children_are_undone_with_their_parent(bench: Bench) -> None:
+    bench.write("trip.py", TRIP)
+    engine = bench.spawn("run", "trip.py:parent")
+    bench.in_state("waiting", 2)
+    bench.flowctl("cancel", 1)
+    assert 6 == engine.wait(timeout=30)
+    assert {"free hotel-1", "free flight-1", "free train-1"} <= set(bench.ledger())
+    assert ("cancelled", "cancelled") == (bench.shown(1)["state"], bench.shown(2)["state"])
+
+
+def test_g07_a_paused_run_is_not_undone(bench: Bench) -> None:
+    bench.write("trip.py", TRIP)
+    engine = bench.spawn("run", "trip.py:waits")
+    bench.in_state("waiting")
+    engine.send_signal(signal.SIGINT)
+    assert 130 == engine.wait(timeout=20)
+    bench.flowctl("signal", 1, "go", '"on"')
+    bench.flowctl("resume", 1)
+    assert ["book flight", "book hotel"] == bench.ledger()
+
+
+def test_compensate_takes_a_bound_step() -> None:
+    with pytest.raises(TypeError, match="takes a bound step"):
+        compensate(len)  # type: ignore[arg-type]
+    compensate(step(lambda_free).bind("x"))  # outside of a run nothing is registered
+
+
+def lambda_free(number: str) -> None:
+    raise AssertionError(number)
