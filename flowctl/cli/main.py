@@ -17,7 +17,7 @@ _DAILY = (
     "diff", "signal", "resolve", "grep", "sql", "next", "slots",
 )  # fmt: skip
 _OTHER = (
-    "workflows", "check", "lineage", "signals", "drop", "events", "schedules", "crontab", "queues", "breakers",
+    "dev", "workflows", "check", "lineage", "signals", "drop", "events", "schedules", "crontab", "queues", "breakers",
     "daemon", "notify", "db", "doctor", "metrics", "health", "init", "completion",
 )  # fmt: skip
 _MEMBERS = {
@@ -41,6 +41,7 @@ _MEMBERS = {
     "sql": ("flowctl.cli.sql:sql", "Ask the database in SQL, read-only"),
     "next": ("flowctl.cli.slots:next_", "Print what is due next, by schedule or of a cron expression"),
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
+    "dev": ("flowctl.cli.dev:dev", "Run a file again whenever it is saved, from the first step that changed"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "check": ("flowctl.cli.check:check", "Replay recorded runs against an edited file; nothing is executed"),
     "lineage": ("flowctl.cli.lineage:lineage", "Show where a run comes from, and what came of it"),
