@@ -11,6 +11,7 @@ from flowctl.cli.tables import Cell, Column, Row, show_table, state_cell
 from flowctl.cli.terminal import Terminal
 from flowctl.cli.words import labelled
 from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.model import HELD_AT
 
 if TYPE_CHECKING:
     from flowctl.core.model import Queue, Run, Workflow
@@ -70,7 +71,11 @@ def run_duration(run: Run) -> int | None:
 
 def note(run: Run, reason: str | None) -> str:
     """Return the reason of a run's state, and when it goes on."""
-    wakes = f"until {local(run.wake_at)}" if run.wake_at is not None and run.state in ("sleeping", "queued") else ""
+    if run.wake_at == HELD_AT:
+        wakes = "held"
+    else:
+        waits = run.wake_at is not None and run.state in ("sleeping", "queued")
+        wakes = f"until {local(run.wake_at)}" if waits else ""
     return ", ".join(text for text in (reason, wakes) if text)
 
 

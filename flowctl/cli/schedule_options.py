@@ -53,6 +53,7 @@ _OPTIONS = (
     click.option("--timeout", metavar="DURATION", help="Fail a run when it takes longer."),
     click.option("--attempts", type=click.IntRange(1, 1_000_000), help="Tries of a whole run.  [default: 1]"),
     click.option("--requires", multiple=True, metavar="LABEL", help="Only where a daemon has this label."),
+    click.option("--when", multiple=True, metavar="CONDITION|none", help="Hold its runs until this holds; repeatable."),
     click.option("--description", metavar="TEXT", help="What it is for."),
     click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
     click.option("--python", metavar="PATH", help="Interpreter for the workflow's code."),
@@ -92,6 +93,7 @@ class ScheduleOptions:
     timeout: str | None
     attempts: int | None
     requires: tuple[str, ...]
+    when: tuple[str, ...]
     description: str | None
     env_names: tuple[str, ...]
     python: str | None
@@ -132,6 +134,8 @@ class ScheduleOptions:
             del asked["tags"]
         if self.requires:
             asked["requires"] = list(dict.fromkeys(_label(label) for label in self.requires))
+        if self.when:
+            asked["when"] = _conditions(self.when)
         return given | asked
 
     def _rhythm(self) -> dict[str, Any]:
@@ -150,6 +154,17 @@ class ScheduleOptions:
         if self.zone is not None:
             raise UsageError("--once: with --tz, give the date too", "such as 2030-01-31T09:30")
         return str(parse_instant(text, "--once", SYSTEM_CLOCK.now()))
+
+
+def _conditions(texts: tuple[str, ...]) -> list[str]:
+    from flowctl.sdk.conditions import conditions
+
+    if texts == (NONE,):
+        return []
+    try:
+        return list(conditions(texts))
+    except ValueError as error:
+        raise UsageError(f"--when: {error}", "--when none takes all conditions away") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from flowctl.core.model import NewRun, Schedule, Snapshot, code_of
 from flowctl.core.policy import error_text
+from flowctl.engine.conditions import hold
 from flowctl.sdk.codec import canonical_hash
 from flowctl.store import Store
 
@@ -70,6 +71,7 @@ class Moment(NamedTuple):
     due_at: int | None = None  # the slot it is for
     wake_at: int | None = None
     after: int | None = None
+    heeds: bool = False  # whether its conditions count: what a person asks for begins without
 
 
 def create_run(store: Store, schedule: Schedule, source: Source, now: int, moment: Moment) -> int:
@@ -88,6 +90,10 @@ def create_run(store: Store, schedule: Schedule, source: Source, now: int, momen
 
 def _run(schedule: Schedule, source: Source, moment: Moment) -> NewRun:
     options = source.options | schedule.options
+    options["when"] = [*source.options.get("when", ()), *schedule.options.get("when", ())]
+    if not (moment.heeds and options["when"]):
+        del options["when"]
+    held_at = hold(options, schedule.window_ms)
     return NewRun(
         workflow=source.name,
         path=source.path,
@@ -106,6 +112,6 @@ def _run(schedule: Schedule, source: Source, moment: Moment) -> NewRun:
         environment=schedule.environment or source.environment,
         schedule=schedule.name,
         due_at=moment.due_at,
-        wake_at=moment.wake_at if moment.after is None else None,  # one that waits for a run waits for no instant
+        wake_at=(held_at or moment.wake_at) if moment.after is None else None,  # after a run it waits for no instant
         after_id=moment.after,
     )

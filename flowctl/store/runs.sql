@@ -166,7 +166,19 @@ SELECT 1 FROM runs INDEXED BY runs_after WHERE {over_after} LIMIT 1
 
 -- name: wake_after
 -- What waited for another run of its schedule goes on once that one is final, or gone.
-UPDATE runs SET state = 'queued', reason = NULL, after_id = NULL, changed_at = :now WHERE {over_after}
+UPDATE runs SET
+    state = 'queued', reason = NULL, after_id = NULL, changed_at = :now,
+    wake_at = iif(json_type(options, '$.when') IS NULL, NULL, :held)
+WHERE {over_after}
+
+-- name: held
+SELECT {columns} FROM runs WHERE wake_at >= +:held ORDER BY wake_at, id
+
+-- name: keep_held
+UPDATE runs SET reason = :reason WHERE id = :run AND state = 'queued' AND wake_at >= +:held AND reason IS NOT :reason
+
+-- name: release_held
+UPDATE runs SET wake_at = NULL, reason = NULL WHERE id = :run AND state = 'queued' AND wake_at >= +:held
 
 -- name: line_up
 -- What is due and has found no place stands in its queue from now on: only there it is found in claiming order.
