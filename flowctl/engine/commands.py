@@ -80,7 +80,7 @@ def resume(store: Store, run_id: int, now: int) -> Run:
             raise Conflict(f"run {run_id} is {state} and cannot be resumed", hint)
         for run in family:
             store.runs.resume(run.id, now)
-            store.runs.release_held(run.id, now)
+            store.holds.release(run.id)
     return store.runs.get(run_id)
 
 

@@ -49,7 +49,7 @@ class Gate:
             if self._looking.process.poll() is None and self._looking.until - LONGEST_MS <= now < self._looking.until:
                 return now + POLL_MS
             self._conclude(self._looking, now)
-        held = self._store.runs.held()
+        held = [self._store.runs.get(number) for number in self._store.holds.held()]
         if not held:
             self._seen.clear()
             return None
@@ -103,9 +103,9 @@ class Gate:
         with self._store.transaction():
             for run_id, reasons in lacks.items():
                 if reasons:
-                    self._store.runs.keep_held(run_id, "; ".join(reasons))
+                    self._store.holds.keep(run_id, "; ".join(reasons))
                 else:
-                    self._store.runs.release_held(run_id, now)
+                    self._store.holds.release(run_id)
 
 
 def _window_end(run: Run) -> int | None:

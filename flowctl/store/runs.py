@@ -190,18 +190,6 @@ class Runs:
         """Queue the runs that waited for another of their schedule which has ended; return how many."""
         return self._connection.change(SQL["wake_after"], {"now": now, "held": HELD_AT})
 
-    def held(self) -> list[Run]:
-        """Return the runs that are held until their conditions hold."""
-        return self._runs(SQL["held"], {"held": HELD_AT})
-
-    def keep_held(self, run_id: int, reason: str) -> bool:
-        """Record why a held run is held."""
-        return bool(self._connection.change(SQL["keep_held"], {"run": run_id, "reason": reason, "held": HELD_AT}))
-
-    def release_held(self, run_id: int, now: int) -> bool:  # noqa: ARG002 - every write takes now
-        """Let a held run begin."""
-        return bool(self._connection.change(SQL["release_held"], {"run": run_id, "held": HELD_AT}))
-
     def line_up(self, now: int) -> int:
         """Queue runs that are due and were not claimed; return how many, at most some hundreds at a time."""
         return self._connection.change(SQL["line_up"], {"now": now, "limit": _LINE_UP_LIMIT})

@@ -171,15 +171,6 @@ UPDATE runs SET
     wake_at = iif(json_type(options, '$.when') IS NULL, NULL, :held)
 WHERE {over_after}
 
--- name: held
-SELECT {columns} FROM runs WHERE wake_at >= +:held ORDER BY wake_at, id
-
--- name: keep_held
-UPDATE runs SET reason = :reason WHERE id = :run AND state = 'queued' AND wake_at >= +:held AND reason IS NOT :reason
-
--- name: release_held
-UPDATE runs SET wake_at = NULL, reason = NULL WHERE id = :run AND state = 'queued' AND wake_at >= +:held
-
 -- name: line_up
 -- What is due and has found no place stands in its queue from now on: only there it is found in claiming order.
 UPDATE runs SET
