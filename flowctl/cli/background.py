@@ -99,17 +99,21 @@ def _duties(store: Store, work: Work, config: Config) -> Iterator[list[Duty]]:
     if not work.schedules:
         yield []
         return
+    from flowctl.engine.conditions import Gate
     from flowctl.engine.indexing import Indexing
     from flowctl.engine.notifier import Notifier
     from flowctl.engine.retention import Retention
     from flowctl.engine.scheduler import Scheduler
+    from flowctl.engine.watching import Reloader
 
-    notifier = Notifier(store)
+    notifier, reloader, gate = Notifier(store), Reloader(store), Gate(store)
     try:
         index = [Indexing(store)] if config.search else []
-        yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store, SYSTEM_CLOCK), *index]
+        yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store, SYSTEM_CLOCK), reloader, gate, *index]
     finally:
         notifier.close()
+        reloader.close()
+        gate.close()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ _DAILY = (
 )  # fmt: skip
 _OTHER = (
     "workflows", "check", "lineage", "signals", "events", "schedules", "crontab", "queues", "breakers", "secrets",
-    "daemon", "notify", "db", "doctor", "metrics", "health", "init", "completion",
+    "daemon", "notify", "db", "doctor", "metrics", "health", "dev", "init", "completion",
 )  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
@@ -58,6 +58,7 @@ _MEMBERS = {
     "doctor": ("flowctl.cli.doctor:doctor", "Look for what keeps work from being done"),
     "metrics": ("flowctl.cli.metrics:metrics", "Print metrics for Prometheus"),
     "health": ("flowctl.cli.metrics:health", "Tell whether scheduled work gets done"),
+    "dev": ("flowctl.cli.dev:dev", "Run a file again whenever it is saved, from the first step that changed"),
     "init": ("flowctl.cli.init:init", "Write a first workflow file into this folder"),
     "completion": ("flowctl.cli.completion:completion", "Print the completion script of a shell"),
 }

@@ -55,6 +55,7 @@ _OPTIONS = (
     click.option("--timeout", metavar="DURATION", help="Fail a run when it takes longer."),
     click.option("--attempts", type=click.IntRange(1, 1_000_000), help="Tries of a whole run.  [default: 1]"),
     click.option("--requires", multiple=True, metavar="LABEL", help="Only where a daemon has this label."),
+    click.option("--when", multiple=True, metavar="CONDITION|none", help="Hold its runs until this holds; repeatable."),
     click.option("--description", metavar="TEXT", help="What it is for."),
     click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
     click.option("--python", metavar="PATH", help="Interpreter for the workflow's code."),
@@ -103,6 +104,7 @@ class ScheduleOptions:
     timeout: str | None
     attempts: int | None
     requires: tuple[str, ...]
+    when: tuple[str, ...]
     description: str | None
     env_names: tuple[str, ...]
     python: str | None
@@ -144,6 +146,8 @@ class ScheduleOptions:
             del asked["tags"]
         if self.requires:
             asked["requires"] = list(dict.fromkeys(_label(label) for label in self.requires))
+        if self.when:
+            asked["when"] = _conditions(self.when)
         return given | asked
 
     def _rhythm(self, zone: str) -> dict[str, Any]:
@@ -154,6 +158,17 @@ class ScheduleOptions:
             return {}
         kind, text = given[0]
         return {"kind": kind, "expression": _moment(text, zone) if kind == "once" else text}
+
+
+def _conditions(texts: tuple[str, ...]) -> list[str]:
+    from flowctl.sdk.conditions import conditions
+
+    if texts == (NONE,):
+        return []
+    try:
+        return list(conditions(texts))
+    except ValueError as error:
+        raise UsageError(f"--when: {error}", "--when none takes all conditions away") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,7 @@ class Origin:
 def new_run(invocation: Invocation, origin: Origin, submission: Submission, given: BoundInput) -> NewRun:
     """Return the record of a run that is to be created."""
     options = submission.options(origin.workflow.options)
+    options.pop("when", None)  # what a person starts begins at once
     return NewRun(
         workflow=origin.workflow.name,
         path=origin.path,

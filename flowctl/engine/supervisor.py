@@ -122,6 +122,7 @@ class Supervisor:
 
     def __init__(self, config: Config | None = None, umask: int = -1) -> None:
         self.token = secrets.token_hex(8)
+        self.boot: tuple[str, ...] = (_BOOT,)  # the program of an executor, and its words after the SDK's folder
         self._umask = umask
         self._config = config or Config()
         self._selector = selectors.DefaultSelector()
@@ -161,7 +162,7 @@ class Supervisor:
         environment |= {"FLOWCTL_CHANNEL": f"{fd}:{executor.token}", "FLOWCTL_EXECUTOR": executor.marker}
         command = [interpreter.python] if interpreter.python else own_python()
         return subprocess.Popen(
-            [*command, "-c", _BOOT, sdk_folder()],
+            [*command, "-c", self.boot[0], sdk_folder(), *self.boot[1:]],
             env=environment,
             cwd=target.directory,
             stdin=subprocess.DEVNULL,

@@ -169,7 +169,10 @@ SELECT 1 FROM runs INDEXED BY runs_after WHERE {over_after} LIMIT 1
 
 -- name: wake_after
 -- What waited for another run of its schedule goes on once that one is final, or gone.
-UPDATE runs SET state = 'queued', reason = NULL, after_id = NULL, changed_at = :now WHERE {over_after}
+UPDATE runs SET
+    state = 'queued', reason = NULL, after_id = NULL, changed_at = :now,
+    wake_at = iif(json_type(options, '$.when') IS NULL, NULL, :held)
+WHERE {over_after}
 
 -- name: line_up
 -- What is due and has found no place stands in its queue from now on: only there it is found in claiming order.

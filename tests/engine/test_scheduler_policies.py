@@ -176,13 +176,14 @@ def test_e14_a_missing_workflow_makes_a_failed_run_at_each_slot_and_the_schedule
     assert "queued" == rhythm.states()[4]
 
 
-def test_a_run_gets_the_code_that_its_file_holds_at_the_slot(rhythm: Rhythm) -> None:
+def test_a_run_gets_the_registered_version_until_an_edit_is_taken_up(rhythm: Rhythm) -> None:
     rhythm.register()
     rhythm.add(workflow="digest", input="{}")
+    registered = rhythm.file.read_text()
     rhythm.file.write_text("# edited\n")
     rhythm.run_for(HOUR)
     [run] = rhythm.runs()
-    assert {str(rhythm.file): "# edited\n"} == rhythm.store.snapshots.get(run.code).files
+    assert {str(rhythm.file): registered} == rhythm.store.snapshots.get(run.code).files
 
 
 def test_a_run_gets_what_schedule_and_workflow_say_of_it_the_schedule_first(rhythm: Rhythm) -> None:
