@@ -191,7 +191,7 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
     else:
         workflow = find_registered(invocation, options.workflow)
         target = _workflow_fields(workflow, words, options)
-        environment = _captured(options, _kept(invocation, workflow)) if options.env_names else None
+        environment = _captured(options, _kept(invocation, workflow.environment)) if options.env_names else None
     fields: dict[str, Any] = {"options": options.options({}), **target, **changes}
     return Wanted(NewSchedule(name=name, namespace=invocation.namespace, **fields), environment)
 
@@ -215,9 +215,7 @@ def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ..
             raise UsageError("--input is for a workflow", "give the command anew after --")
         changes |= _workflow_fields(find_registered(invocation, chosen), words, options)
     if options.env_names:
-        chosen = changes.get("workflow", old.workflow)
-        kept = {} if chosen is None else _kept(invocation, find_registered(invocation, chosen))
-        environment = _captured(options, kept)
+        environment = _captured(options, _kept_by(invocation, old, changes.get("workflow", old.workflow)))
     new = NewSchedule(**{name: getattr(old, name) for name in NewSchedule._fields})
     return Wanted(new._replace(**changes), environment)
 
@@ -262,12 +260,19 @@ def _captured(options: ScheduleOptions, kept: dict[str, str]) -> dict[str, str]:
     return kept | captured_environment(os.environ, options.env_names)
 
 
-def _kept(invocation: Invocation, workflow: Workflow) -> dict[str, str]:
-    """Return the variables that were captured for a workflow: those of its schedule stand in their place."""
-    if workflow.environment is None:
+def _kept_by(invocation: Invocation, old: Schedule, workflow: str | None) -> dict[str, str]:
+    """Return the variables that stay when a schedule is to have others: its own, else those of its workflow."""
+    if workflow == old.workflow and old.environment is not None:
+        return _kept(invocation, old.environment)
+    return {} if workflow is None else _kept(invocation, find_registered(invocation, workflow).environment)
+
+
+def _kept(invocation: Invocation, digest: str | None) -> dict[str, str]:
+    """Return variables that were captured: those of a schedule stand in the place of its workflow's."""
+    if digest is None:
         return {}
     with invocation.reading() as store:
-        return store.environments.get(workflow.environment)
+        return store.environments.get(digest)
 
 
 def _moment(text: str, zone: str) -> str:

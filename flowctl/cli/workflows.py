@@ -62,9 +62,9 @@ def add(
     """Register the workflows of a file, so that runs can be started by name.
 
     A workflow that is registered already is brought up to date, and so is the schedule that its code asks for. PATH
-    and the variables named by --env are kept for the runs that schedules make.
+    and the variables named by --env, now or before, are kept for the runs that schedules make.
     """
-    from flowctl.engine.environment import captured_environment
+    from flowctl.engine.environment import captured_again, captured_environment
 
     target = find_file(invocation, file)
     chosen_python = absolute_python(python)
@@ -78,13 +78,27 @@ def add(
         from flowctl.engine.registry import Registration, code_schedule, register
 
         named = [(each, _new(invocation, loaded, each, name, chosen_python)) for each in found]
-        new = [Registration(each, code_schedule(loaded, it, each), environment) for it, each in named]
+        before = _captured_before(invocation, loaded.path)
+        kept = [captured_again(os.environ, before.get(each.name, {})) | environment for _, each in named]
+        new = [
+            Registration(each, code_schedule(loaded, it, each), variables)
+            for (it, each), variables in zip(named, kept, strict=True)
+        ]
         with invocation.writing(create=True) as store:
             added = register(store, new, loaded.snapshot, SYSTEM_CLOCK.now(), replace=replace)
     finally:
         supervisor.close()
     _print_workflows(invocation, added)
     return 0
+
+
+def _captured_before(invocation: Invocation, path: str) -> dict[str, dict[str, str]]:
+    """Return the variables that were captured for the workflows of a file, by their names."""
+    if not invocation.has_database():
+        return {}
+    with invocation.reading() as store:
+        known = [each for each in store.workflows.list(invocation.namespace) if each.path == path]
+        return {each.name: store.environments.get(each.environment) for each in known if each.environment is not None}
 
 
 @click.command("list", cls=Command, examples=["flowctl workflows list", "flowctl workflows list --json"])

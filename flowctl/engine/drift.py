@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 from flowctl.core.errors import FlowctlError
 from flowctl.core.model import Schedule, Workflow
@@ -27,12 +28,14 @@ def drift(store: Store, namespace: str, environ: Mapping[str, str], workflow: st
 def _of_workflow(store: Store, workflow: Workflow, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
     subject, again = f"workflow {workflow.name}", f"flowctl workflows add {workflow.path}"
     if not os.path.isfile(workflow.path):
-        yield Diagnosis("code", "broken", subject, f"its file {workflow.path} is gone", again)
+        yield Diagnosis(
+            "code", "broken", subject, f"its file {workflow.path} is gone", f"flowctl workflows remove {workflow.name}"
+        )
     elif (path := surroundings.writable_by_others(workflow.path)) is not None:
         text = f"another user may change {path}, and so what runs as you"
         yield Diagnosis("code", "warning", subject, text, f"chmod go-w {path}")
-    yield from _started_in(subject, workflow.directory, workflow.python, again)
-    yield from _variables(store, subject, workflow.environment, environ, again)
+    yield from _started_in(subject, workflow, (again, again))
+    yield from _variables(store, subject, workflow.environment, environ, lambda _: again)
 
 
 def _of_schedule(store: Store, schedule: Schedule, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
@@ -41,22 +44,37 @@ def _of_schedule(store: Store, schedule: Schedule, environ: Mapping[str, str]) -
         text = f"its workflow {schedule.workflow} is not registered"
         yield Diagnosis("code", "broken", subject, text, "flowctl workflows add FILE.py")
     if schedule.env_file is not None and not os.path.isfile(schedule.env_file):
-        yield Diagnosis("environment", "broken", subject, f"its variables in {schedule.env_file} are gone", again)
-    yield from _started_in(subject, schedule.directory, schedule.python, again)
-    yield from _variables(store, subject, schedule.environment, environ, again)
+        yield Diagnosis(
+            "environment",
+            "broken",
+            subject,
+            f"its variables in {schedule.env_file} are gone",
+            f"{again} --env-file FILE",
+        )
+    anew = f"{again} -- COMMAND…" if schedule.workflow is None else f"{again} --workflow {schedule.workflow}"
+    yield from _started_in(subject, schedule, (anew, f"{again} --python PATH"))
+    yield from _variables(store, subject, schedule.environment, environ, partial(_capturing, again))
 
 
-def _started_in(subject: str, directory: str, python: str | None, again: str) -> Iterator[Diagnosis]:
-    if not os.path.isdir(directory):
-        yield Diagnosis("environment", "broken", subject, f"its working directory {directory} is gone", again)
-    if python is not None and not os.access(python, os.X_OK):
-        yield Diagnosis("environment", "broken", subject, f"its interpreter {python} is gone", again)
+def _capturing(again: str, names: Iterable[str]) -> str:
+    return " ".join([again, *(f"--env {name}" for name in names)])
+
+
+def _started_in(subject: str, place: Workflow | Schedule, hints: tuple[str, str]) -> Iterator[Diagnosis]:
+    """Look for the folder and the interpreter; a hint for each."""
+    if not os.path.isdir(place.directory):
+        yield Diagnosis("environment", "broken", subject, f"its working directory {place.directory} is gone", hints[0])
+    if place.python is not None and not os.access(place.python, os.X_OK):
+        yield Diagnosis("environment", "broken", subject, f"its interpreter {place.python} is gone", hints[1])
 
 
 def _variables(
-    store: Store, subject: str, digest: str | None, environ: Mapping[str, str], again: str
+    store: Store, subject: str, digest: str | None, environ: Mapping[str, str], hint: Callable[[Iterable[str]], str]
 ) -> Iterator[Diagnosis]:
-    """Compare captured variables with the shell's. Values stay out of the message: one may be a secret."""
+    """Compare captured variables with the shell's; one that this shell has not may be meant to be captured alone.
+
+    Values stay out of the message: one may be a secret.
+    """
     if digest is None:
         return
     try:
@@ -67,8 +85,9 @@ def _variables(
     gone = [each for each in captured.get("PATH", "").split(os.pathsep) if each and not os.path.isdir(each)]
     if gone:
         text = f"its PATH names folders that are gone: {', '.join(gone[:5])}"
-        yield Diagnosis("environment", "warning", subject, text, again)
-    names = sorted(name for name in captured if name not in _CHANGES and environ.get(name) != captured[name])
+        yield Diagnosis("environment", "warning", subject, text, hint(["PATH"]))
+    differing = [name for name, value in captured.items() if environ.get(name, value) != value]
+    names = sorted(name for name in differing if name not in _CHANGES)
     if names:
         text = f"its variables are not those of this shell: {', '.join(names[:10])}"
-        yield Diagnosis("environment", "warning", subject, text, again)
+        yield Diagnosis("environment", "warning", subject, text, hint(names))

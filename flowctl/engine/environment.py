@@ -17,3 +17,8 @@ def captured_environment(environ: Mapping[str, str], names: Iterable[str]) -> di
             raise UsageError(f"--env {name}: there is no such variable here", f"export {name}=…")
         captured[name] = environ[name]
     return captured
+
+
+def captured_again(environ: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that were captured before, each as it is now if it is set."""
+    return {name: environ.get(name, value) for name, value in before.items()}

@@ -250,6 +250,37 @@ def test_variables_are_captured_where_a_schedule_and_a_workflow_are_registered(
     } == found
 
 
+def captured(database: Path) -> dict[str, dict[str, str]]:
+    with Store.open(database) as store:
+        rows = [*store.workflows.list("default"), *store.schedules.all("default")]
+        return {each.name: store.environments.get(each.environment or "") for each in rows}
+
+
+def test_what_doctor_says_of_other_variables_mends_them_and_drops_none(quick, digest, database, monkeypatch) -> None:
+    paths = [f"{digest.parent}:/usr/bin", f"{digest.parent}:/bin"]
+    monkeypatch.setenv("PATH", paths[0])
+    monkeypatch.setenv("COLOUR", "red")
+    monkeypatch.setenv("TOKEN", "hush")
+    quick("workflows", "add", digest, "--env", "COLOUR", "--env", "TOKEN")
+    quick("schedules", "add", "nightly", "--every", "1h", "--env", "COLOUR", "--env", "TOKEN", "--", "true")
+    monkeypatch.setenv("PATH", paths[1])
+    monkeypatch.setenv("COLOUR", "blue")
+    monkeypatch.delenv("TOKEN")
+    hints = differing(quick)
+    assert [f"flowctl workflows add {digest}", "flowctl schedules update nightly --env COLOUR --env PATH"] == hints
+    for hint in hints:
+        quick(*hint.split()[1:])
+    assert [] == differing(quick)
+    variables = {"PATH": paths[1], "COLOUR": "blue", "TOKEN": "hush"}
+    assert {"digest": variables, "nightly": variables} == captured(database)
+
+
+def differing(quick) -> list[str]:
+    """Return what doctor suggests where variables are not those of this shell."""
+    found = quick("doctor", "--json", code=None).json
+    return [each["hint"] for each in found if "are not those of this shell" in each["message"]]
+
+
 def test_e13_code_makes_keeps_changes_and_removes_its_schedule(quick, tmp_path, database) -> None:
     path = write(tmp_path, '(schedule={"every": "1h", "overlap": "queue", "input": {"top": 9}}, requires=["gpu"])')
     quick("workflows", "add", path)
