@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from flowctl.cli.invocation import Invocation
 from flowctl.cli.run import absolute_python
 from flowctl.cli.targets import PRIORITIES, Submission, find_registered, new_supervisor, working_directory
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.errors import UsageError
+from flowctl.core.errors import NotFound, UsageError
 from flowctl.core.model import NewSchedule, Schedule, Workflow
 from flowctl.core.text import quoted
 
@@ -121,7 +122,7 @@ class ScheduleOptions:
             "catch_up_cap": self.cap,
             "overlap": self.overlap,
             "description": self.description,
-            "python": absolute_python(self.python),
+            "python": _interpreter(self.python),
             "env_file": Submission(env_file=self.env_file).full_env_file(),
             "jitter_ms": None if self.jitter is None else parse_duration(self.jitter, "--jitter"),
         }
@@ -135,6 +136,11 @@ class ScheduleOptions:
         )
         found |= {name: None if text == NONE else read(text) for name, text, read in limits if text is not None}
         return found
+
+    def check_cap(self, catch_up: str) -> None:
+        """Refuse a cap for what has none. Raises UsageError."""
+        if self.cap is not None and catch_up != "all":
+            raise UsageError("--cap is for --catch-up all", f"give --catch-up all; now it is {catch_up}")
 
     def options(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return what its runs ask, with what was asked here on top. Raises UsageError."""
@@ -184,6 +190,7 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
     changes = options.changes()
     if "kind" not in changes:
         raise UsageError("nothing says when it is due", "give --cron, --every or --once")
+    options.check_cap(changes.get("catch_up", "latest"))
     _check_name(name)
     if options.workflow is None:
         target = _command_fields(words, options)
@@ -198,14 +205,21 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
 
 def _check_name(name: str) -> None:
     if not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name and not name.startswith("@")):
-        raise UsageError(f"{name[:60]!r} is not a name", "use letters, digits, '.', '_' and '-'")
+        raise UsageError(
+            f"{name[:60]!r} is not a name", "give at most 200 visible characters, without /, and no @ in front"
+        )
     if name.isdecimal():
         raise UsageError(f"{name} is the number of a run", "a name of a schedule has a letter in it")
 
 
 def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ...], options: ScheduleOptions) -> Wanted:
     """Return what `update` makes of a schedule. Raises UsageError, NotFound."""
+<<<<<<< HEAD
     changes = options.changes(old.zone) | {"options": options.options(old.options)}
+=======
+    changes = options.changes() | {"options": options.options(old.options)}
+    options.check_cap(changes.get("catch_up", old.catch_up))
+>>>>>>> part-mend2
     environment = None
     if words and options.workflow is None and old.workflow is None:
         changes |= _command_fields(words, options)
@@ -278,6 +292,13 @@ def _kept(invocation: Invocation, digest: str | None) -> dict[str, str]:
 def _moment(text: str, zone: str) -> str:
     """Return the instant of --once: a time of day means its next occurrence in the zone."""
     return text if "-" in text else str(parse_instant(text, "--once", SYSTEM_CLOCK.now(), zone))
+
+
+def _interpreter(python: str | None) -> str | None:
+    """Return --python as it is kept. Raises NotFound."""
+    if python is not None and shutil.which(os.path.expanduser(python)) is None:
+        raise NotFound(f"there is no program {quoted(python)} (--python)", "name an interpreter: --python PATH")
+    return absolute_python(python)
 
 
 def _positive(amount: int, option: str) -> int:

@@ -14,12 +14,13 @@ from flowctl.cli.run import absolute_python
 from flowctl.cli.targets import find_target, new_supervisor, working_directory
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import NotFound, UsageError
-from flowctl.core.model import NewWorkflow, Workflow
+from flowctl.core.model import NewWorkflow, Schedule, Workflow
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
     from flowctl.engine.loading import Description, LoadedFile
     from flowctl.engine.supervisor import Supervisor
+    from flowctl.store import Store
 
 _MODULE = "flowctl.cli.workflows"
 _MEMBERS = {
@@ -85,10 +86,13 @@ def add(
             for (it, each), variables in zip(named, kept, strict=True)
         ]
         with invocation.writing(create=True) as store:
+            before = _code_schedules(store, invocation.namespace)
             added = register(store, new, loaded.snapshot, SYSTEM_CLOCK.now(), replace=replace)
+            after = _code_schedules(store, invocation.namespace)
     finally:
         supervisor.close()
     _print_workflows(invocation, added)
+    _say_schedules(invocation, before, after)
     return 0
 
 
@@ -211,6 +215,22 @@ def _load(supervisor: Supervisor, path: str, python: str | None) -> LoadedFile:
     return load_file(supervisor, CodeTarget(path, working_directory(), python))
 
 
+def _code_schedules(store: Store, namespace: str) -> dict[str, Schedule]:
+    return {each.name: each for each in store.schedules.all(namespace) if each.source == "code"}
+
+
+def _say_schedules(invocation: Invocation, before: dict[str, Schedule], after: dict[str, Schedule]) -> None:
+    """Tell what became of the schedules that code asks for."""
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if new is None:
+            invocation.terminal.say(f"schedule {name}: removed, as its code asks for none any more")
+        elif new != old:
+            invocation.terminal.say(
+                f"schedule {name}: {'made' if old is None else 'changed'}; see: flowctl next {name}"
+            )
+
+
 def _all(loaded: LoadedFile) -> tuple[Description, ...]:
     if not loaded.workflows:
         raise UsageError(f"{loaded.path} defines no workflow", "put @workflow above a function")
@@ -221,7 +241,7 @@ def _new(
     invocation: Invocation, loaded: LoadedFile, found: Description, name: str | None, python: str | None
 ) -> NewWorkflow:
     if name is not None and not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name):
-        raise UsageError(f"{name[:60]!r} is not a name", "use letters, digits, '.', '_' and '-'")
+        raise UsageError(f"{name[:60]!r} is not a name", "give at most 200 visible characters, without /")
     return NewWorkflow(
         name=name or found.name,
         path=loaded.path,

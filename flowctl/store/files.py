@@ -74,6 +74,15 @@ def check_name(path: str) -> None:
         raise NotPermitted(f"{path} is a symbolic link", f"Name the file itself: --db {os.path.realpath(path)}")
 
 
+def check_log_has_database(path: str) -> None:
+    """Refuse a log whose database is gone: a new database would be given what the old one had not written yet."""
+    if size(path + "-wal") or size(path + "-journal"):
+        raise Damaged(
+            f"{path} is gone, but the log that belongs to it is still there",
+            "Put the database back, or remove the files beside it.",
+        )
+
+
 def check_file(path: str) -> None:
     """Refuse a database that is not a private regular file of ours with one name."""
     check_name(path)

@@ -83,11 +83,7 @@ def create(path: str, timeout_ms: int) -> None:
     with files.folder_lock(folder, timeout_ms):
         if os.path.lexists(path):
             return
-        if files.size(path + "-wal") or files.size(path + "-journal"):
-            raise Damaged(
-                f"{path} is gone, but the log that belongs to it is still there",
-                "Put the database back, or remove the files beside it.",
-            )
+        files.check_log_has_database(path)
         draft = f"{path}.new"
         files.remove(draft)
         files.create_private(draft)

@@ -85,6 +85,7 @@ class Store:
         name = files.canonical(path)
         if not os.path.lexists(name):
             if read_only or not create:
+                files.check_log_has_database(name)
                 raise NotFound(f"there is no database {name}", "Create one with: flowctl init")
             migrate.create(name, busy_timeout)
         files.check_folder(os.path.dirname(name))
