@@ -214,12 +214,8 @@ def _check_name(name: str) -> None:
 
 def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ...], options: ScheduleOptions) -> Wanted:
     """Return what `update` makes of a schedule. Raises UsageError, NotFound."""
-<<<<<<< HEAD
     changes = options.changes(old.zone) | {"options": options.options(old.options)}
-=======
-    changes = options.changes() | {"options": options.options(old.options)}
     options.check_cap(changes.get("catch_up", old.catch_up))
->>>>>>> part-mend2
     environment = None
     if words and options.workflow is None and old.workflow is None:
         changes |= _command_fields(words, options)

@@ -19,6 +19,7 @@ from flowctl.core.model import NewWorkflow, Schedule, Workflow
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
     from flowctl.engine.loading import Description, LoadedFile
+    from flowctl.engine.registry import Registration
     from flowctl.engine.supervisor import Supervisor
     from flowctl.store import Store
 
@@ -65,7 +66,7 @@ def add(
     A workflow that is registered already is brought up to date, and so is the schedule that its code asks for. PATH
     and the variables named by --env, now or before, are kept for the runs that schedules make.
     """
-    from flowctl.engine.environment import captured_again, captured_environment
+    from flowctl.engine.environment import captured_environment
 
     target = find_file(invocation, file)
     chosen_python = absolute_python(python)
@@ -76,15 +77,10 @@ def add(
         found = [loaded.choose(target.function)] if target.function else list(_all(loaded))
         if name is not None and len(found) > 1:
             raise UsageError("--name is for one workflow", f"say which: {file}:{found[0].function}")
-        from flowctl.engine.registry import Registration, code_schedule, register
+        from flowctl.engine.registry import register
 
         named = [(each, _new(invocation, loaded, each, name, chosen_python)) for each in found]
-        before = _captured_before(invocation, loaded.path)
-        kept = [captured_again(os.environ, before.get(each.name, {})) | environment for _, each in named]
-        new = [
-            Registration(each, code_schedule(loaded, it, each), variables)
-            for (it, each), variables in zip(named, kept, strict=True)
-        ]
+        new = _registrations(invocation, loaded, named, environment)
         with invocation.writing(create=True) as store:
             before = _code_schedules(store, invocation.namespace)
             added = register(store, new, loaded.snapshot, SYSTEM_CLOCK.now(), replace=replace)
@@ -94,6 +90,25 @@ def add(
     _print_workflows(invocation, added)
     _say_schedules(invocation, before, after)
     return 0
+
+
+def _registrations(
+    invocation: Invocation,
+    loaded: LoadedFile,
+    named: list[tuple[Description, NewWorkflow]],
+    environment: dict[str, str],
+) -> list[Registration]:
+    """Return what is registered: the workflows, the schedules of their code, and the variables that are kept."""
+    from flowctl.engine.environment import captured_again
+    from flowctl.engine.registry import Registration, code_schedule
+
+    before = _captured_before(invocation, loaded.path)
+    return [
+        Registration(
+            new, code_schedule(loaded, found, new), captured_again(os.environ, before.get(new.name, {})) | environment
+        )
+        for found, new in named
+    ]
 
 
 def _captured_before(invocation: Invocation, path: str) -> dict[str, dict[str, str]]:
