@@ -401,6 +401,8 @@ CREATE TABLE slots (
     PRIMARY KEY (schedule_id, due_at)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX slots_missed ON slots (decided_at) WHERE outcome = 'missed';
+
 -- Where a person is told of failures.
 CREATE TABLE channels (
     id         INTEGER PRIMARY KEY,

@@ -17,6 +17,7 @@ from bench.measuring import clock, percentile, resident_mb, wait_until
 from bench.model import Case, Figures, Goal
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.model import NewSchedule
+from flowctl.core.notices import Channel
 from flowctl.engine import schedules
 from flowctl.engine.doorbell import ring
 
@@ -26,7 +27,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 CASE = Case(
     name="daemon",
-    about=f"start latency in a warm daemon, and its cost while it idles with {SCHEDULES} schedules",
+    about=f"start latency in a warm daemon, and its cost while it idles with {SCHEDULES} schedules and a channel",
     figures={"p50": "ms", "p99": "ms", "rss": "MB", "idle": "% of a core"},
     contenders=("flowctl",),
     size=200,
@@ -44,6 +45,7 @@ def measure(_contender: str, size: int, folder: Path) -> Figures:
     """Return latencies, and memory and processor time of the idle daemon."""
     with host(folder) as flowctl:
         _make_schedules(flowctl)
+        _make_channel(flowctl)
         with _daemon(folder) as pid:
             _latencies(flowctl, 10)  # its executor is warm then
             found = sorted(_latencies(flowctl, size))
@@ -62,6 +64,12 @@ def _make_schedules(flowctl: Host) -> None:
     for count in range(SCHEDULES):
         new = NewSchedule(f"nightly{count}", "cron", "30 2 1 1 *", '{"argv": ["true"]}', "/")
         schedules.add(flowctl.store, new, SYSTEM_CLOCK.now())
+
+
+def _make_channel(flowctl: Host) -> None:
+    new = Channel(0, "default", "me", "command", {"command": "true"}, workflow=None, failures=1, created_at=0)
+    with flowctl.store.transaction():
+        flowctl.store.notices.add_channel(new, SYSTEM_CLOCK.now())
 
 
 def _latencies(flowctl: Host, count: int) -> Iterator[float]:

@@ -253,11 +253,13 @@ def stop(invocation: Invocation, *, at_once: bool) -> DaemonFacts | None:
     """End the daemon, and return which it was; None when none runs.
 
     At once means: without waiting for bodies that run, and with SIGKILL when that does not help. Raises FlowctlError
-    when it has not ended within its grace.
+    when it has not ended within its grace, and NotPermitted when the database is named by a link.
     """
     from flowctl.engine.daemon import GRACE_S
     from flowctl.engine.daemon_lock import running_daemon
+    from flowctl.store.files import check_name
 
+    check_name(invocation.db)
     facts = running_daemon(invocation.db)
     if facts is None:
         return None

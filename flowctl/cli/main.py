@@ -13,12 +13,12 @@ from flowctl.cli.group import Group, set_up_version
 from flowctl.core.errors import FlowctlError
 
 _DAILY = (
-    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "fork",
-    "diff", "signal", "resolve", "grep", "sql", "next", "slots",
+    "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "drop",
+    "fork", "diff", "signal", "resolve", "grep", "sql", "next", "slots",
 )  # fmt: skip
 _OTHER = (
-    "dev", "workflows", "check", "lineage", "signals", "drop", "events", "schedules", "crontab", "queues", "breakers",
-    "daemon", "notify", "db", "doctor", "metrics", "health", "init", "completion",
+    "workflows", "check", "lineage", "signals", "events", "schedules", "crontab", "queues", "breakers", "secrets",
+    "daemon", "notify", "db", "doctor", "metrics", "health", "dev", "init", "completion",
 )  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
@@ -33,6 +33,7 @@ _MEMBERS = {
     "resume": ("flowctl.cli.again:resume", "Continue paused or orphaned runs, here"),
     "retry": ("flowctl.cli.again:retry", "Let failed, cancelled or blocked runs go on"),
     "rerun": ("flowctl.cli.again:rerun", "Start new runs with the same input"),
+    "drop": ("flowctl.cli.control:drop", "Mark failed runs as dealt with"),
     "fork": ("flowctl.cli.fork:fork", "Start a new run from a step of another, edited if need be"),
     "diff": ("flowctl.cli.diff:diff", "Show how two runs differ, step by step"),
     "signal": ("flowctl.cli.signals:signal", "Send a signal to runs that wait for it, or will"),
@@ -41,23 +42,23 @@ _MEMBERS = {
     "sql": ("flowctl.cli.sql:sql", "Ask the database in SQL, read-only"),
     "next": ("flowctl.cli.slots:next_", "Print what is due next, by schedule or of a cron expression"),
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
-    "dev": ("flowctl.cli.dev:dev", "Run a file again whenever it is saved, from the first step that changed"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "check": ("flowctl.cli.check:check", "Replay recorded runs against an edited file; nothing is executed"),
     "lineage": ("flowctl.cli.lineage:lineage", "Show where a run comes from, and what came of it"),
     "signals": ("flowctl.cli.signals:signals", "List the signals that were sent to a run"),
-    "drop": ("flowctl.cli.control:drop", "Mark failed runs as dealt with"),
     "events": ("flowctl.cli.events:events", "Print the audit log: who did what, when"),
     "schedules": ("flowctl.cli.schedules:schedules", "Make, list and change schedules"),
     "crontab": ("flowctl.cli.crontab:crontab", "Make schedules of a crontab, and a crontab of schedules"),
     "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
     "breakers": ("flowctl.cli.breakers:breakers", "See and close circuit breakers"),
+    "secrets": ("flowctl.cli.secrets:secrets", "List secrets and where they come from"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
     "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
     "doctor": ("flowctl.cli.doctor:doctor", "Look for what keeps work from being done"),
     "metrics": ("flowctl.cli.metrics:metrics", "Print metrics for Prometheus"),
     "health": ("flowctl.cli.metrics:health", "Tell whether scheduled work gets done"),
+    "dev": ("flowctl.cli.dev:dev", "Run a file again whenever it is saved, from the first step that changed"),
     "init": ("flowctl.cli.init:init", "Write a first workflow file into this folder"),
     "completion": ("flowctl.cli.completion:completion", "Print the completion script of a shell"),
 }

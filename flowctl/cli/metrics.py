@@ -64,8 +64,8 @@ def _replace(path: str, text: str) -> None:
 def health(invocation: Invocation, /) -> int:
     """Tell whether scheduled work gets done.
 
-    The database can be read, a daemon lives, the disk has room, and no slot is a minute late. Exit code 0 when all is
-    well, 1 when something is not.
+    The database can be read, a daemon lives, the disk has room, no slot is a minute late, and no run has been ready for
+    a minute while nothing runs. Exit code 0 when all is well, 1 when something is not.
     """
     from flowctl.engine.health import Vital, vitals
 

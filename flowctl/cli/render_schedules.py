@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 
 from flowctl.cli.instants import local, short
 from flowctl.cli.invocation import Invocation
 from flowctl.cli.tables import Cell, Column, Row, show_table
 from flowctl.cli.terminal import Terminal, can_draw
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.errors import UsageError
 from flowctl.core.model import Schedule, Slot
 from flowctl.core.planning import rule_of
 from flowctl.core.recurrence import describe
-from flowctl.core.zones import find_zone
+from flowctl.core.zones import in_zone
 
 _COLUMNS = (
     Column("SCHEDULE"),
@@ -32,14 +30,6 @@ _LOOKS = {
     "skipped": ("⊘", "-", "bright_black"),
     "missed": ("✗", "x", "red"),
 }
-
-
-def in_zone(instant: int, zone: str) -> datetime:
-    """Return an instant by the clock of a zone; one whose name is not known any more is the machine's own."""
-    try:
-        return datetime.fromtimestamp(instant / 1000, find_zone(zone))
-    except UsageError:
-        return datetime.fromtimestamp(instant / 1000).astimezone()
 
 
 def local_text(instant: int, zone: str) -> str:
@@ -123,8 +113,8 @@ def show_schedule(terminal: Terminal, schedule: Schedule) -> None:
         "paused": _note(schedule) if schedule.paused_at is not None else "",
         "workflow": schedule.workflow or "",
         "input" if schedule.workflow else "command": schedule.input if schedule.workflow else what_it_runs(schedule),
-        "not before": local(schedule.start_at),
-        "not after": local(schedule.end_at),
+        "not before": "" if schedule.start_at is None else local_text(schedule.start_at, schedule.zone),
+        "not after": "" if schedule.end_at is None else local_text(schedule.end_at, schedule.zone),
         "jitter": short(schedule.jitter_ms) if schedule.jitter_ms else "",
         "catch-up": _catch_up(schedule),
         "overlap": schedule.overlap,

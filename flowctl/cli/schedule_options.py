@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from flowctl.cli.arguments import parse_arguments, read_input
+from flowctl.cli.group import Command
 from flowctl.cli.instants import parse_duration, parse_instant
 from flowctl.cli.invocation import Invocation
 from flowctl.cli.run import absolute_python
@@ -17,10 +18,11 @@ from flowctl.cli.targets import PRIORITIES, Submission, find_registered, new_sup
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
 from flowctl.core.model import NewSchedule, Schedule, Workflow
+from flowctl.core.text import quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
 NONE = "none"  # takes a limit away
-
+_AFTER = "flowctl.after"  # where a click context keeps the words that stand after --
 
 _OPTIONS = (
     click.option("--workflow", metavar="NAME", help="Registered workflow to run."),
@@ -62,6 +64,15 @@ _OPTIONS = (
 )
 
 
+class ScheduleCommand(Command):
+    """A command that tells a schedule's command, which stands after --, from parameters of its workflow."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note the words after --, which click does not tell apart."""
+        ctx.meta[_AFTER] = tuple(args[args.index("--") + 1 :]) if "--" in args else ()
+        return super().parse_args(ctx, args)
+
+
 def schedule_options(function: F) -> F:
     """Give a command the options that say what a schedule is."""
     for option in reversed(_OPTIONS):
@@ -100,9 +111,10 @@ class ScheduleOptions:
     env_file: str | None
     shell: bool
 
-    def changes(self) -> dict[str, Any]:
-        """Return the fields of a schedule that are given, without what it runs. Raises UsageError."""
-        found = self._rhythm()
+    def changes(self, zone: str = "") -> dict[str, Any]:
+        """Return the fields of a schedule of a zone that are given, without what it runs. Raises UsageError."""
+        zone = zone if self.zone is None else self.zone
+        found = self._rhythm(zone)
         plain = {
             "zone": self.zone,
             "catch_up": self.catch_up,
@@ -116,8 +128,8 @@ class ScheduleOptions:
         found |= {name: value for name, value in plain.items() if value is not None}
         now = SYSTEM_CLOCK.now()
         limits: tuple[tuple[str, str | None, Callable[[str], int]], ...] = (
-            ("start_at", self.start_at, lambda text: parse_instant(text, "--start-at", now)),
-            ("end_at", self.end_at, lambda text: parse_instant(text, "--end-at", now)),
+            ("start_at", self.start_at, lambda text: parse_instant(text, "--start-at", now, zone)),
+            ("end_at", self.end_at, lambda text: parse_instant(text, "--end-at", now, zone)),
             ("window_ms", self.window, lambda text: _positive(parse_duration(text, "--window"), "--window")),
             ("pause_after", self.pause_after, _count),
         )
@@ -138,22 +150,14 @@ class ScheduleOptions:
             asked["when"] = _conditions(self.when)
         return given | asked
 
-    def _rhythm(self) -> dict[str, Any]:
+    def _rhythm(self, zone: str) -> dict[str, Any]:
         given = [(kind, text) for kind in ("cron", "every", "once") if (text := getattr(self, kind)) is not None]
         if len(given) > 1:
             raise UsageError("--cron, --every and --once exclude each other")
         if not given:
             return {}
         kind, text = given[0]
-        return {"kind": kind, "expression": self._moment(text) if kind == "once" else text}
-
-    def _moment(self, text: str) -> str:
-        """Return the instant of --once: a time of day means its next occurrence here."""
-        if "-" in text:
-            return text
-        if self.zone is not None:
-            raise UsageError("--once: with --tz, give the date too", "such as 2030-01-31T09:30")
-        return str(parse_instant(text, "--once", SYSTEM_CLOCK.now()))
+        return {"kind": kind, "expression": _moment(text, zone) if kind == "once" else text}
 
 
 def _conditions(texts: tuple[str, ...]) -> list[str]:
@@ -201,7 +205,7 @@ def _check_name(name: str) -> None:
 
 def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ...], options: ScheduleOptions) -> Wanted:
     """Return what `update` makes of a schedule. Raises UsageError, NotFound."""
-    changes = options.changes() | {"options": options.options(old.options)}
+    changes = options.changes(old.zone) | {"options": options.options(old.options)}
     environment = None
     if words and options.workflow is None and old.workflow is None:
         changes |= _command_fields(words, options)
@@ -223,6 +227,10 @@ def _command_fields(words: tuple[str, ...], options: ScheduleOptions) -> dict[st
 
     if not words:
         raise UsageError("nothing says what it runs", "give --workflow NAME, or a command after --")
+    if words != click.get_current_context().meta[_AFTER]:
+        raise UsageError(
+            f"{quoted(words[0])} is neither after -- nor for a workflow", "give --workflow NAME, or a command after --"
+        )
     if options.input_source is not None:
         raise UsageError("--input is for a workflow", "a command gets its arguments after --")
     return {"input": command_input(words, options.shell), "directory": working_directory(), "workflow": None}
@@ -260,6 +268,11 @@ def _kept(invocation: Invocation, workflow: Workflow) -> dict[str, str]:
         return {}
     with invocation.reading() as store:
         return store.environments.get(workflow.environment)
+
+
+def _moment(text: str, zone: str) -> str:
+    """Return the instant of --once: a time of day means its next occurrence in the zone."""
+    return text if "-" in text else str(parse_instant(text, "--once", SYSTEM_CLOCK.now(), zone))
 
 
 def _positive(amount: int, option: str) -> int:

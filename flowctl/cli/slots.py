@@ -50,12 +50,14 @@ def next_(
 ) -> int:
     """Print what is due next: of all schedules, of one, or of a cron expression that is only tried."""
     now = SYSTEM_CLOCK.now()
-    after = now if from_text is None else parse_instant(from_text, "--from", now) - 1
     if cron is not None and name is not None:
         raise UsageError("a schedule and --cron exclude each other")
     if zone is not None and cron is None:
         raise UsageError("--tz is for --cron", "flowctl schedules update changes the zone of a schedule")
-    found = _of_expression(cron, zone or "", after) if cron is not None else _of_schedules(invocation, name, after)
+    known = [] if cron is not None else _known(invocation, name)
+    here = known[0].zone if name is not None else zone or ""
+    after = now if from_text is None else parse_instant(from_text, "--from", now, here) - 1
+    found = _of_expression(cron, here, after) if cron is not None else _of_schedules(invocation, known, after)
     _print_coming(invocation, list(islice(found, count)))
     return 0
 
@@ -67,7 +69,8 @@ def _of_expression(cron: str, zone: str, after: int) -> Iterator[Coming]:
     return (Coming(slot, None, zone) for slot in slots(rule, after, _LAST_MS))
 
 
-def _of_schedules(invocation: Invocation, name: str | None, after: int) -> Iterator[Coming]:
+def _known(invocation: Invocation, name: str | None) -> list[Schedule]:
+    """Return a schedule, or all that are not paused."""
     known: list[Schedule] = []
     if name is not None or invocation.has_database():
         with invocation.reading() as store:
@@ -77,6 +80,10 @@ def _of_schedules(invocation: Invocation, name: str | None, after: int) -> Itera
         invocation.terminal.say(f"{name} is paused ({known[0].pause_reason}): none of these runs before it is resumed")
     elif name is None:
         known = [schedule for schedule in known if schedule.paused_at is None]
+    return known
+
+
+def _of_schedules(invocation: Invocation, known: list[Schedule], after: int) -> Iterator[Coming]:
     return merge(*(_of_schedule(invocation, schedule, after) for schedule in known))
 
 
@@ -92,7 +99,8 @@ def _of_schedule(invocation: Invocation, schedule: Schedule, after: int) -> Iter
 
 
 def _print_coming(invocation: Invocation, coming: list[Coming]) -> None:
-    from flowctl.cli.render_schedules import in_zone, local_text, show_due
+    from flowctl.cli.render_schedules import local_text, show_due
+    from flowctl.core.zones import in_zone
 
     if invocation.json:
         from flowctl.cli.json_shapes import dumps
@@ -115,9 +123,9 @@ def _print_coming(invocation: Invocation, coming: list[Coming]) -> None:
 @pass_invocation
 def slots_(invocation: Invocation, /, name: str, since: str | None, limit: int) -> int:
     """Print what became of each slot of a schedule, the newest first: fired, coalesced, skipped or missed, and why."""
-    from_at = 0 if since is None else parse_since(since, SYSTEM_CLOCK.now())
     with invocation.reading() as store, store.reading():
         schedule = store.schedules.get(invocation.namespace, name)
+        from_at = 0 if since is None else parse_since(since, SYSTEM_CLOCK.now(), schedule.zone)
         found = store.schedules.slots(schedule.id, limit=limit, since=from_at)
     if invocation.json:
         from flowctl.cli.json_shapes import dumps

@@ -36,7 +36,7 @@ def why(invocation: Invocation, /, subject: str, at: str | None) -> int:
     """Say in one sentence why a run is in its state, or why a schedule did or did not make a run, and what helps."""
     now = SYSTEM_CLOCK.now()
     with invocation.reading() as store, store.reading():
-        answer = _answer(store, invocation.namespace, subject, None if at is None else _moment(at, now), now)
+        answer = _answer(store, invocation.namespace, subject, at, now)
     if invocation.json:
         from flowctl.cli.json_shapes import dumps
 
@@ -50,7 +50,7 @@ def why(invocation: Invocation, /, subject: str, at: str | None) -> int:
     return 0
 
 
-def _answer(store: Store, namespace: str, subject: str, at: int | None, now: int) -> Answer:
+def _answer(store: Store, namespace: str, subject: str, at: str | None, now: int) -> Answer:
     from flowctl.engine.why import why_run
 
     if subject.isdecimal() or "@" in subject:
@@ -63,12 +63,12 @@ def _answer(store: Store, namespace: str, subject: str, at: int | None, now: int
         raise NotFound(f"there is no schedule {shown[:100]}", "give a run's number, @last, NAME@last, or a schedule")
     from flowctl.engine.why_schedule import why_schedule
 
-    return why_schedule(store, schedule, now, at)
+    return why_schedule(store, schedule, now, None if at is None else _moment(at, now, schedule.zone))
 
 
-def _moment(text: str, now: int) -> int:
-    """Return the instant that is meant; a time of day is its latest occurrence."""
-    instant = parse_instant(text, "--at", now)
+def _moment(text: str, now: int, zone: str) -> int:
+    """Return the instant that is meant by the clock of a zone; a time of day is its latest occurrence."""
+    instant = parse_instant(text, "--at", now, zone)
     return instant - _DAY_MS if _TIME_OF_DAY.fullmatch(text) and instant > now else instant
 
 

@@ -79,6 +79,7 @@ ERROR_CLASSES = {
     "GiveUp": "gave up",
     "ChildCancelled": "cancelled",
     "InputError": "rejected input",
+    "SignalMisfit": "rejected input",
     "WorkflowMissing": "code missing",
 }
 _FAILED_STEP = re.compile(r"step .+? failed: ([\w.]+)(?:: )?", re.DOTALL)

@@ -36,6 +36,14 @@ def find_zone(name: str) -> tzinfo:
     return known
 
 
+def in_zone(instant: int, name: str) -> datetime:
+    """Return an instant by the clock of a zone; one whose name is not known any more is the machine's own."""
+    try:
+        return datetime.fromtimestamp(instant / 1000, find_zone(name))
+    except UsageError:
+        return datetime.fromtimestamp(instant / 1000).astimezone()
+
+
 def local_zone_name() -> str:
     """Return the IANA name of the machine's zone: of `TZ`, else of /etc/localtime, else "UTC".
 

@@ -1,4 +1,4 @@
-"""Whether scheduled work gets done: four questions, for a probe that asks every minute."""
+"""Whether scheduled work gets done: five questions, for a probe that asks every minute."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from flowctl.core.errors import FlowctlError
 from flowctl.engine.daemon_lock import running_daemon
+from flowctl.engine.why import stalled_ms
 from flowctl.store import Store, files
 
 LAG_MS = 60_000
@@ -21,9 +22,9 @@ class Vital(NamedTuple):
 
 
 def vitals(store: Store, now: int) -> list[Vital]:
-    """Return whether the file can be read, a daemon lives, the disk has room, and schedules are in time."""
+    """Return whether the file can be read, a daemon lives, the disk has room, and schedules and runs are in time."""
     try:
-        found = [_readable(store), _daemon(store), _disk(store), _lag(store, now)]
+        found = [_readable(store), _daemon(store), _disk(store), _lag(store, now), _begun(store, now)]
     except FlowctlError as error:
         found = [Vital("database", False, error.message)]
     return found
@@ -51,3 +52,13 @@ def _lag(store: Store, now: int) -> Vital:
         return Vital("schedules", True, "all are in time")
     longest, name = max(late)
     return Vital("schedules", False, f"{len(late)} are late, {name} by {longest // 1000} s")
+
+
+def _begun(store: Store, now: int) -> Vital:
+    """Tell whether runs begin that nothing keeps from it: a daemon that hangs holds its lock all the same."""
+    waits = [(stalled_ms(store, store.runs.get(run), now), run) for run in store.evidence.ready()]
+    longest, run = max(waits, default=(0, 0))
+    if longest < LAG_MS:
+        return Vital("runs", True, "none waits without a reason")
+    text = f"run {run} is ready for {longest // 1000} s, and the daemon has not begun it: it hangs, or cannot write"
+    return Vital("runs", False, text)

@@ -44,6 +44,7 @@ class Notifier:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._cursor: int | None = None  # ahead of the one in the file by what changed nothing
+        self._missed_since = 0  # slots that were found missed before are told
         self._decided_at = 0
         self._more = False
         self._sending: dict[int, _Sending] = {}  # by channel
@@ -77,20 +78,19 @@ class Notifier:
         after = self._cursor if self._cursor is not None else notices.cursor()
         news = notices.news(after, NEWS)
         reached = news[-1].event if news else after
-        changed = standings.subjects(news)
-        if any(True for channel in channels for _ in self._words(channel, changed, now)):
+        missed_since = min(self._missed_since, now)  # the clock may have been set back
+        changed = standings.subjects(news, notices.missing(missed_since))
+        if any(True for channel in channels for _ in standings.words(self._store, channel, changed, now)):
             with self._store.transaction():
                 for channel in notices.channels():
-                    for word in self._words(channel, changed, now):
+                    for word in standings.words(self._store, channel, changed, now):
                         self._tell(channel, word, now)
                 notices.set_cursor(reached)
         elif reached - notices.cursor() >= NEWS:
             with self._store.transaction():
                 notices.set_cursor(reached)
         self._cursor, self._decided_at, self._more = reached, now, len(news) == NEWS
-
-    def _words(self, channel: Channel, changed: standings.Subjects, now: int) -> list[Word]:
-        return [*standings.words(self._store, channel, changed, now), *standings.missed(self._store, channel, now)]
+        self._missed_since = now
 
     def _tell(self, channel: Channel, word: Word, now: int) -> None:
         if word.notice is not None:
@@ -106,8 +106,17 @@ class Notifier:
         due = [each for each in self._store.notices.due(now) if each.channel_id not in self._sending]
         channels = {channel.id: channel for channel in self._store.notices.channels()} if due else {}
         for notice in due[: MOST - len(self._sending)]:
-            delivery = delivery_of(channels[notice.channel_id], notice, now)
-            process = _start(delivery)
+            channel = channels.get(notice.channel_id)
+            if channel is not None:  # else somebody has just removed it, and its messages with it
+                self._send(channel, notice, now)
+
+    def _send(self, channel: Channel, notice: Notice, now: int) -> None:
+        try:
+            process = _start(delivery_of(channel, notice, now))
+        except OSError as error:
+            with self._store.transaction():
+                record(self._store, notice, now, f"the delivery cannot be started: {error.strerror}")
+        else:
             self._sending[notice.channel_id] = _Sending(notice, process, now + LONGEST_MS)
 
     def _look(self, now: int) -> None:

@@ -161,8 +161,8 @@ class Scheduler:
         return min((self._staggered - 1) * STAGGER_MS, LONGEST_STAGGER_MS)
 
     def _reasons(self, schedule: Schedule, due: DueSlots, now: int) -> Callable[[int], str]:
-        """Return what says of a slot why it was late."""
-        if not due.listed or due.listed[0] >= now - LATE_MS:
+        """Return what says of a slot why it was late. One alone that is in time is not asked about."""
+        if not due.listed or (len(due.listed) == 1 and due.listed[0] >= now - LATE_MS):
             return lambda _: "flowctl was late"
         lines = self._store.events.of_subject(gaps.SUBJECT, due.listed[0])
         found = [gap for line in lines if (gap := gaps.Gap.of_text(line.reason or "")) is not None]
@@ -249,7 +249,7 @@ class Planning:
         """Return what becomes of slots for which the run of a later one is to stand: without one, the same."""
         if last.run_id is None:
             return [last._replace(due=joins)]
-        return by_reason(joins, "coalesced", self._late, last.run_id)
+        return by_reason(joins, "coalesced", self._why, last.run_id)
 
     def _note(self, groups: list[SlotGroup], due: DueSlots) -> None:
         """Tell in the audit log what a catch-up has made of many slots."""

@@ -43,7 +43,7 @@ def _in_row(store: Store, needle: Needle, texts: Texts) -> Iterator[Hit]:
         yield from (_hit(texts, texts.stream, place, texts.attempt) for place in needle.in_text(texts.input))
         return
     for part, text in (("input", texts.input), ("output", texts.output), ("error", texts.error)):
-        if text is not None:
+        if text:  # of a fork: steps that it shares are found where they are kept
             yield from (_hit(texts, part, place) for place in needle.in_json(text))
     if texts.step is not None and (texts.attempt or 1) > 1:
         for attempt in store.steps.attempts(texts.run_id, texts.step):

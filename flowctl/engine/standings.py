@@ -14,7 +14,7 @@ from flowctl.core.notices import DAY_MS, Channel, NewNotice, NoticeKind, Standin
 from flowctl.core.policy import summary
 from flowctl.core.text import safe_line, shorten
 from flowctl.store import Store
-from flowctl.store.notices import News, Outcome
+from flowctl.store.notices import News, Outcome, Watched
 
 LONGEST_TEXT = 500
 
@@ -24,6 +24,7 @@ class Subjects(NamedTuple):
 
     workflows: frozenset[tuple[str, str]]  # (namespace, name)
     runs: frozenset[News]
+    schedules: frozenset[Watched]  # with slots that were missed
 
 
 class Word(NamedTuple):
@@ -34,10 +35,10 @@ class Word(NamedTuple):
     standing: Standing | None
 
 
-def subjects(news: list[News]) -> Subjects:
+def subjects(news: list[News], missing: list[Watched]) -> Subjects:
     """Return what to look at after these changes: workflows with runs that have ended, and every run that changed."""
     ended = {(each.namespace, each.workflow) for each in news if each.root_id is None and each.now in _ENDED}
-    return Subjects(frozenset(ended), frozenset({each.run_id: each for each in news}.values()))
+    return Subjects(frozenset(ended), frozenset({each.run_id: each for each in news}.values()), frozenset(missing))
 
 
 _ENDED = ("succeeded", "failed")
@@ -51,6 +52,9 @@ def words(store: Store, channel: Channel, changed: Subjects, now: int) -> Iterat
     for news in sorted(changed.runs):
         if news.namespace == channel.namespace:
             yield from _of_run(store, channel, news, now)
+    for schedule in sorted(changed.schedules):
+        if schedule.namespace == channel.namespace and channel.workflow in (None, schedule.workflow):
+            yield from _of_schedule(store, channel, schedule, now)
 
 
 def _of_workflow(store: Store, channel: Channel, workflow: str, now: int) -> Iterator[Word]:
@@ -95,23 +99,20 @@ def _concerns(store: Store, channel: Channel, news: News) -> bool:
     return news.root_id is not None and store.notices.workflow_of(news.root_id) == channel.workflow
 
 
-def missed(store: Store, channel: Channel, now: int) -> Iterator[Word]:
-    """Yield what a channel is to be told of slots that were missed: of each schedule at most one message."""
-    for schedule in store.notices.schedules():
-        if schedule.namespace != channel.namespace or channel.workflow not in (None, schedule.workflow):
-            continue
-        subject = f"schedule {schedule.name}"
-        told = store.notices.standing(channel.id, subject)
-        found = store.notices.missed(schedule.id, channel.created_at if told is None else told.since)
-        if not found:
-            continue
-        last = found[-1]
-        slots = f"the slot of {local(last.due_at)}"
-        if len(found) > 1:
-            slots = f"{len(found)} slots from {local(found[0].due_at)} to {local(last.due_at)}"
-        text = f"{schedule.name} missed {slots}: {last.reason}"
-        notice = _notice(channel, subject, "missed", None, text)
-        yield Word(notice, subject, Standing(subject, "missed", last.due_at, now))  # told up to that slot
+def _of_schedule(store: Store, channel: Channel, schedule: Watched, now: int) -> Iterator[Word]:
+    """Yield at most one message, of all slots that were missed since the last."""
+    subject = f"schedule {schedule.name}"
+    told = store.notices.standing(channel.id, subject)
+    found = store.notices.missed(schedule.id, channel.created_at if told is None else told.since)
+    if not found:
+        return
+    last = found[-1]
+    slots = f"the slot of {local(last.due_at)}"
+    if len(found) > 1:
+        slots = f"{len(found)} slots from {local(found[0].due_at)} to {local(last.due_at)}"
+    text = f"{schedule.name} missed {slots}: {last.reason}"
+    notice = _notice(channel, subject, "missed", None, text)
+    yield Word(notice, subject, Standing(subject, "missed", last.due_at, now))  # told up to that slot
 
 
 def _notice(channel: Channel, subject: str, kind: NoticeKind, run_id: int | None, text: str) -> NewNotice:

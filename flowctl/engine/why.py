@@ -15,6 +15,7 @@ from flowctl.engine.conditions import UNSEEN
 from flowctl.store import Store
 
 START = "flowctl daemon start"
+OVERDUE_MS = 10_000  # a run that is ready is begun sooner
 
 
 class Answer(NamedTuple):
@@ -50,9 +51,11 @@ def daemons(store: Store) -> list[EngineRow]:
 
 
 def _queued(store: Store, run: Run, now: int) -> Finding:
-    for look in (_reserved, _held, _not_yet, _no_engine, _no_place, _of_queue):
-        if (found := look(store, run, now)) is not None:
-            return found
+    if (found := _hindrance(store, run, now)) is not None:
+        return found
+    waited = stalled_ms(store, run, now)
+    if waited >= OVERDUE_MS:
+        return _stalled(store, waited)
     ahead = store.evidence.ahead(run)
     if ahead:
         runs = "1 run that is" if ahead == 1 else f"{ahead:,} runs that are"
@@ -63,6 +66,28 @@ def _queued(store: Store, run: Run, now: int) -> Finding:
             ("flowctl ls --state queued", "flowctl ls --state running"),
         )
     return Finding("is queued and about to begin: nothing is in its way", {"ahead": 0})
+
+
+def _hindrance(store: Store, run: Run, now: int) -> Finding | None:
+    for look in (_reserved, _held, _not_yet, _no_engine, _no_place, _of_queue):
+        if (found := look(store, run, now)) is not None:
+            return found
+    return None
+
+
+def stalled_ms(store: Store, run: Run, now: int) -> int:
+    """Return for how long a queued run could have been begun by an engine that lives and does nothing, else 0."""
+    if _hindrance(store, run, now) is not None or store.evidence.running():
+        return 0
+    return max(0, now - max(run.changed_at, run.wake_at or 0, *(each.started_at for each in daemons(store))))
+
+
+def _stalled(store: Store, waited: int) -> Finding:
+    engines = [each.pid for each in daemons(store)]
+    names = " and ".join(f"process {pid}" for pid in engines)
+    text = f"is queued and ready for {short(waited)}, and {names} has not begun it: it hangs, or cannot write"
+    commands = ("flowctl daemon logs", "flowctl daemon stop --now", START)
+    return Finding(text, {"waited_ms": waited, "engines": engines, "running": 0}, commands)
 
 
 def _reserved(store: Store, run: Run, now: int) -> Finding | None:

@@ -150,9 +150,9 @@ class Notices:
         fields = {"namespace": namespace, "workflow": workflow, "limit": limit}
         return [Outcome(*row) for row in self._connection.rows(SQL["outcomes"], fields)]
 
-    def schedules(self) -> list[Watched]:
-        """Return the schedules of all namespaces."""
-        return [Watched(*row) for row in self._connection.rows(SQL["schedules"])]
+    def missing(self, since: int) -> list[Watched]:
+        """Return the schedules of all namespaces with slots that were found missed since an instant."""
+        return [Watched(*row) for row in self._connection.rows(SQL["missing"], {"since": since})]
 
     def missed(self, schedule_id: int, after: int) -> list[Missed]:
         """Return the slots of a schedule after an instant that were missed."""

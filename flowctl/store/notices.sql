@@ -75,9 +75,10 @@ SELECT id, state, error, finished_at FROM runs INDEXED BY runs_workflow
 WHERE namespace = +:namespace AND workflow = +:workflow AND root_id IS NULL AND state IN ('succeeded', 'failed')
 ORDER BY id DESC LIMIT +:limit
 
--- name: schedules
--- plan: a row for each schedule, dozens.
-SELECT id, namespace, name, workflow FROM schedules
+-- name: missing
+SELECT DISTINCT schedules.id, namespace, name, workflow
+FROM slots INDEXED BY slots_missed JOIN schedules ON schedules.id = slots.schedule_id
+WHERE outcome = 'missed' AND decided_at >= +:since
 
 -- name: missed
 SELECT due_at, reason FROM slots WHERE schedule_id = +:schedule AND due_at > +:after AND outcome = 'missed' ORDER BY due_at

@@ -13,6 +13,21 @@ CASE WHEN output GLOB '{"$payload":"*' THEN (SELECT text FROM main.payloads WHER
 CASE WHEN error GLOB '{"$payload":"*' THEN (SELECT text FROM main.payloads WHERE hash = substr(error, 14, 64))
         ELSE error END AS error
 
+-- part: step_input
+(SELECT CASE WHEN held.input GLOB '{"$payload":"*' THEN (SELECT text FROM main.payloads WHERE hash = substr(held.input, 14, 64))
+        ELSE held.input END
+    FROM main.steps AS held WHERE held.id = CASE steps.input WHEN '' THEN steps.shared_id ELSE steps.id END) AS input
+
+-- part: step_output
+(SELECT CASE WHEN held.output GLOB '{"$payload":"*' THEN (SELECT text FROM main.payloads WHERE hash = substr(held.output, 14, 64))
+        ELSE held.output END
+    FROM main.steps AS held WHERE held.id = CASE steps.output WHEN '' THEN steps.shared_id ELSE steps.id END) AS output
+
+-- part: step_error
+(SELECT CASE WHEN held.error GLOB '{"$payload":"*' THEN (SELECT text FROM main.payloads WHERE hash = substr(held.error, 14, 64))
+        ELSE held.error END
+    FROM main.steps AS held WHERE held.id = CASE steps.error WHEN '' THEN steps.shared_id ELSE steps.id END) AS error
+
 -- part: iso_due
 strftime('%FT%R:%fZ', due_at / 1000.0, 'unixepoch')
 
@@ -40,17 +55,21 @@ strftime('%FT%R:%fZ', decided_at / 1000.0, 'unixepoch')
 -- part: iso_at
 strftime('%FT%R:%fZ', at / 1000.0, 'unixepoch')
 
+-- part: iso_dropped
+strftime('%FT%R:%fZ', dropped_at / 1000.0, 'unixepoch')
+
 -- name: runs
 -- plan: the view of all rows.
 SELECT id, namespace, workflow, state, reason, attempt, crashes, {input}, {output}, {error}, tags, queue, priority, key,
-    schedule, due_at, {iso_due} AS due, parent_id, parent_step, root_id, rerun_of,
+    schedule, due_at, {iso_due} AS due, parent_id, parent_step, root_id, rerun_of, forked_from,
     created_at, {iso_created} AS created, started_at, {iso_started} AS started, finished_at, {iso_finished} AS finished,
-    finished_at - started_at AS duration_ms, wake_at, {iso_wake} AS wake, path, function, directory, code
+    finished_at - started_at AS duration_ms, wake_at, {iso_wake} AS wake, path, function, directory, code, dropped_at,
+    {iso_dropped} AS dropped
 FROM main.runs
 
 -- name: steps
 -- plan: the view of all rows.
-SELECT id, run_id, seq, key, name, kind, state, attempt, crashes, {input}, {output}, {error},
+SELECT id, run_id, seq, key, name, kind, state, attempt, crashes, {step_input}, {step_output}, {step_error},
     begun_at AS started_at, {iso_begun} AS started, finished_at, {iso_finished} AS finished,
     finished_at - begun_at AS duration_ms, wake_at, {iso_wake} AS wake, superseded_at, {iso_superseded} AS superseded
 FROM main.steps
@@ -62,7 +81,7 @@ SELECT run_id, key, attempt, state, {error}, started_at, {iso_started} AS starte
     finished_at - started_at AS duration_ms
 FROM main.attempts
 UNION ALL
-SELECT run_id, key, attempt, state, {error}, started_at, {iso_started}, finished_at, {iso_finished},
+SELECT run_id, key, attempt, state, {step_error}, started_at, {iso_started}, finished_at, {iso_finished},
     finished_at - started_at
 FROM main.steps
 WHERE NOT EXISTS (

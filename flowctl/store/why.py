@@ -24,6 +24,10 @@ class Evidence:
         """Return how many runs engines hold."""
         return int(self._connection.value(SQL["all_running"]))
 
+    def ready(self) -> list[int]:
+        """Return of each queue the run that has been ready for the longest."""
+        return [row[0] for row in self._connection.rows(SQL["ready"])]
+
     def ahead(self, run: Run) -> int:
         """Return how many runs are ready that are claimed before this one."""
         return int(self._connection.value(SQL["ahead"], {"priority": run.priority, "run": run.id}))

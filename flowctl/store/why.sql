@@ -6,6 +6,11 @@ SELECT id FROM runs WHERE engine_id IS NOT NULL AND namespace = +:namespace AND 
 SELECT count(*) FROM runs WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL
     AND (priority > :priority OR (priority = :priority AND id < :run))
 
+-- name: ready
+-- plan: walks runs_due, which holds only what is ready.
+SELECT id, min(changed_at) FROM runs
+WHERE state = 'queued' AND wake_at IS NULL AND followed_by IS NULL GROUP BY namespace, queue
+
 -- name: all_running
 -- plan: walks the runs that engines hold, a handful.
 SELECT count(*) FROM runs WHERE engine_id IS NOT NULL

@@ -31,6 +31,20 @@ def test_instants_are_written_in_utc_with_milliseconds() -> None:
     assert "" == local(None)
 
 
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2026-01-31T18:00", NOW),
+        ("2026-01-31", NOW - 18 * 3_600_000),
+        ("18:01", NOW + 60_000),
+        ("17:59", NOW + 86_400_000 - 60_000),
+        ("2026-01-31T09:00Z", NOW),
+    ],
+)
+def test_a_time_may_be_by_the_clock_of_another_zone(text: str, instant: int) -> None:
+    assert instant == parse_instant(text, "--at", NOW, "Asia/Tokyo")
+
+
 @pytest.mark.parametrize("ms", [2**62, -(2**62)])
 def test_an_instant_out_of_this_world_is_still_written(ms: int) -> None:
     assert iso(ms)

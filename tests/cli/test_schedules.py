@@ -90,7 +90,6 @@ def test_the_input_of_a_workflow_is_checked_when_the_schedule_is_made(quick, dig
         (["--cron", "0 0 30 2 *", "--", "true"], "no year has such a date"),
         (["--cron", "@daily", "--tz", "Europe/Berln", "--", "true"], "did you mean Europe/Berlin"),
         (["--once", "soon", "--", "true"], "once: 'soon' is not a time"),
-        (["--once", "09:30", "--tz", "UTC", "--", "true"], "give the date too"),
         (["--every", "1h", "--pause-after", "0", "--", "true"], "not a number of failures"),
         (["--every", "1h", "--window", "0s", "--", "true"], "longer than nothing"),
         (["--every", "1h", "--env", "NOT_THERE_AT_ALL", "--", "true"], "there is no such variable"),
@@ -98,6 +97,9 @@ def test_the_input_of_a_workflow_is_checked_when_the_schedule_is_made(quick, dig
         (["--every", "1h", "--input", "{}", "--", "true"], "--input is for a workflow"),
         (["--every", "1h", "--end-at", "2020-01-01", "--", "true"], "never due"),
         (["--every", "1h", "--shell", "--", "echo", "x"], "--shell takes one text"),
+        (["--every", "1h", "workflow=digest"], "'workflow=digest' is neither after -- nor for a workflow"),
+        (["--every", "1h", "digest"], "give --workflow NAME, or a command after --"),
+        (["--every", "1h", "digest", "--", "true"], "'digest' is neither after -- nor for a workflow"),
     ],
 )
 def test_e10_d09_what_makes_no_sense_is_refused_in_a_sentence(quick, database, words: list[str], said: str) -> None:
@@ -133,6 +135,7 @@ def test_update_changes_what_is_given_and_nothing_else(quick) -> None:
     assert ("every", {"argv": ["echo", "x"]}) == (third["kind"], third["input"])
     fourth = quick("schedules", "update", "nightly", "--every", "60m", "--json").json
     assert third == fourth
+    assert "neither after -- nor for a workflow" in quick("schedules", "update", "nightly", "top=3", code=2).stderr
 
 
 def test_pause_and_resume_say_so_and_a_paused_schedule_is_not_next(quick, database) -> None:
@@ -158,6 +161,27 @@ def test_next_merges_all_schedules_in_order_with_local_times(quick) -> None:
         {"schedule": "half", "due_at": "2026-03-01T00:45:00.000Z", "local": "2026-03-01T06:30:00+05:45"},
         {"schedule": "hourly", "due_at": "2026-03-01T01:00:00.000Z", "local": "2026-03-01T01:00:00+00:00"},
     ] == found
+
+
+def test_times_are_by_the_clock_of_the_schedule_wherever_they_are_given_or_printed(quick, database) -> None:
+    words = ["schedules", "add", "tokyo", "--cron", "0 3 * * *", "--tz", "Asia/Tokyo", "--start-at", "2030-01-01"]
+    assert "2029-12-31T15:00:00.000Z" == quick(*words, "--json", "--", "true").json["start_at"]
+    ends = quick("schedules", "update", "tokyo", "--end-at", "2030-02-01", "--json").json["end_at"]
+    assert "2030-01-31T15:00:00.000Z" == ends
+    assert "2030-01-01 00:00:00 JST" in quick("schedules", "show", "tokyo").stdout
+    found = quick("next", "tokyo", "--from", "2030-01-05T03:00", "-n", "1", "--json").json
+    assert ["2030-01-04T18:00:00.000Z"] == [each["due_at"] for each in found]
+    why = quick("why", "tokyo", "--at", "2030-01-05T03:00").stdout
+    assert "the slot of 2030-01-05 03:00:00 JST is not due yet" in why
+    once = quick("schedules", "add", "once", "--once", "03:00", "--tz", "Asia/Tokyo", "--json", "--", "true").json
+    assert once["next_at"].endswith("T18:00:00.000Z")
+
+
+def test_a_slot_is_backfilled_by_the_time_that_the_ledger_prints(quick) -> None:
+    quick("schedules", "add", "tokyo", "--cron", "0 3 * * *", "--tz", "Asia/Tokyo", "--", "true")
+    words = ["--from", "2026-01-05T03:00", "--to", "2026-01-05T03:00", "--dry-run", "--json"]
+    filled = quick("schedules", "backfill", "tokyo", *words).json
+    assert ["2026-01-04T18:00:00.000Z"] == [each["due_at"] for each in filled]
 
 
 def test_e07_next_tries_an_expression_without_a_file(quick, database) -> None:

@@ -224,3 +224,16 @@ def test_csv_and_json_exclude_each_other(sql: Callable[..., Outcome]) -> None:
 @pytest.mark.parametrize("view", ["steps", "attempts", "slots", "events"])
 def test_the_columns_of_a_view_can_be_asked_for(sql: Callable[..., Outcome], view: str) -> None:
     assert "run_id" in {row["name"] for row in sql(f"PRAGMA table_info({view})", "--json").json}
+
+
+def test_a_step_that_a_fork_shares_shows_what_its_source_has(sql: Callable[..., Outcome], scene: Scene) -> None:
+    row = "run_id, seq, key, name, kind, state, attempt, first_attempt, input_crc, input_hash, output_crc, begun_at"
+    scene.write(
+        lambda: scene.store.connection.write(
+            f"INSERT INTO steps ({row}, input, output, started_at, finished_at, on_crash, shared_id)"
+            f" SELECT 2, 9, 'greet', name, kind, state, attempt, first_attempt, input_crc, input_hash, output_crc,"
+            " begun_at, '', '', started_at, finished_at, on_crash, id FROM steps WHERE run_id = 1 AND key = 'greet'"
+        )
+    )
+    answer = sql("SELECT input, output FROM steps WHERE key = 'greet'", "--json").json
+    assert [{"input": '{"n":1}', "output": "1"}] * 2 == answer

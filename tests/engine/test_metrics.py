@@ -181,11 +181,25 @@ def test_the_textfile_is_replaced_in_one_step_and_others_may_read_it(flowctl: An
 def test_health_is_a_live_daemon_room_on_the_disk_and_no_late_slot(scene: Scene) -> None:
     add_schedule(scene, next_at=scene.now - 59_999)
     with live_daemon(scene):
-        assert [True] * 4 == [vital.ok for vital in vitals(scene.store, scene.now)]
+        assert [True] * 5 == [vital.ok for vital in vitals(scene.store, scene.now)]
         scene.now += 1
         (late,) = (vital for vital in vitals(scene.store, scene.now) if not vital.ok)
         assert ("schedules", "1 are late, nightly by 60 s") == (late.check, late.message)
     assert ["daemon", "schedules"] == [vital.check for vital in vitals(scene.store, scene.now) if not vital.ok]
+
+
+def test_health_notices_a_daemon_that_holds_its_lock_and_begins_nothing(scene: Scene) -> None:
+    limited = scene.submit(options={"requires": ["gpu"]}, queue="other")
+    scene.now += 1_000
+    run = scene.submit()
+    with live_daemon(scene), live_engine(scene) as engine:
+        assert [] == [vital for vital in vitals(scene.store, scene.now + 59_999) if not vital.ok]
+        (stalled,) = (vital for vital in vitals(scene.store, scene.now + 60_000) if not vital.ok)
+        assert "runs" == stalled.check
+        assert f"run {run} is ready for 60 s, and the daemon has not begun it" in stalled.message
+        claimed(scene, engine, run)
+        assert [] == [vital for vital in vitals(scene.store, scene.now + 60_000) if not vital.ok]
+    assert "queued" == scene.store.runs.get(limited).state
 
 
 def test_health_fails_with_the_reason(flowctl: Any, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from flowctl.core.notices import Channel
@@ -154,6 +157,45 @@ def test_missed_slots_are_told_together_and_each_once(scene: Scene, notifier: No
     add_slot(scene, schedule, scene.now, "skipped", "overlap")
     add_slot(scene, schedule, scene.now + 1, "missed", "machine off")
     assert 2 == len(told(scene, notifier))
+
+
+@pytest.mark.usefixtures("silent")
+def test_a_slot_that_was_missed_after_the_clock_was_set_back_is_told(scene: Scene, notifier: Notifier) -> None:
+    channel(scene)
+    schedule = add_schedule(scene)
+    scene.now += 60 * MINUTE
+    assert [] == told(scene, notifier)
+    scene.now -= 30 * MINUTE
+    add_slot(scene, schedule, scene.now + 1_000, "missed", "machine off")  # the scheduler's `now` is the notifier's
+    assert [("schedule nightly", "missed", None)] == told(scene, notifier)
+
+
+@pytest.mark.usefixtures("silent")
+def test_without_news_what_is_to_be_told_costs_the_same_with_many_schedules_and_slots(
+    scene: Scene, notifier: Notifier
+) -> None:
+    channel(scene)
+    add_slot(scene, add_schedule(scene), scene.now + 1, "missed", "machine off")
+    assert 1 == len(told(scene, notifier))
+    before = effort(scene, notifier)
+    for number in range(50):
+        schedule = add_schedule(scene, f"s{number}")
+        for minute in range(20):
+            add_slot(scene, schedule, scene.now + minute, "skipped", "overlap")
+    assert before == effort(scene, notifier)
+
+
+def effort(scene: Scene, notifier: Notifier) -> int:
+    """Let the notifier look, and return how many instructions SQLite executed."""
+    counts: list[int] = []
+    raw = scene.store.connection.raw
+    raw.trace_v2(
+        apsw.SQLITE_TRACE_PROFILE, lambda event: counts.append(event["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"])
+    )
+    scene.now += 1_000
+    notifier.tick(scene.now)
+    raw.trace_v2(0, None)
+    return sum(counts)
 
 
 @pytest.mark.usefixtures("silent")
@@ -327,6 +369,39 @@ def test_a_delivery_that_hangs_stops_nothing_and_a_daemon_that_ends_makes_it_aga
     slow = scene.store.connection.rows("SELECT tries, sent_at FROM notices WHERE channel_id = 1")
     assert [(1, None)] == slow
     again.close()
+
+
+def test_a_delivery_that_cannot_be_started_is_tried_again_later(
+    scene: Scene, notifier: Notifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    channel(scene)
+    end(scene)
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", refuse)
+        why = "the delivery cannot be started: Resource temporarily unavailable"
+        assert [(1, why, 0)] == settled(scene, notifier)
+    scene.now += MINUTE
+    assert [(2, None, 1)] == settled(scene, notifier)
+
+
+def test_a_channel_that_is_removed_while_its_message_is_taken_up_ends_nothing(
+    scene: Scene, notifier: Notifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel(scene)
+    end(scene)
+    due = scene.store.notices.due
+
+    def removed_after(now: int) -> Any:
+        found = due(now)
+        with scene.store.transaction():
+            scene.store.notices.remove_channel("default", "me")
+        return found
+
+    monkeypatch.setattr(scene.store.notices, "due", removed_after)
+    assert [] == settled(scene, notifier)
 
 
 def test_mail_goes_by_smtp_and_no_header_can_be_smuggled_in(scene: Scene, notifier: Notifier) -> None:

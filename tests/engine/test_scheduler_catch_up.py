@@ -58,6 +58,26 @@ def test_e03_a_coalesced_slot_names_the_run_that_stands_for_it_and_why(rhythm: R
     assert (rhythm.runs()[0].id, "fired") == (second.run_id, second.outcome)
 
 
+@pytest.mark.parametrize(
+    ("asleep", "count", "why"),
+    [(75 * SECOND, 14, "machine suspended 00:00-00:01"), (20 * SECOND, 3, "machine suspended 00:00-00:00")],
+)
+def test_e03_slots_of_the_last_minute_that_are_coalesced_say_why_too(
+    rhythm: Rhythm, asleep: int, count: int, why: str
+) -> None:
+    rhythm.add(expression="5s", kind="every")
+    rhythm.clock.suspend(asleep)
+    rhythm.look()
+    assert [("coalesced", why)] * count + [("fired", None)] == rhythm.told()
+
+
+def test_e03_slots_that_are_coalesced_as_the_scheduler_was_busy_say_so(rhythm: Rhythm) -> None:
+    rhythm.add(expression="5s", kind="every")
+    rhythm.clock.pass_time(10 * SECOND)
+    rhythm.look()
+    assert [("coalesced", "flowctl was late"), ("fired", None)] == rhythm.told()
+
+
 def test_e04_a_month_of_minutes_is_planned_quickly_and_starts_no_more_than_the_cap(
     rhythm: Rhythm,
 ) -> None:
@@ -142,8 +162,8 @@ def test_d05_eight_hours_of_suspend_make_one_run_and_tell_why(rhythm: Rhythm) ->
     rhythm.look()
     assert before + 1 == len(rhythm.runs())
     assert ["suspended from 2026-01-01T00:05:00Z to 2026-01-01T08:05:00Z"] == rhythm.notes("machine")
-    assert [("coalesced", "machine suspended 00:05-08:05")] * 478 == rhythm.told()[before : before + 478]
-    assert [("coalesced", None), ("fired", None)] == rhythm.told()[before + 478 :]  # in the last minute: on time
+    assert [("coalesced", "machine suspended 00:05-08:05")] * 479 == rhythm.told()[before : before + 479]
+    assert [("fired", None)] == rhythm.told()[before + 479 :]  # in the last minute: on time
 
 
 def test_d05_a_process_that_stood_still_is_told_from_a_machine_that_slept(rhythm: Rhythm) -> None:

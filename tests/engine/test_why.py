@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,21 @@ def test_a_run_that_no_daemon_would_begin(scene: Scene) -> None:
         assert "is queued, and no daemon runs that would begin it" == why(scene, run)
     with live_engine(scene):
         assert "is queued and about to begin: nothing is in its way" == why(scene, run)
+
+
+def test_a_run_that_a_daemon_which_hangs_does_not_begin(scene: Scene) -> None:
+    run, behind = scene.submit(), scene.submit()
+    scene.now += HOUR
+    with live_engine(scene):
+        scene.now += 9_999  # a daemon that has just started is given its time
+        assert "is queued and about to begin: nothing is in its way" == why(scene, run)
+        scene.now += 1
+        for each in (run, behind):
+            hangs = "is queued and ready for 10.0s, and process 4711 has not begun it: it hangs, or cannot write"
+            assert hangs == why(scene, each)
+        assert "flowctl daemon stop --now" in answer(scene, run).commands
+        limit(scene, paused_at=scene.now)
+        assert "is paused since" in why(scene, run)
 
 
 def test_a_run_that_is_to_begin_later(scene: Scene) -> None:
@@ -193,6 +209,10 @@ def test_a_run_that_is_paused_blocked_or_over(scene: Scene) -> None:
 # -- schedules
 
 
+def in_utc(instant: int) -> str:
+    return datetime.fromtimestamp(instant / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def why_slot(scene: Scene, at: int | None = None) -> str:
     schedule = scene.store.schedules.find("default", "nightly")
     assert schedule is not None
@@ -210,11 +230,11 @@ def test_every_slot_of_the_ledger_says_what_became_of_it(scene: Scene) -> None:
     add_slot(scene, schedule, 14 * HOUR, "fired", run=99)
     said = [why_slot(scene, hour * HOUR) for hour in range(10, 15)]
     assert [
-        f"the slot of {local(10 * HOUR)} fired run {run}, which is queued",
-        f"the slot of {local(11 * HOUR)} was coalesced into run {run}, which is queued: {night}",
-        f"the slot of {local(12 * HOUR)} was skipped: overlap, run 1 is still running",
-        f"the slot of {local(13 * HOUR)} was missed: {night}",
-        f"the slot of {local(14 * HOUR)} fired run 99, which was pruned since",
+        f"the slot of {in_utc(10 * HOUR)} fired run {run}, which is queued",
+        f"the slot of {in_utc(11 * HOUR)} was coalesced into run {run}, which is queued: {night}",
+        f"the slot of {in_utc(12 * HOUR)} was skipped: overlap, run 1 is still running",
+        f"the slot of {in_utc(13 * HOUR)} was missed: {night}",
+        f"the slot of {in_utc(14 * HOUR)} fired run 99, which was pruned since",
     ] == said
 
 
@@ -222,12 +242,12 @@ def test_an_instant_without_a_slot_names_those_around_it(scene: Scene) -> None:
     scene.now = 100 * HOUR
     add_schedule(scene, created_at=50 * HOUR, planned_to=90 * HOUR)
     at = 60 * HOUR + 120_000
-    around = f"before at {local(60 * HOUR)} and after at {local(61 * HOUR)}"
-    assert f"no slot is due at {local(at)}: the nearest is due {around}" == why_slot(scene, at)
-    assert f"the slot of {local(101 * HOUR)} is not due yet, but in 1h00m" == why_slot(scene, 101 * HOUR)
-    assert f"it was made only at {local(50 * HOUR)}, after {local(HOUR)}" == why_slot(scene, HOUR)
+    around = f"before at {in_utc(60 * HOUR)} and after at {in_utc(61 * HOUR)}"
+    assert f"no slot is due at {in_utc(at)}: the nearest is due {around}" == why_slot(scene, at)
+    assert f"the slot of {in_utc(101 * HOUR)} is not due yet, but in 1h00m" == why_slot(scene, 101 * HOUR)
+    assert f"it was made only at {in_utc(50 * HOUR)}, after {in_utc(HOUR)}" == why_slot(scene, HOUR)
     assert (
-        why_slot(scene, 95 * HOUR) == f"the slot of {local(95 * HOUR)} is due, and no daemon runs that would decide it"
+        why_slot(scene, 95 * HOUR) == f"the slot of {in_utc(95 * HOUR)} is due, and no daemon runs that would decide it"
     )
     assert "by its rule of today, but none was recorded" in why_slot(scene, 80 * HOUR)
 
@@ -235,12 +255,12 @@ def test_an_instant_without_a_slot_names_those_around_it(scene: Scene) -> None:
 def test_a_schedule_says_what_it_waits_for(scene: Scene) -> None:
     scene.now = 100 * HOUR
     schedule = add_schedule(scene, next_at=101 * HOUR)
-    assert f"is not due before {local(101 * HOUR)}, in 1h00m" == why_slot(scene)
+    assert f"is not due before {in_utc(101 * HOUR)}, in 1h00m" == why_slot(scene)
     add_slot(scene, schedule, 100 * HOUR, "skipped", "overlap")
-    last = f"; the last slot, {local(100 * HOUR)}, was skipped: overlap"
-    assert f"is not due before {local(101 * HOUR)}, in 1h00m{last}" == why_slot(scene)
+    last = f"; the last slot, {in_utc(100 * HOUR)}, was skipped: overlap"
+    assert f"is not due before {in_utc(101 * HOUR)}, in 1h00m{last}" == why_slot(scene)
     scene.now = 103 * HOUR
-    assert f"the slot of {local(101 * HOUR)} is due, and no daemon runs that would decide it" == why_slot(scene)
+    assert f"the slot of {in_utc(101 * HOUR)} is due, and no daemon runs that would decide it" == why_slot(scene)
     with live_daemon(scene):
         assert why_slot(scene).endswith("is 2h00m late, and the daemon has not decided it")
     change(scene, "next_at = NULL, kind = 'cron', expression = '@reboot'")
@@ -248,7 +268,7 @@ def test_a_schedule_says_what_it_waits_for(scene: Scene) -> None:
     change(scene, "kind = 'every', expression = '1h'")
     assert f"has no further slot{last}" == why_slot(scene)
     change(scene, "paused_at = changed_at, pause_reason = '5 failed runs in a row'")
-    assert f"is paused since {local(100 * HOUR)}: 5 failed runs in a row{last}" == why_slot(scene)
+    assert f"is paused since {in_utc(100 * HOUR)}: 5 failed runs in a row{last}" == why_slot(scene)
 
 
 def change(scene: Scene, what: str) -> None:
