@@ -12,8 +12,10 @@ from typing import Any, Self
 
 from flowctl.core.model import NewRun
 from flowctl.engine import commands
+from flowctl.engine.checking import Checker
+from flowctl.engine.histories import from_json
 from flowctl.engine.interpreter import own_python
-from flowctl.engine.loading import load_file
+from flowctl.engine.loading import LoadedFile, load_file
 from flowctl.engine.places import keep_variables
 from flowctl.engine.supervisor import CodeTarget
 from flowctl.sdk.definition import Step, Workflow
@@ -123,6 +125,18 @@ class Bench:
         self.finish()
         return RecordedRun(self.store, number)
 
+    def replay(self, workflow: Workflow[Any, Any], history: str | os.PathLike[str], /) -> None:
+        """Replay a history that `flowctl show RUN --history` has exported; no body of a step runs.
+
+        AssertionError, with the first step that the workflow does not ask for as it is recorded.
+        """
+        path = Path(history)
+        recorded = from_json(path.read_text(encoding="utf-8"), path.name)
+        verdict = Checker(self._load(workflow)).check(recorded)
+        self._living().supervisor.retire(inf)  # the workflow function may stand in the middle
+        if verdict.mismatch is not None:
+            raise AssertionError(f"{verdict.name} {verdict.workflow}: {verdict.mismatch}")
+
     # -- parts
 
     def _pass_time(self, until: int) -> None:
@@ -140,12 +154,8 @@ class Bench:
 
     def _submit(self, workflow: Workflow[Any, Any], input: dict[str, Any] | Any) -> int:
         """Create a run with the code that the file holds now, and return its number."""
-        supervisor = self._living().supervisor
-        supervisor.retire(inf)
         environment = keep_variables(self.store, self.environment) if self.environment else None
-        variables = tuple(sorted(self.environment.items()))
-        target = CodeTarget(workflow.path, str(self.folder), own_python()[0], None, variables)
-        loaded = load_file(supervisor, target)
+        loaded = self._load(workflow)
         found = loaded.choose(workflow.function.__name__)
         signature = workflow.signature
         bound = loaded.bind(found, {}, signature.encode(signature.bind((), input))[0])
@@ -166,6 +176,13 @@ class Bench:
             environment=environment,
         )
         return commands.submit(self.store, new, loaded.snapshot, self.clock.now())[0]
+
+    def _load(self, workflow: Workflow[Any, Any]) -> LoadedFile:
+        """Import the file of a workflow anew."""
+        supervisor = self._living().supervisor
+        supervisor.retire(inf)
+        variables = tuple(sorted(self.environment.items()))
+        return load_file(supervisor, CodeTarget(workflow.path, str(self.folder), own_python()[0], None, variables))
 
     def _living(self) -> MortalEngine:
         """Return the engine of the bench, started at its first use and after a crash."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from flowctl.core.model import Run, Step
 from flowctl.core.policy import summary
+from flowctl.engine.histories import history_of, to_json
 from flowctl.store import Store
 
 
@@ -81,6 +82,11 @@ class RecordedRun:
     def children(self) -> list[RecordedRun]:
         """The runs that it started."""
         return [RecordedRun(self._store, child.id) for child in self._store.runs.children(self.number)]
+
+    @property
+    def history(self) -> str:
+        """Its recorded history as JSON text, for `Bench.replay`."""
+        return to_json(history_of(self._store, self._run))
 
     @property
     def _run(self) -> Run:

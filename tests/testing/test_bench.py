@@ -236,6 +236,19 @@ def broken() -> None:
         flowctl_bench.crash_points(flows.broken)
 
 
+def test_a_recorded_history_is_replayed_without_running_a_body(flowctl_bench, imported, tmp_path):
+    flows = imported(CHAIN)
+    run = flowctl_bench.run(flows.chain, n=4)
+    flowctl_bench.finish()
+    history = tmp_path / "monday.json"
+    history.write_text(run.history)
+    flowctl_bench.stub(flows.one, lambda n: pytest.fail("a body ran"))
+    flowctl_bench.replay(flows.chain, history)
+    edited = imported(CHAIN.replace("two(one(n))", "two(one(n + 1))"))
+    with pytest.raises(AssertionError, match=r'monday.json chain: .*"one"'):
+        flowctl_bench.replay(edited.chain, history)
+
+
 def test_a_failed_run_is_retried_with_another_answer(flowctl_bench, imported):
     flows = imported("""
 @step
