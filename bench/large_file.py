@@ -69,7 +69,8 @@ def large_file(folder: Path, steps: int) -> Path:
     return path
 
 
-def _build(path: Path, steps: int) -> None:
+def write_runs(store: Store, count: int) -> dict[str, object]:
+    """Write so many finished runs without steps inside an open transaction, and return what steps are filled with."""
     from zlib import crc32
 
     payload, error = '{"x":"' + "x" * 200 + '"}', '{"type":"ValueError","message":"no","traceback":""}'
@@ -80,13 +81,20 @@ def _build(path: Path, steps: int) -> None:
         "error_crc": crc32(error.encode()),
         "code": "0" * 64,
         "at": _FIRST_AT,
-        "count": steps // STEPS_PER_RUN,
+        "count": count,
         "per_run": STEPS_PER_RUN,
         "workflows": WORKFLOWS,
     }
+    for sql in (_SNAPSHOT, _ENGINE, _QUEUED, _RUNNING, _FINISHED):
+        store.connection.write(sql, given)
+    return given
+
+
+def _build(path: Path, steps: int) -> None:
     with Store.open(path) as store:
         with store.transaction():
-            for sql in (_SNAPSHOT, _ENGINE, _QUEUED, _RUNNING, _FINISHED, _STEPS, _ATTEMPTS):
+            given = write_runs(store, steps // STEPS_PER_RUN)
+            for sql in (_STEPS, _ATTEMPTS):
                 store.connection.write(sql, given)
         store.connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         findings = store.check()

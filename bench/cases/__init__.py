@@ -1,7 +1,4 @@
-"""The cases, a file each: what is measured for whom, the goals, and how flowctl is measured.
-
-One that belongs here waits for what does not exist yet: `grep` over a large file needs the command.
-"""
+"""The cases, a file each: what is measured for whom, the goals, and how flowctl is measured."""
 
 from __future__ import annotations
 
@@ -11,7 +8,10 @@ from typing import Protocol, cast
 
 from bench.model import Case, Figures
 
-NAMES = ("workflows", "steps", "pure", "growth", "fan_out", "recovery", "idle", "cold", "large", "daemon", "planning")
+NAMES = (
+    "workflows", "steps", "pure", "growth", "fan_out", "recovery", "idle", "cold", "large", "daemon", "planning",
+    "search",
+)  # fmt: skip
 
 
 class CaseModule(Protocol):

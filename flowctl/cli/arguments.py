@@ -73,25 +73,36 @@ def read_each(source: str) -> Iterator[tuple[int, str]]:
 def read_source(path: str, what: str, hint: str = "") -> str:
     """Return the text of a file. Raises NotFound, NotPermitted or UsageError."""
     try:
-        return Path(path).read_bytes().decode()
+        return read_bytes(path, what, hint).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the file {path} is not UTF-8 text, at byte {error.start} ({what})") from None
+
+
+def read_bytes(path: str, what: str, hint: str = "") -> bytes:
+    """Return what a file holds. Raises NotFound, NotPermitted or UsageError."""
+    try:
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise NotFound(f"there is no file {path} ({what})", hint) from None
     except PermissionError:
         raise NotPermitted(f"the file {path} cannot be read: permission denied ({what})") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the file {path} is not UTF-8 text, at byte {error.start} ({what})") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"the file {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def read_stdin(what: str) -> str:
-    """Return everything that comes by stdin."""
-    if sys.stdin is None:
-        raise UsageError(f"{what} - reads stdin, which is closed")
+    """Return the text that comes by stdin. Raises UsageError."""
     try:
-        return sys.stdin.buffer.read().decode()
+        return read_stdin_bytes(what).decode()
     except UnicodeDecodeError as error:
         raise UsageError(f"stdin is not UTF-8 text, at byte {error.start} ({what})") from None
+
+
+def read_stdin_bytes(what: str) -> bytes:
+    """Return everything that comes by stdin. Raises UsageError."""
+    if sys.stdin is None:
+        raise UsageError(f"{what} - reads stdin, which is closed")
+    return sys.stdin.buffer.read()
 
 
 def parse_object(text: str, what: str) -> dict[str, Any]:

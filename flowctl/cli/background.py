@@ -99,17 +99,21 @@ def _duties(store: Store, work: Work, config: Config) -> Iterator[list[Duty]]:
     if not work.schedules:
         yield []
         return
+    from flowctl.engine.conditions import Gate
     from flowctl.engine.indexing import Indexing
     from flowctl.engine.notifier import Notifier
     from flowctl.engine.retention import Retention
     from flowctl.engine.scheduler import Scheduler
+    from flowctl.engine.watching import Reloader
 
-    notifier = Notifier(store)
+    notifier, reloader, gate = Notifier(store), Reloader(store), Gate(store)
     try:
         index = [Indexing(store)] if config.search else []
-        yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store, SYSTEM_CLOCK), *index]
+        yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store, SYSTEM_CLOCK), reloader, gate, *index]
     finally:
         notifier.close()
+        reloader.close()
+        gate.close()
 
 
 @contextmanager
@@ -249,11 +253,13 @@ def stop(invocation: Invocation, *, at_once: bool) -> DaemonFacts | None:
     """End the daemon, and return which it was; None when none runs.
 
     At once means: without waiting for bodies that run, and with SIGKILL when that does not help. Raises FlowctlError
-    when it has not ended within its grace.
+    when it has not ended within its grace, and NotPermitted when the database is named by a link.
     """
     from flowctl.engine.daemon import GRACE_S
     from flowctl.engine.daemon_lock import running_daemon
+    from flowctl.store.files import check_name
 
+    check_name(invocation.db)
     facts = running_daemon(invocation.db)
     if facts is None:
         return None

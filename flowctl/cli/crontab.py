@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from flowctl.cli.arguments import read_source, read_stdin
+from flowctl.cli.arguments import read_bytes, read_stdin_bytes
 from flowctl.cli.control import YES, confirm
 from flowctl.cli.group import Command, Group
 from flowctl.cli.invocation import Invocation, pass_invocation
@@ -97,13 +97,14 @@ def import_(
 
 
 def _read(file: str | None, layout: str | None) -> _Source:
+    from flowctl.core.crontab import decode
     from flowctl.engine import cron
 
     if file is None:
         if layout == "system":
             raise UsageError("your own crontab has no column for the user", "name a file: flowctl crontab import FILE")
         return _Source(cron.own_crontab(), system=False)
-    text = read_stdin("FILE") if file == "-" else read_source(file, "FILE")
+    text = decode(read_stdin_bytes("FILE") if file == "-" else read_bytes(file, "FILE"))
     system = layout == "system" or (layout is None and file != "-" and cron.is_system_table(file))
     return _Source(text, system)
 

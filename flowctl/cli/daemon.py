@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOT_RUNNING = 3
+_LINGERING = {
+    True: "it goes on when you log out, and begins with the machine: lingering is on",
+    False: "it ends when you log out; to keep it running: loginctl enable-linger",
+    None: "it may end when you log out, nobody here can tell; to keep it running: loginctl enable-linger",
+}
 
 _MODULE = "flowctl.cli.daemon"
 _MEMBERS = {
@@ -132,10 +137,13 @@ def status(invocation: Invocation, /) -> int:
 def logs(invocation: Invocation, /, follow: bool, count: int) -> int:
     """Print what the daemon has logged. With --json, one object a line."""
     from flowctl.engine.journal import journal_path
+    from flowctl.engine.service import UNIT, installed
 
     path = journal_path(os.path.realpath(invocation.db))
     if not path.exists():
-        raise NotFound(f"there is no log {path}", "flowctl daemon start writes one")
+        by_systemd = f"systemd keeps what it starts: journalctl --user -u {UNIT.removesuffix('.service')}"
+        hint = by_systemd if installed(os.environ) else "flowctl daemon start writes one"
+        raise NotFound(f"there is no log {path}", hint)
     _print_log(invocation, path, count, follow)
     return 0
 
@@ -204,8 +212,7 @@ def install(invocation: Invocation, /, only_print: bool) -> int:
     install_service(made)
     lingering = lingers(os.environ)
     _print(invocation, {"path": str(made.path), "lingering": lingering}, f"installed: {made.path}")
-    if lingering is False:
-        invocation.terminal.say("it ends when you log out; to keep it running: loginctl enable-linger")
+    invocation.terminal.say(_LINGERING[lingering])
     return 0
 
 
@@ -221,7 +228,7 @@ def _require_stopped(invocation: Invocation, made: Service) -> None:
 @click.command("uninstall", cls=Command, examples=["flowctl daemon uninstall"])
 @pass_invocation
 def uninstall(invocation: Invocation, /) -> int:
-    """Switch the service off and remove its file."""
+    """Switch the service off and remove its file, even when the service manager cannot be told."""
     from flowctl.engine.service import uninstall as uninstall_service
 
     made = _service(invocation)

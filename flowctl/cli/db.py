@@ -36,7 +36,7 @@ def db() -> None:
 @pass_invocation
 def path(invocation: Invocation, /) -> int:
     """Print where the database is, whether it exists yet or not."""
-    _print(invocation, {"path": invocation.db, "exists": invocation.has_database()}, invocation.db)
+    _print(invocation, {"path": invocation.db, "exists": os.path.lexists(invocation.db)}, invocation.db)
     return 0
 
 

@@ -22,7 +22,7 @@ _CODES = {"ok": 0, "warning": 1, "broken": 2}
 
 @click.command("doctor", cls=Command, examples=["flowctl doctor", "flowctl doctor digest", "flowctl doctor --fix"])
 @click.argument(
-    "workflow", metavar="WORKFLOW", required=False, shell_complete=complete_target, help="Only this workflow."
+    "workflow", metavar="[WORKFLOW]", required=False, shell_complete=complete_target, help="Only this workflow."
 )
 @click.option("--fix", is_flag=True, help="Put right what needs no decision. What was recorded stays as it is.")
 @pass_invocation

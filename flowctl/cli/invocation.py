@@ -40,7 +40,7 @@ class Invocation:
         """Open the database to read. Raises NotFound when there is none yet."""
         from flowctl.store import Store
 
-        if not os.path.lexists(self.db):
+        if not self.has_database():
             raise NotFound(f"there is no run yet: the database {self.db} does not exist", "flowctl init")
         with Store.open(self.db, create=False, read_only=True) as store:
             yield store
@@ -50,7 +50,7 @@ class Invocation:
         """Open the database to write; with `create`, make it where it is missing."""
         from flowctl.store import Store
 
-        if not create and not os.path.lexists(self.db):
+        if not create and not self.has_database():
             raise NotFound(f"there is no run yet: the database {self.db} does not exist", "flowctl init")
         with Store.open(self.db, create=create) as store:
             store.connection.knock = functools.partial(_ring, store, knock=True)
@@ -62,8 +62,15 @@ class Invocation:
                     _ring(store)
 
     def has_database(self) -> bool:
-        """Tell whether the database exists."""
-        return os.path.lexists(self.db)
+        """Tell whether the database exists, or its log: opening says what is wrong with a log alone."""
+        return os.path.lexists(self.db) or _is_file_with_content(f"{self.db}-wal")
+
+
+def _is_file_with_content(path: str) -> bool:
+    try:
+        return os.path.getsize(path) > 0
+    except OSError:
+        return False
 
 
 def _actor() -> str:

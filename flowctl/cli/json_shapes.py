@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flowctl.cli.instants import iso
+from flowctl.core.model import HELD_AT
 from flowctl.core.policy import error_class
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "started_at": iso(run.started_at),
         "finished_at": iso(run.finished_at),
         "duration_ms": _duration(run.started_at, run.finished_at),
-        "wake_at": iso(run.wake_at),
+        "wake_at": iso(run.wake_at) if run.wake_at != HELD_AT else None,
         "parent": None if run.parent_id is None else {"run": run.parent_id, "step": run.parent_step},
         "forked_from": None if run.forked_from is None else {"run": run.forked_from, "step": run.forked_step},
         "schedule": run.schedule,
@@ -161,6 +162,7 @@ def workflow_shape(workflow: Workflow) -> dict[str, Any]:
         "options": workflow.options,
         "python": workflow.python,
         "code": workflow.code,
+        "kept_because": workflow.kept_because,
         "added_at": iso(workflow.added_at),
     }
 

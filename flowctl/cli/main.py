@@ -17,8 +17,8 @@ _DAILY = (
     "fork", "diff", "signal", "resolve", "grep", "sql", "next", "slots",
 )  # fmt: skip
 _OTHER = (
-    "workflows", "check", "lineage", "signals", "events", "schedules", "crontab", "queues", "breakers", "daemon",
-    "notify", "db", "doctor", "metrics", "health", "init", "completion",
+    "workflows", "check", "lineage", "signals", "events", "schedules", "crontab", "queues", "breakers", "secrets",
+    "daemon", "notify", "db", "doctor", "metrics", "health", "dev", "init", "completion",
 )  # fmt: skip
 _MEMBERS = {
     "run": ("flowctl.cli.run:run", "Run a workflow now, here, with live progress"),
@@ -51,12 +51,14 @@ _MEMBERS = {
     "crontab": ("flowctl.cli.crontab:crontab", "Make schedules of a crontab, and a crontab of schedules"),
     "queues": ("flowctl.cli.queues:queues", "List queues, and set their limits"),
     "breakers": ("flowctl.cli.breakers:breakers", "See and close circuit breakers"),
+    "secrets": ("flowctl.cli.secrets:secrets", "List secrets and where they come from"),
     "daemon": ("flowctl.cli.daemon:daemon", "Run schedules and queued runs while nobody watches"),
     "notify": ("flowctl.cli.notify:notify", "Choose where you are told of failures"),
     "db": ("flowctl.cli.db:db", "Look after the database file"),
     "doctor": ("flowctl.cli.doctor:doctor", "Look for what keeps work from being done"),
     "metrics": ("flowctl.cli.metrics:metrics", "Print metrics for Prometheus"),
     "health": ("flowctl.cli.metrics:health", "Tell whether scheduled work gets done"),
+    "dev": ("flowctl.cli.dev:dev", "Run a file again whenever it is saved, from the first step that changed"),
     "init": ("flowctl.cli.init:init", "Write a first workflow file into this folder"),
     "completion": ("flowctl.cli.completion:completion", "Print the completion script of a shell"),
 }

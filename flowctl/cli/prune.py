@@ -96,7 +96,7 @@ def _print(invocation: Invocation, counts: Counter[str], what: str) -> None:
         "flowctl db retention digest --default",
     ],
 )
-@click.argument("workflow", metavar="WORKFLOW", required=False, help="A workflow, registered or not.")
+@click.argument("workflow", metavar="[WORKFLOW]", required=False, help="A workflow, registered or not.")
 @click.option("--keep", metavar="DURATION", help="How long runs are kept after they ended.")
 @click.option("--keep-runs", metavar="N", type=click.IntRange(0), help="How many of the newest runs are kept at most.")
 @click.option("--keep-failed", metavar="DURATION", help="How long failed runs are kept.  [default: twice --keep]")

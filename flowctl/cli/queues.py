@@ -75,9 +75,10 @@ def list_(invocation: Invocation, /) -> int:
     metavar="ATTRIBUTE=N|none",
     help="So many runs at once with an equal attribute: workflow, schedule, tags.NAME or input.NAME.",
 )
-@click.option("--pause/--resume", "pause", default=None, help="Begin no run of it until it is resumed.")
+@click.option("--pause", is_flag=True, help="Begin no run of it until it is resumed.")
+@click.option("--resume", is_flag=True, help="Begin runs of it again.")
 @pass_invocation
-def set_(invocation: Invocation, /, name: str, pause: bool | None, **given: str | None) -> int:
+def set_(invocation: Invocation, /, name: str, pause: bool, resume: bool, **given: str | None) -> int:
     """Change limits of a queue, or pause it. Only what is given changes; runs that have begun go on.
 
     A run that sleeps or waits for another frees its place, and takes one again when it goes on. With --rate each time
@@ -89,7 +90,9 @@ def set_(invocation: Invocation, /, name: str, pause: bool | None, **given: str 
         raise UsageError(f"{quoted(name)} is not the name of a queue")
     now = SYSTEM_CLOCK.now()
     changes = _changes(given["concurrency"], given["rate"], given["key_limit"])
-    if pause is not None:
+    if pause and resume:
+        raise UsageError("--pause and --resume exclude each other")
+    if pause or resume:
         changes["paused_at"] = now if pause else None
     if not changes:
         raise UsageError("nothing is to change", f"flowctl queues set {name} --concurrency N; see --help")

@@ -11,6 +11,7 @@ from flowctl.cli.tables import Cell, Column, Row, show_table, state_cell
 from flowctl.cli.terminal import Terminal
 from flowctl.cli.words import labelled
 from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.model import HELD_AT
 
 if TYPE_CHECKING:
     from flowctl.core.model import Queue, Run, Workflow
@@ -70,7 +71,11 @@ def run_duration(run: Run) -> int | None:
 
 def note(run: Run, reason: str | None) -> str:
     """Return the reason of a run's state, and when it goes on."""
-    wakes = f"until {local(run.wake_at)}" if run.wake_at is not None and run.state in ("sleeping", "queued") else ""
+    if run.wake_at == HELD_AT:
+        wakes = "held"
+    else:
+        waits = run.wake_at is not None and run.state in ("sleeping", "queued")
+        wakes = f"until {local(run.wake_at)}" if waits else ""
     return ", ".join(text for text in (reason, wakes) if text)
 
 
@@ -85,6 +90,7 @@ def show_signals(terminal: Terminal, signals: Iterable[Signal]) -> None:
 
 def show_workflows(terminal: Terminal, workflows: Iterable[Workflow]) -> None:
     """Print the table of registered workflows."""
+    found = list(workflows)
     rows = [
         (
             workflow.name,
@@ -92,9 +98,12 @@ def show_workflows(terminal: Terminal, workflows: Iterable[Workflow]) -> None:
             parameters_text(workflow.parameters),
             first_line(workflow.doc),
         )
-        for workflow in workflows
+        for workflow in found
     ]
     show_table(terminal, _WORKFLOW_COLUMNS, rows)
+    for workflow in found:
+        if workflow.kept_because is not None:
+            terminal.warn(f"{workflow.name} keeps its last good version: {workflow.kept_because}")
 
 
 def show_queues(terminal: Terminal, views: Iterable[QueueView]) -> None:
@@ -149,6 +158,7 @@ def show_workflow(terminal: Terminal, workflow: Workflow) -> None:
         "python": workflow.python or "",
         "added": local(workflow.added_at),
         "code": workflow.code[:12],
+        "kept": workflow.kept_because or "",
     }
     for name, value in facts.items():
         if value:

@@ -65,8 +65,8 @@ def run(invocation: Invocation, /, target: str, pairs: tuple[str, ...], **given:
     inputs = _inputs(pairs, source, each, submission)
     supervisor = new_supervisor()
     try:
-        loaded = _load(invocation, supervisor, found, python, submission)
-        runs = _bind(invocation, loaded, found, inputs, submission)
+        loaded = load_target(invocation, supervisor, found, python, submission)
+        runs = bind_runs(invocation, loaded, found, inputs, submission)
         with invocation.writing(create=True) as store:
             placed = with_variables(store, runs, dict(loaded.executor.target.variables))
             return submit_runs(invocation, store, supervisor, placed, loaded.snapshot, submission)
@@ -97,9 +97,10 @@ def _line_arguments(pairs: Sequence[str], place: str, line: str) -> Arguments:
         raise UsageError(place + error.message.replace("--input is", "it is"), error.hint) from None
 
 
-def _load(
+def load_target(
     invocation: Invocation, supervisor: Supervisor, target: Target, python: str | None, submission: Submission
 ) -> LoadedFile:
+    """Import the file of a target in an executor that has the shell's folder and variables."""
     from flowctl.engine.loading import load_file
     from flowctl.engine.places import shell_variables
     from flowctl.engine.supervisor import CodeTarget
@@ -123,13 +124,14 @@ def absolute_python(python: str | None) -> str | None:
     return os.path.abspath(os.path.expanduser(python)) if python and os.sep in python else python
 
 
-def _bind(
+def bind_runs(
     invocation: Invocation,
     loaded: LoadedFile,
     target: Target,
     inputs: Sequence[tuple[str, Arguments]],
     submission: Submission,
 ) -> list[NewRun]:
+    """Return the runs that are to be created, one for each input. Raises UsageError."""
     workflow = loaded.choose(target.function)
     where = loaded.executor.target
     origin = Origin(workflow, loaded.path, loaded.snapshot.code, where.python, where.directory)

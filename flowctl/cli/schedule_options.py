@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,17 +11,19 @@ from typing import Any, TypeVar
 import click
 
 from flowctl.cli.arguments import parse_arguments, read_input
+from flowctl.cli.group import Command
 from flowctl.cli.instants import parse_duration, parse_instant
 from flowctl.cli.invocation import Invocation
 from flowctl.cli.run import absolute_python
 from flowctl.cli.targets import PRIORITIES, Submission, find_registered, new_supervisor, working_directory
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.errors import UsageError
+from flowctl.core.errors import NotFound, UsageError
 from flowctl.core.model import NewSchedule, Schedule, Workflow
+from flowctl.core.text import quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
 NONE = "none"  # takes a limit away
-
+_AFTER = "flowctl.after"  # where a click context keeps the words that stand after --
 
 _OPTIONS = (
     click.option("--workflow", metavar="NAME", help="Registered workflow to run."),
@@ -53,12 +56,22 @@ _OPTIONS = (
     click.option("--timeout", metavar="DURATION", help="Fail a run when it takes longer."),
     click.option("--attempts", type=click.IntRange(1, 1_000_000), help="Tries of a whole run.  [default: 1]"),
     click.option("--requires", multiple=True, metavar="LABEL", help="Only where a daemon has this label."),
+    click.option("--when", multiple=True, metavar="CONDITION|none", help="Hold its runs until this holds; repeatable."),
     click.option("--description", metavar="TEXT", help="What it is for."),
     click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
     click.option("--python", metavar="PATH", help="Interpreter for the workflow's code."),
     click.option("--env-file", metavar="FILE", help=".env file with variables for its runs."),
     click.option("--shell", is_flag=True, help="COMMAND is one text for the shell: pipes, variables, patterns."),
 )
+
+
+class ScheduleCommand(Command):
+    """A command that tells a schedule's command, which stands after --, from parameters of its workflow."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note the words after --, which click does not tell apart."""
+        ctx.meta[_AFTER] = tuple(args[args.index("--") + 1 :]) if "--" in args else ()
+        return super().parse_args(ctx, args)
 
 
 def schedule_options(function: F) -> F:
@@ -92,6 +105,7 @@ class ScheduleOptions:
     timeout: str | None
     attempts: int | None
     requires: tuple[str, ...]
+    when: tuple[str, ...]
     description: str | None
     env_names: tuple[str, ...]
     python: str | None
@@ -108,7 +122,7 @@ class ScheduleOptions:
             "catch_up_cap": self.cap,
             "overlap": self.overlap,
             "description": self.description,
-            "python": absolute_python(self.python),
+            "python": _interpreter(self.python),
             "env_file": Submission(env_file=self.env_file).full_env_file(),
             "jitter_ms": None if self.jitter is None else parse_duration(self.jitter, "--jitter"),
         }
@@ -123,6 +137,11 @@ class ScheduleOptions:
         found |= {name: None if text == NONE else read(text) for name, text, read in limits if text is not None}
         return found
 
+    def check_cap(self, catch_up: str) -> None:
+        """Refuse a cap for what has none. Raises UsageError."""
+        if self.cap is not None and catch_up != "all":
+            raise UsageError("--cap is for --catch-up all", f"give --catch-up all; now it is {catch_up}")
+
     def options(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return what its runs ask, with what was asked here on top. Raises UsageError."""
         submission = Submission(
@@ -133,6 +152,8 @@ class ScheduleOptions:
             del asked["tags"]
         if self.requires:
             asked["requires"] = list(dict.fromkeys(_label(label) for label in self.requires))
+        if self.when:
+            asked["when"] = _conditions(self.when)
         return given | asked
 
     def _rhythm(self, zone: str) -> dict[str, Any]:
@@ -143,6 +164,17 @@ class ScheduleOptions:
             return {}
         kind, text = given[0]
         return {"kind": kind, "expression": _moment(text, zone) if kind == "once" else text}
+
+
+def _conditions(texts: tuple[str, ...]) -> list[str]:
+    from flowctl.sdk.conditions import conditions
+
+    if texts == (NONE,):
+        return []
+    try:
+        return list(conditions(texts))
+    except ValueError as error:
+        raise UsageError(f"--when: {error}", "--when none takes all conditions away") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +190,7 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
     changes = options.changes()
     if "kind" not in changes:
         raise UsageError("nothing says when it is due", "give --cron, --every or --once")
+    options.check_cap(changes.get("catch_up", "latest"))
     _check_name(name)
     if options.workflow is None:
         target = _command_fields(words, options)
@@ -172,7 +205,9 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
 
 def _check_name(name: str) -> None:
     if not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name and not name.startswith("@")):
-        raise UsageError(f"{name[:60]!r} is not a name", "use letters, digits, '.', '_' and '-'")
+        raise UsageError(
+            f"{name[:60]!r} is not a name", "give at most 200 visible characters, without /, and no @ in front"
+        )
     if name.isdecimal():
         raise UsageError(f"{name} is the number of a run", "a name of a schedule has a letter in it")
 
@@ -180,6 +215,7 @@ def _check_name(name: str) -> None:
 def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ...], options: ScheduleOptions) -> Wanted:
     """Return what `update` makes of a schedule. Raises UsageError, NotFound."""
     changes = options.changes(old.zone) | {"options": options.options(old.options)}
+    options.check_cap(changes.get("catch_up", old.catch_up))
     environment = None
     if words and options.workflow is None and old.workflow is None:
         changes |= _command_fields(words, options)
@@ -199,6 +235,10 @@ def _command_fields(words: tuple[str, ...], options: ScheduleOptions) -> dict[st
 
     if not words:
         raise UsageError("nothing says what it runs", "give --workflow NAME, or a command after --")
+    if words != click.get_current_context().meta[_AFTER]:
+        raise UsageError(
+            f"{quoted(words[0])} is neither after -- nor for a workflow", "give --workflow NAME, or a command after --"
+        )
     if options.input_source is not None:
         raise UsageError("--input is for a workflow", "a command gets its arguments after --")
     return {"input": command_input(words, options.shell), "directory": working_directory(), "workflow": None}
@@ -248,6 +288,13 @@ def _kept(invocation: Invocation, digest: str | None) -> dict[str, str]:
 def _moment(text: str, zone: str) -> str:
     """Return the instant of --once: a time of day means its next occurrence in the zone."""
     return text if "-" in text else str(parse_instant(text, "--once", SYSTEM_CLOCK.now(), zone))
+
+
+def _interpreter(python: str | None) -> str | None:
+    """Return --python as it is kept. Raises NotFound."""
+    if python is not None and shutil.which(os.path.expanduser(python)) is None:
+        raise NotFound(f"there is no program {quoted(python)} (--python)", "name an interpreter: --python PATH")
+    return absolute_python(python)
 
 
 def _positive(amount: int, option: str) -> int:

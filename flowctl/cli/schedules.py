@@ -12,7 +12,13 @@ from flowctl.cli.control import confirm
 from flowctl.cli.group import Command, Group
 from flowctl.cli.instants import parse_instant
 from flowctl.cli.invocation import Invocation, pass_invocation
-from flowctl.cli.schedule_options import ScheduleOptions, changed_schedule, new_schedule, schedule_options
+from flowctl.cli.schedule_options import (
+    ScheduleCommand,
+    ScheduleOptions,
+    changed_schedule,
+    new_schedule,
+    schedule_options,
+)
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.model import Schedule, Slot
 
@@ -56,7 +62,7 @@ def schedules() -> None:
 
 @click.command(
     "add",
-    cls=Command,
+    cls=ScheduleCommand,
     examples=[
         "flowctl schedules add nightly --cron '30 2 * * *' --tz Europe/Berlin -- tar -czf notes.tgz notes/",
         "flowctl schedules add digest --workflow digest --every 2h --catch-up skip top:=3",
@@ -128,7 +134,7 @@ def show(invocation: Invocation, /, name: str) -> int:
 
 @click.command(
     "update",
-    cls=Command,
+    cls=ScheduleCommand,
     examples=["flowctl schedules update nightly --cron '0 3 * * *'", "flowctl schedules update nightly --window none"],
 )
 @_SCHEDULE

@@ -128,6 +128,8 @@ class Submission:
         asked: dict[str, Any] = {"tags": {**options.get("tags", {}), **parse_tags(self.tags)}}
         if self.timeout is not None:
             asked["timeout_ms"] = parse_duration(self.timeout, "--timeout")
+            if asked["timeout_ms"] < 1:
+                raise UsageError("--timeout: it must be longer than nothing", "such as 90s or 1h30m")
         for name, value in (("attempts", self.attempts), ("queue", self.queue), ("priority", self.priority)):
             if value is not None:
                 asked[name] = value
@@ -185,6 +187,7 @@ class Origin:
 def new_run(invocation: Invocation, origin: Origin, submission: Submission, given: BoundInput) -> NewRun:
     """Return the record of a run that is to be created."""
     options = submission.options(origin.workflow.options)
+    options.pop("when", None)  # what a person starts begins at once
     return NewRun(
         workflow=origin.workflow.name,
         path=origin.path,

@@ -14,12 +14,14 @@ from flowctl.cli.run import absolute_python
 from flowctl.cli.targets import find_target, new_supervisor, working_directory
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import NotFound, UsageError
-from flowctl.core.model import NewWorkflow, Workflow
+from flowctl.core.model import NewWorkflow, Schedule, Workflow
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
     from flowctl.engine.loading import Description, LoadedFile
+    from flowctl.engine.registry import Registration
     from flowctl.engine.supervisor import Supervisor
+    from flowctl.store import Store
 
 _MODULE = "flowctl.cli.workflows"
 _MEMBERS = {
@@ -64,7 +66,7 @@ def add(
     A workflow that is registered already is brought up to date, and so is the schedule that its code asks for. PATH
     and the variables named by --env, now or before, are kept for the runs that schedules make.
     """
-    from flowctl.engine.environment import captured_again, captured_environment
+    from flowctl.engine.environment import captured_environment
 
     target = find_file(invocation, file)
     chosen_python = absolute_python(python)
@@ -75,21 +77,38 @@ def add(
         found = [loaded.choose(target.function)] if target.function else list(_all(loaded))
         if name is not None and len(found) > 1:
             raise UsageError("--name is for one workflow", f"say which: {file}:{found[0].function}")
-        from flowctl.engine.registry import Registration, code_schedule, register
+        from flowctl.engine.registry import register
 
         named = [(each, _new(invocation, loaded, each, name, chosen_python)) for each in found]
-        before = _captured_before(invocation, loaded.path)
-        kept = [captured_again(os.environ, before.get(each.name, {})) | environment for _, each in named]
-        new = [
-            Registration(each, code_schedule(loaded, it, each), variables)
-            for (it, each), variables in zip(named, kept, strict=True)
-        ]
+        new = _registrations(invocation, loaded, named, environment)
         with invocation.writing(create=True) as store:
+            before = _code_schedules(store, invocation.namespace)
             added = register(store, new, loaded.snapshot, SYSTEM_CLOCK.now(), replace=replace)
+            after = _code_schedules(store, invocation.namespace)
     finally:
         supervisor.close()
     _print_workflows(invocation, added)
+    _say_schedules(invocation, before, after)
     return 0
+
+
+def _registrations(
+    invocation: Invocation,
+    loaded: LoadedFile,
+    named: list[tuple[Description, NewWorkflow]],
+    environment: dict[str, str],
+) -> list[Registration]:
+    """Return what is registered: the workflows, the schedules of their code, and the variables that are kept."""
+    from flowctl.engine.environment import captured_again
+    from flowctl.engine.registry import Registration, code_schedule
+
+    before = _captured_before(invocation, loaded.path)
+    return [
+        Registration(
+            new, code_schedule(loaded, found, new), captured_again(os.environ, before.get(new.name, {})) | environment
+        )
+        for found, new in named
+    ]
 
 
 def _captured_before(invocation: Invocation, path: str) -> dict[str, dict[str, str]]:
@@ -211,6 +230,22 @@ def _load(supervisor: Supervisor, path: str, python: str | None) -> LoadedFile:
     return load_file(supervisor, CodeTarget(path, working_directory(), python))
 
 
+def _code_schedules(store: Store, namespace: str) -> dict[str, Schedule]:
+    return {each.name: each for each in store.schedules.all(namespace) if each.source == "code"}
+
+
+def _say_schedules(invocation: Invocation, before: dict[str, Schedule], after: dict[str, Schedule]) -> None:
+    """Tell what became of the schedules that code asks for."""
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if new is None:
+            invocation.terminal.say(f"schedule {name}: removed, as its code asks for none any more")
+        elif new != old:
+            invocation.terminal.say(
+                f"schedule {name}: {'made' if old is None else 'changed'}; see: flowctl next {name}"
+            )
+
+
 def _all(loaded: LoadedFile) -> tuple[Description, ...]:
     if not loaded.workflows:
         raise UsageError(f"{loaded.path} defines no workflow", "put @workflow above a function")
@@ -221,7 +256,7 @@ def _new(
     invocation: Invocation, loaded: LoadedFile, found: Description, name: str | None, python: str | None
 ) -> NewWorkflow:
     if name is not None and not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name):
-        raise UsageError(f"{name[:60]!r} is not a name", "use letters, digits, '.', '_' and '-'")
+        raise UsageError(f"{name[:60]!r} is not a name", "give at most 200 visible characters, without /")
     return NewWorkflow(
         name=name or found.name,
         path=loaded.path,

@@ -6,10 +6,19 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from flowctl.core.errors import UsageError
+
+
+class Source(NamedTuple):
+    """Where a secret comes from: a variable, a file, a command, or a service in the system's keyring."""
+
+    kind: str  # env, file, command or keyring
+    what: str
+    argv: tuple[str, ...] = ()  # of a command
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +27,7 @@ class Config:
 
     payload_limit: int = 10 << 20  # bytes of one input or output
     pass_environment: tuple[str, ...] = ()  # names of variables, or prefixes ending in *, that executors get too
+    secrets: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)  # sources in the order they are asked
     search: bool = True  # whether there is a full-text index; without it `flowctl grep` reads every row
 
 
@@ -48,6 +58,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
     return Config(
         payload_limit=_positive(path, settings.get("payload_limit", Config().payload_limit)),
         pass_environment=_names(path, settings.get("pass_environment", [])),
+        secrets=_secrets(path, settings.get("secrets", {})),
         search=_flag(path, settings.get("search", Config().search)),
     )
 
@@ -68,6 +79,30 @@ def _names(path: Path, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise UsageError(f"{path}: pass_environment is a list of names, and {value!r} is not")
     return tuple(value)
+
+
+def _secrets(path: Path, value: object) -> dict[str, tuple[Source, ...]]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: secrets is a table of names", '[secrets]\nTOKEN = { command = ["pass", "token"] }')
+    return {name: _sources(f"{path}: secret {name}", table) for name, table in value.items()}
+
+
+def _sources(where: str, table: object) -> tuple[Source, ...]:
+    if not isinstance(table, dict) or not table:
+        raise UsageError(f"{where} has no source", "give one of env, file, command, keyring")
+    return tuple(_source(where, kind, value) for kind, value in table.items())
+
+
+def _source(where: str, kind: str, value: object) -> Source:
+    if kind not in ("env", "file", "command", "keyring"):
+        raise UsageError(f"{where}: there is no source {kind}", "give one of env, file, command, keyring")
+    if kind == "file" and isinstance(value, str) and not value.startswith(("/", "~/")):
+        raise UsageError(f"{where}: file is a path from / or ~/ on, and {value!r} is not")
+    if kind != "command" and isinstance(value, str) and value:
+        return Source(kind, value)
+    if kind == "command" and isinstance(value, list) and value and all(isinstance(word, str) for word in value):
+        return Source(kind, value[0], tuple(value))
+    raise UsageError(f"{where}: {kind} is {'a list of words' if kind == 'command' else 'a text'}, and this is not")
 
 
 def _folder(environ: Mapping[str, str], variable: str, below_home: str) -> Path:

@@ -26,6 +26,7 @@ _SETTING = re.compile(r"(?P<name>\"[^\"]*\"|'[^']*'|[^\s=\"']+)[ \t]*=(?P<value>
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _VALUE = re.compile(r"\"[^\"]*\"|'[^']*'|[^\"'].*|", re.DOTALL)
 _OWN_FIELDS = ("SHELL", "CRON_TZ")  # variables that an entry has a field for
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of another encoding, as decode() leaves them
 _COLUMNS = re.compile(r"#\s*m\s+h\s+dom\s+mon\s+dow\b")  # the heading that Debian puts into a new crontab
 
 _ITEM = r"(?:(?:\*|(?:\d+|[a-z]{3})-(?:\d+|(?!sun)[a-z]{3}))(?:/\d+)?|\d+|[a-z]{3})"
@@ -80,6 +81,16 @@ class _Reading:
     names: set[str] = field(default_factory=set)
 
 
+def decode(data: bytes) -> str:
+    """Return the text of a crontab. A line in another encoding than UTF-8 stays as it is, and is refused as a line."""
+    return data.decode(errors="surrogateescape")
+
+
+def encode(text: str) -> bytes:
+    """Return the bytes that `decode` was given."""
+    return text.encode(errors="surrogateescape")
+
+
 def read_crontab(text: str, *, system: bool, owner: str | None = None) -> list[CrontabLine]:
     """Return every line of a crontab with what became of it.
 
@@ -93,17 +104,20 @@ def read_crontab(text: str, *, system: bool, owner: str | None = None) -> list[C
 
 
 def _read_line(reading: _Reading, number: int, line: str) -> CrontabLine:
-    body = line.removesuffix("\r").lstrip(" \t")
+    told = _NOT_UTF8.sub("\ufffd", line)
+    body = told.removesuffix("\r").lstrip(" \t")
     if not body or body.startswith("#"):
         _take_comment(reading, body)
-        return CrontabLine(number, line, "comment", "", None)
+        return CrontabLine(number, told, "comment", "", None)
     try:
+        if told != line:
+            raise UsageError("it is not UTF-8 text")
         if _SETTING.fullmatch(body):
             _take_setting(reading, body)
             return CrontabLine(number, line, "setting", "", None)
         entry = _read_entry(reading, body)
     except UsageError as error:
-        return CrontabLine(number, line, "refused", error.message, None)
+        return CrontabLine(number, told, "refused", error.message, None)
     finally:
         reading.comments.clear()
     differences = [*_surface_reasons(line), *_reasons(entry, reading.owner)]

@@ -23,6 +23,7 @@ RUN_STATES: tuple[RunState, ...] = (
     "failed",
     "cancelled",
 )
+HELD_AT = 32_503_680_000_000  # the year 3000: a run that wakes then waits for conditions, not for that instant
 FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -254,6 +255,7 @@ class Workflow(NamedTuple):
     added_at: int
     directory: str
     environment: str | None
+    kept_because: str | None = None  # although its file holds another version now
 
 
 class Queue(NamedTuple):

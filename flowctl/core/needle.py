@@ -35,7 +35,7 @@ class Needle:
 
     def in_text(self, text: str) -> Iterator[Place]:
         """Yield the first place in plain text."""
-        text = without_colour(text)
+        text = without_colour(text).strip("\n")
         if found := self._pattern.search(text):
             yield Place(None, _excerpt(text, found))
 

@@ -34,6 +34,7 @@ class Verdict(NamedTuple):
     changed: tuple[str, ...] = ()  # steps whose source is not what was recorded
     asks: str | None = None  # the first step that is not recorded: it would run
     output: tuple[str, str] | None = None  # recorded, and returned now, where they differ
+    at: str | None = None  # the recorded step that does not fit
 
 
 def recorded_histories(store: Store, path: str, workflow: Description, namespace: str, last: int) -> Iterator[History]:
@@ -111,17 +112,19 @@ def _end(event: Event) -> Message | str | None:
 
 def _verdict(history: History, ended: Message) -> Verdict:
     fields = ended.fields
-    mismatch = asks = None
+    mismatch = asks = at = None
     if fields["state"] == "mismatch" and fields["what"] == "unrecorded":
         asks = str(fields["key"])
     elif fields["state"] == "mismatch":
-        recorded = history.step(fields["expected"])
+        at = fields["expected"]
+        recorded = history.step(at)
         mismatch = mismatch_reason(fields, ended.payload, recorded.input if recorded else None)
     else:
         mismatch = _other_end(history, ended)
+        at = next(iter(fields.get("unasked") or ()), None)
     changed = tuple(dict.fromkeys(fields.get("changed") or ()))
     output = _other_output(history, ended)
-    return Verdict(history.name, history.workflow, len(history.steps), mismatch, changed, asks, output)
+    return Verdict(history.name, history.workflow, len(history.steps), mismatch, changed, asks, output, at)
 
 
 def _other_end(history: History, ended: Message) -> str | None:

@@ -67,7 +67,10 @@ def _note_request(store: Store, run_id: int, request: Request, now: int) -> None
 
 
 def resume(store: Store, run_id: int, now: int) -> Run:
-    """Let a paused run and its children go on; free a run whose engine is dead. A run that goes on by itself stays."""
+    """Let a paused run and its children go on, or one that is held; free a run whose engine is dead.
+
+    A run that goes on by itself stays.
+    """
     recover_store(store, now)
     with store.transaction():
         family = with_children(store, run_id)
@@ -77,6 +80,7 @@ def resume(store: Store, run_id: int, now: int) -> Run:
             raise Conflict(f"run {run_id} is {state} and cannot be resumed", hint)
         for run in family:
             store.runs.resume(run.id, now)
+            store.holds.release(run.id)
     return store.runs.get(run_id)
 
 

@@ -8,8 +8,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from flowctl.core.crontab import CrontabEntry, read_crontab
-from flowctl.core.errors import Conflict, FlowctlError, NotFound, NotPermitted, UsageError
+from flowctl.core.crontab import CrontabEntry, decode, encode, read_crontab
+from flowctl.core.errors import Conflict, FlowctlError, NotFound, NotPermitted
 
 SYSTEM_TABLE = Path("/etc/crontab")
 SYSTEM_TABLES = Path("/etc/cron.d")
@@ -20,17 +20,14 @@ _NO_CRON = "name a file instead: flowctl crontab import FILE"
 
 
 def own_crontab() -> str:
-    """Return the person's own crontab, as `crontab -l` prints it. Raises NotFound, NotPermitted or UsageError."""
+    """Return the person's own crontab, as `crontab -l` prints it. Raises NotFound or NotPermitted."""
     done = _crontab("-l")
     said = _said(done)
     if done.returncode != 0:
         if _NONE.search(said):
             raise NotFound("you have no crontab", _NO_CRON)
         raise NotPermitted(f"crontab -l refused: {said}", _NO_CRON)
-    try:
-        return done.stdout.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"your crontab is not UTF-8 text, at byte {error.start}", "crontab -e") from None
+    return decode(done.stdout)
 
 
 def comment_out(text: str, lines: dict[int, str]) -> None:
@@ -60,10 +57,10 @@ def active_entries() -> tuple[list[CrontabEntry], bool]:
         certain = False
     for path in _system_tables():
         try:
-            found += _entries(path.read_text(encoding="utf-8"), system=True, user=user)
+            found += _entries(decode(path.read_bytes()), system=True, user=user)
         except FileNotFoundError:
             pass
-        except (OSError, UnicodeDecodeError):
+        except OSError:
             certain = False
     return found, certain
 
@@ -99,7 +96,7 @@ def _crontab(argument: str, text: str = "") -> subprocess.CompletedProcess[bytes
     try:
         return subprocess.run(
             ["crontab", argument],
-            input=text.encode(),
+            input=encode(text),
             env={**os.environ, "LC_ALL": "C"},
             capture_output=True,
             timeout=_PATIENCE_S,

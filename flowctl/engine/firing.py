@@ -1,13 +1,17 @@
-"""From a schedule to its runs: what they execute is looked up for each plan, so that it is the newest code there is."""
+"""From a schedule to its runs: what they execute is the registered version of a workflow.
+
+The daemon brings that up to date when the file is edited, once it has seen that the new version can be imported: so
+an edit that does not hold breaks no schedule.
+"""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowctl.core.model import NewRun, Schedule, Snapshot, code_of
 from flowctl.core.policy import error_text
+from flowctl.engine.conditions import hold
 from flowctl.sdk.codec import canonical_hash
 from flowctl.store import Store
 
@@ -28,7 +32,7 @@ class Source(NamedTuple):
 
 
 def source_of(store: Store, schedule: Schedule) -> Source:
-    """Return what a schedule runs now: a command, or its workflow with the code that the files hold now."""
+    """Return what a schedule runs now: a command, or the registered version of its workflow."""
     nothing = Snapshot(code_of("", {}), "", {})
     if schedule.workflow is None:
         return Source(schedule.name, "", "", nothing, {})
@@ -43,10 +47,8 @@ def source_of(store: Store, schedule: Schedule) -> Source:
             {},
             missing=what,
         )
-    registered = store.snapshots.get(workflow.code)
-    newest = _newest(registered)
     missing = None
-    if newest is None:
+    if not os.path.isfile(workflow.path):
         missing = (
             f"the file of the workflow {workflow.name} is gone: {workflow.path}; put it back, or register another: "
             "flowctl workflows add FILE.py --replace"
@@ -55,27 +57,12 @@ def source_of(store: Store, schedule: Schedule) -> Source:
         workflow.name,
         workflow.path,
         workflow.function,
-        newest or registered,
+        store.snapshots.get(workflow.code),
         workflow.options,
         workflow.python,
         workflow.environment,
         missing,
     )
-
-
-def _newest(snapshot: Snapshot) -> Snapshot | None:
-    """Return the snapshot with what its files hold now; None when the workflow file itself cannot be read."""
-    files = {path: text for path in snapshot.files if (text := _text(path)) is not None}
-    if snapshot.path not in files:
-        return None
-    return snapshot if files == snapshot.files else Snapshot(code_of(snapshot.path, files), snapshot.path, files)
-
-
-def _text(path: str) -> str | None:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
 
 
 class Moment(NamedTuple):
@@ -84,6 +71,7 @@ class Moment(NamedTuple):
     due_at: int | None = None  # the slot it is for
     wake_at: int | None = None
     after: int | None = None
+    heeds: bool = False  # whether its conditions count: what a person asks for begins without
 
 
 def create_run(store: Store, schedule: Schedule, source: Source, now: int, moment: Moment) -> int:
@@ -102,6 +90,10 @@ def create_run(store: Store, schedule: Schedule, source: Source, now: int, momen
 
 def _run(schedule: Schedule, source: Source, moment: Moment) -> NewRun:
     options = source.options | schedule.options
+    options["when"] = [*source.options.get("when", ()), *schedule.options.get("when", ())]
+    if not (moment.heeds and options["when"]):
+        del options["when"]
+    held_at = hold(options, schedule.window_ms)
     return NewRun(
         workflow=source.name,
         path=source.path,
@@ -120,6 +112,6 @@ def _run(schedule: Schedule, source: Source, moment: Moment) -> NewRun:
         environment=schedule.environment or source.environment,
         schedule=schedule.name,
         due_at=moment.due_at,
-        wake_at=moment.wake_at if moment.after is None else None,  # one that waits for a run waits for no instant
+        wake_at=(held_at or moment.wake_at) if moment.after is None else None,  # after a run it waits for no instant
         after_id=moment.after,
     )

@@ -23,9 +23,15 @@ class Registration(NamedTuple):
 
 
 def register(
-    store: Store, new: Sequence[Registration], snapshot: Snapshot, now: int, *, replace: bool = False
+    store: Store,
+    new: Sequence[Registration],
+    snapshot: Snapshot,
+    now: int,
+    *,
+    replace: bool = False,
+    told: str = "registered",
 ) -> list[Workflow]:
-    """Register workflows of one file with their schedules, all or none.
+    """Register workflows of one file with their schedules, all or none; the audit log tells it so.
 
     Raises Conflict when another file has one of the names, or a person has made a schedule of one.
     """
@@ -33,14 +39,16 @@ def register(
         store.snapshots.put(snapshot, now)
         added = [store.workflows.add(_stored(store, each), now, replace=replace) for each in new]
         for workflow in added:
-            store.events.note(f"workflow {workflow.name}", "registered", now)
+            store.events.note(f"workflow {workflow.name}", told, now)
         wanted = [each.schedule for each in new if each.schedule is not None]
         apply_code(store, wanted, [(each.namespace, each.name) for each in added], now)
         return added
 
 
 def _stored(store: Store, new: Registration) -> NewWorkflow:
-    environment = None if new.environment is None else store.environments.put(new.environment)
+    if new.environment is None:
+        return new.workflow
+    environment = store.environments.put(new.environment)
     return new.workflow._replace(environment=environment)
 
 

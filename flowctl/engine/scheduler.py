@@ -228,7 +228,7 @@ class Planning:
         after = self._replaced(turn.cancelled) if turn.cancelled else turn.after
         self._source = self._source or source_of(self._store, self._schedule)
         wake_at = max(fire_at(self._rule, slot), self._now + self.delay_ms)
-        moment = Moment(slot, wake_at if wake_at > self._now else None, after)
+        moment = Moment(slot, wake_at if wake_at > self._now else None, after, heeds=True)
         number = create_run(self._store, self._schedule, self._source, self._now, moment)
         if self._source.missing is None:
             self._active.append(ActiveRun(number, "queued" if after is None else "waiting", after))

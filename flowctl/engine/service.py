@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import plistlib
-import shlex
 import socket
 import subprocess
 import sys
@@ -61,6 +60,7 @@ class Service(NamedTuple):
     text: str
     enable: list[list[str]]
     disable: list[list[str]]
+    link: Path | None  # what enabling puts elsewhere
 
 
 def service(program: Sequence[str], database: str, environ: Mapping[str, str]) -> Service:
@@ -81,6 +81,7 @@ Description=flowctl: schedules and workflows of this machine
 Type=notify
 ExecStart={" ".join(map(_systemd_word, words))}
 ExecReload=/bin/kill -HUP $MAINPID
+{"".join(_systemd_setting(name, value) for name, value in _variables(environ).items())}\
 Restart=on-failure
 RestartSec=2
 RestartPreventExitStatus=3
@@ -93,12 +94,25 @@ UMask=0077
 WantedBy=default.target
 """
     user = ["systemctl", "--user"]
+    units = Path(config) / "systemd" / "user"
     return Service(
-        Path(config) / "systemd" / "user" / UNIT,
+        units / UNIT,
         text,
         [[*user, "daemon-reload"], [*user, "enable", "--now", UNIT]],
         [[*user, "disable", "--now", UNIT]],
+        units / "default.target.wants" / UNIT,
     )
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what the daemon must know to read the configuration that the person has."""
+    folder = environ.get("XDG_CONFIG_HOME", "")
+    return {"XDG_CONFIG_HOME": folder} if os.path.isabs(folder) else {}
+
+
+def _systemd_setting(name: str, value: str) -> str:
+    escaped = f"{name}={value}".replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'Environment="{escaped}"\n'
 
 
 def _systemd_word(word: str) -> str:
@@ -115,6 +129,7 @@ def _launchd(words: Sequence[str], environ: Mapping[str, str]) -> Service:
         "KeepAlive": {"SuccessfulExit": False},
         "ProcessType": "Background",
         "Umask": 0o077,
+        "EnvironmentVariables": _variables(environ),
     }
     path = Path(_home(environ)) / "Library" / "LaunchAgents" / f"{LABEL}.plist"
     domain = f"gui/{os.getuid()}"
@@ -123,6 +138,7 @@ def _launchd(words: Sequence[str], environ: Mapping[str, str]) -> Service:
         plistlib.dumps(settings).decode(),
         [["launchctl", "bootstrap", domain, str(path)]],
         [["launchctl", "bootout", f"{domain}/{LABEL}"]],
+        None,
     )
 
 
@@ -140,28 +156,40 @@ def install(made: Service) -> None:
     except OSError as error:
         raise disk_error(error, f"write {made.path}") from None
     for words in made.enable:
-        _call(words, f"{made.path} is written, but not switched on")
+        _call(words, f"{made.path} is written, but not switched on", "flowctl daemon start")
 
 
 def uninstall(made: Service) -> None:
-    """Switch the service off and remove its file. Raises NotFound when it is not installed."""
+    """Switch the service off and remove its file, whether the service manager lets itself be told or not.
+
+    Raises NotFound when it is not installed, and NotFound or FlowctlError when it may still run.
+    """
     if not made.path.exists():
         raise NotFound(f"there is no {made.path}: the daemon is not installed", "flowctl daemon install")
-    for words in made.disable:
-        _call(words, f"{made.path} is still there")
-    made.path.unlink()
+    try:
+        for words in made.disable:
+            _call(words, f"{made.path} is removed, but its daemon may still run", "flowctl daemon stop")
+    finally:
+        for path in (made.path, made.link):
+            if path is not None:
+                path.unlink(missing_ok=True)
 
 
-def _call(words: list[str], otherwise: str) -> None:
+def installed(environ: Mapping[str, str]) -> bool:
+    """Tell whether systemd starts the daemon, and keeps what it logs."""
+    return sys.platform != "darwin" and service([], "", environ).path.exists()
+
+
+def _call(words: list[str], otherwise: str, hint: str) -> None:
     try:
         done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=60, check=False)
     except FileNotFoundError:
-        raise NotFound(f"there is no {words[0]} on this machine; {otherwise}", "flowctl daemon start") from None
+        raise NotFound(f"there is no {words[0]} on this machine; {otherwise}", hint) from None
     except subprocess.TimeoutExpired:
-        raise FlowctlError(f"{words[0]} does not answer; {otherwise}", shlex.join(words)) from None
+        raise FlowctlError(f"{words[0]} does not answer; {otherwise}", hint) from None
     if done.returncode != 0:
         said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise FlowctlError(f"{words[0]} refused: {said}; {otherwise}", shlex.join(words))
+        raise FlowctlError(f"{words[0]} refused: {said}; {otherwise}", hint)
 
 
 def lingers(environ: Mapping[str, str]) -> bool | None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from flowctl.sdk.conditions import conditions
 from flowctl.sdk.wire import Message, WireError
 
 MOST = 1 << 53  # no instant, duration or count is larger, and floats can hold it
@@ -73,6 +74,13 @@ def _texts(value: Any) -> bool:
     return type(value) is list and all(map(_text, value))
 
 
+def _conditions(value: Any) -> bool:
+    try:
+        return type(value) is list and len(conditions(value)) == len(value)
+    except ValueError:
+        return False
+
+
 def _tags(value: Any) -> bool:
     return type(value) is dict and all(_text(name) and _text(tag) for name, tag in value.items())
 
@@ -107,6 +115,7 @@ _WORKFLOW_OPTIONS = _options(
     on_failure=_record(path=_text, function=_text, workflow=_text, parameter=_text),
     isolation=_text,
     requires=_texts,
+    when=_conditions,
 )
 _SCHEDULE = _options(
     kind=_one_of("cron", "every", "once"),

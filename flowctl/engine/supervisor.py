@@ -26,6 +26,7 @@ from flowctl.engine.interpreter import (
     sdk_folder,
     seen_by_person,
 )
+from flowctl.engine.secrets import Desk, NoSecret, is_slow, resolve, sources_of
 from flowctl.engine.shapes import require_shape
 from flowctl.sdk import processes
 from flowctl.sdk.masking import Masker
@@ -84,6 +85,7 @@ class Executor:
         self.free_since = 0.0  # monotonic: when it ended its last run
         self.unsent = bytearray()
         self.masker = Masker()  # what its raw output must not show
+        self.secrets: dict[str, str] = {}  # those it has asked for
 
 
 class Received(NamedTuple):
@@ -120,12 +122,14 @@ class Supervisor:
 
     def __init__(self, config: Config | None = None, umask: int = -1) -> None:
         self.token = secrets.token_hex(8)
+        self.boot: tuple[str, ...] = (_BOOT,)  # the program of an executor, and its words after the SDK's folder
         self._umask = umask
         self._config = config or Config()
         self._selector = selectors.DefaultSelector()
         self._executors: list[Executor] = []
         self._count = 0
         self._late: list[Event] = []  # events noticed outside poll
+        self._desk: Desk | None = None  # where slow sources of secrets are asked
 
     def start(self, target: CodeTarget) -> Executor:
         """Start an executor and greet it. Raises UsageError when there is no interpreter that can be started."""
@@ -158,7 +162,7 @@ class Supervisor:
         environment |= {"FLOWCTL_CHANNEL": f"{fd}:{executor.token}", "FLOWCTL_EXECUTOR": executor.marker}
         command = [interpreter.python] if interpreter.python else own_python()
         return subprocess.Popen(
-            [*command, "-c", _BOOT, sdk_folder()],
+            [*command, "-c", self.boot[0], sdk_folder(), *self.boot[1:]],
             env=environment,
             cwd=target.directory,
             stdin=subprocess.DEVNULL,
@@ -274,12 +278,40 @@ class Supervisor:
         """Answer what is about secrets, at once: it is recorded nowhere, and the executor waits."""
         fields = message.fields
         if message.kind == "secret":
-            environ = {**os.environ, **dict(executor.target.variables)}
-            self.send(executor, [Message("secret", {"name": fields["name"], "value": environ.get(fields["name"])})])
+            self._look_for_secret(executor, fields["name"])
         elif message.kind == "mask":
             executor.masker.add(fields["value"], sensitive=fields["sensitive"])
             self.send(executor, [Message("masked", {})])
         return message.kind in ("secret", "mask")
+
+    def _look_for_secret(self, executor: Executor, name: str) -> None:
+        """Answer from what is at hand; what a command has to be asked for comes later, and the engine goes on."""
+        if name in executor.secrets:
+            self._tell_secret(executor, name, executor.secrets[name], None)
+            return
+        environ = {**os.environ, **dict(executor.target.variables)}
+        sources = sources_of(name, self._config.secrets, os.environ)
+        if is_slow(sources):
+            if self._desk is None:
+                self._desk = Desk()
+                self.also_hear(self._desk, self._secrets_found)
+            self._desk.ask(executor, name, sources, environ)
+            return
+        try:
+            self._tell_secret(executor, name, resolve(name, sources, environ), None)
+        except NoSecret as error:
+            self._tell_secret(executor, name, None, str(error))
+
+    def _secrets_found(self) -> None:
+        assert self._desk is not None
+        for found in self._desk.answers():
+            if found.executor in self._executors:
+                self._tell_secret(*found)
+
+    def _tell_secret(self, executor: Executor, name: str, value: str | None, problem: str | None) -> None:
+        if value is not None:
+            executor.secrets[name] = value
+        self.send(executor, [Message("secret", {"name": name, "value": value, "problem": problem})])
 
     def _read_output(self, executor: Executor, stream: str) -> list[Event]:
         pipe = dict(_pipes(executor))[stream]

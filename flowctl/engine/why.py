@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flowctl.core.instants import local, short
-from flowctl.core.model import FINAL_STATES, EngineRow, Queue, Run, Step
+from flowctl.core.model import FINAL_STATES, HELD_AT, EngineRow, Queue, Run, Step
 from flowctl.core.policy import step_in_doubt, summary
 from flowctl.engine.claim import engine_alive
+from flowctl.engine.conditions import UNSEEN
 from flowctl.store import Store
 
 START = "flowctl daemon start"
@@ -68,7 +69,7 @@ def _queued(store: Store, run: Run, now: int) -> Finding:
 
 
 def _hindrance(store: Store, run: Run, now: int) -> Finding | None:
-    for look in (_reserved, _not_yet, _no_engine, _no_place, _of_queue):
+    for look in (_reserved, _held, _not_yet, _no_engine, _no_place, _of_queue):
         if (found := look(store, run, now)) is not None:
             return found
     return None
@@ -97,6 +98,17 @@ def _reserved(store: Store, run: Run, now: int) -> Finding | None:
     if facts["alive"]:
         return Finding(f"is queued for process {engine.pid}, the foreground flowctl that a person watches it in", facts)
     text = f"is queued for process {engine.pid}, a foreground flowctl that is gone: whoever looks next frees it"
+    return Finding(text, facts, (f"flowctl resume {run.id}",))
+
+
+def _held(store: Store, run: Run, now: int) -> Finding | None:
+    if run.wake_at != HELD_AT:
+        return None
+    facts = {"when": run.options.get("when", []), "reason": run.reason}
+    until = f", at most until {short(run.options['window_ms'])} after it was due" if "window_ms" in run.options else ""
+    if not daemons(store):
+        return Finding(f"is due and held{until}, and no daemon runs that would look at its conditions", facts, (START,))
+    text = f"is due and held{until}: {run.reason or UNSEEN}"
     return Finding(text, facts, (f"flowctl resume {run.id}",))
 
 

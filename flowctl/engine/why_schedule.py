@@ -25,8 +25,19 @@ _SPANS_MS = (3_600_000, 86_400_000, 32 * 86_400_000, 4_000 * 86_400_000)  # that
 def why_schedule(store: Store, schedule: Schedule, now: int, at: int | None = None) -> Answer:
     """Return what became of the slot of an instant, within the minute that begins there; without one, what is next."""
     text, facts, commands = _now(store, schedule, now) if at is None else _at(store, schedule, now, at)
-    facts = {"schedule": schedule.name, "paused_at": schedule.paused_at, "next_at": schedule.next_at} | facts
+    next_at = schedule.next_at if schedule.paused_at is None else None
+    facts = {"schedule": schedule.name, "paused_at": schedule.paused_at, "next_at": next_at} | facts
+    kept = _kept_because(store, schedule)
+    if kept is not None:
+        text += f"; its workflow keeps its last good version: {kept}"
+        facts["kept_because"] = kept
     return Answer(f"schedule {schedule.name}", f"schedule {schedule.name}: {text}", facts, commands)
+
+
+def _kept_because(store: Store, schedule: Schedule) -> str | None:
+    """Return why runs of a schedule do not execute what the file of its workflow holds now, if they do not."""
+    workflow = store.workflows.find(schedule.namespace, schedule.workflow) if schedule.workflow is not None else None
+    return None if workflow is None else workflow.kept_because
 
 
 Found = tuple[str, dict[str, Any], tuple[str, ...]]

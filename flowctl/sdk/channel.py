@@ -106,9 +106,11 @@ class Channel:
             return self._inbox.popleft()
 
     def ask_secret(self, name: str) -> Optional[str]:
-        """Ask the engine for a secret, from any thread, and return its value or None."""
-        value = self._ask(Message("secret", {"name": name}), ("secret", name))
-        return None if value is None else str(value)
+        """Ask the engine for a secret, from any thread, and return its value. Raises LookupError that says why not."""
+        found = self._ask(Message("secret", {"name": name}), ("secret", name))
+        if found.get("problem") is not None:
+            raise LookupError(str(found["problem"]))
+        return None if found.get("value") is None else str(found["value"])
 
     def have_masked(self, value: str, sensitive: bool) -> None:
         """Have the engine hide a value in what it reads from this process and its children. It does so on return."""
@@ -116,7 +118,7 @@ class Channel:
 
     def keep_external_id(self, fields: dict[str, Any]) -> bool:
         """Have the engine record an external id. It is on disk on return, unless the step does not run any more."""
-        return bool(self._ask(Message("external_id", fields), ("kept", fields["key"])))
+        return bool(self._ask(Message("external_id", fields), ("kept", fields["key"])).get("value"))
 
     def _ask(self, question: Message, subject: tuple[str, Any]) -> Any:
         answers = self._answers.setdefault(subject, deque())
@@ -151,7 +153,7 @@ class Channel:
         for message in messages:
             if message.kind in ("secret", "masked", "kept"):
                 subject = (message.kind, message.fields.get("name"))
-                self._answers.setdefault(subject, deque()).append(message.fields.get("value"))
+                self._answers.setdefault(subject, deque()).append(message.fields)
             else:
                 self._inbox.append(message)
 

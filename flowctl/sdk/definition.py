@@ -400,13 +400,15 @@ def workflow(
     on_failure: Optional[Workflow[Any, Any]] = ...,
     isolation: str = ...,
     requires: Union[tuple[str, ...], list[str]] = ...,
+    when: Union[str, tuple[str, ...], list[str]] = ...,
     schedule: Union[str, Mapping[str, Any], None] = ...,
 ) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
 def workflow(function: Any = None, /, **options: Any) -> Any:
     """Make a function a workflow that can be run and recorded. Use it bare or with options.
 
     Options: name, timeout, attempts, queue, priority, tags, on_failure, isolation ("shared" or "process"), requires
-    (labels), schedule (a cron text, or a dict with cron, every or once). The last counts when the file is registered.
+    (labels), when (conditions that its scheduled runs wait for), schedule (a cron text, or a dict with cron, every or
+    once). The last counts when the file is registered.
     DefinitionError when one makes no sense.
     """
     if function is not None:

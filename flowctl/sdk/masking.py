@@ -1,7 +1,7 @@
 """Hiding the values of secrets in everything that leaves the executor.
 
-Covered are a value as it is, as JSON and `repr` escape it, and percent-encoded as in a URL. Other transformations of
-a value (base64, a part of it, a number made of it) are not recognised.
+Covered are a value as it is, as JSON and `repr` escape it, percent-encoded as in a URL, and in base64, alone or as a
+part of what was encoded. Other transformations of a value (a hash, a part of it, a number made of it) are not known.
 
 The executor hides in what it sends; the engine, which it tells each value, in what it reads from the executor's pipes.
 """
@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 
 MASK = "***"
 SHORTEST = 4  # a shorter value would be found everywhere
+SHORTEST_IN_BASE64 = 6
 SENSITIVE_LIMIT = 64  # the latest values of sensitive parameters: unlike secrets they may differ in every run
 
 
@@ -70,7 +71,22 @@ def _forms_of(value: str) -> set[str]:
 
     forms = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     text = value.encode("utf-8", "surrogatepass")
-    return forms | {quote(text, safe=""), quote(text), quote_plus(text)}
+    return forms | {quote(text, safe=""), quote(text), quote_plus(text)} | _in_base64(text)
+
+
+def _in_base64(data: bytes) -> set[str]:
+    """Return what of these bytes stands in base64, wherever in the encoded they begin: as in that of user:password.
+
+    At both ends a character that also depends on the neighbour is left out, as is the padding.
+    """
+    from base64 import b64encode
+
+    texts = {b64encode(data).rstrip(b"=").decode()}
+    for before in range(3):
+        encoded = b64encode(bytes(before) + data).decode()
+        texts.add(encoded[(0, 2, 3)[before] : (before + len(data)) * 8 // 6])
+    known = {text for text in texts if len(text) >= SHORTEST_IN_BASE64}
+    return known | {text.replace("+", "-").replace("/", "_") for text in known}
 
 
 _here = Masker()  # of this executor

@@ -208,7 +208,8 @@ def _gather_plain(calls: tuple[BoundCall[Any], ...], concurrency: int) -> list[A
 def secret(name: str) -> str:
     """Return the value of a secret: text that is recorded as a reference and hidden wherever it is captured.
 
-    It is taken from the executor's environment (`--env-file`), then from the environment of flowctl itself.
+    It is taken from the executor's environment (`--env-file`), then from where config.toml says, or else from the
+    environment of flowctl itself or a private file of its name.
     Raises LookupError when there is none of that name.
     """
     from flowctl.sdk.codec import Secret

@@ -53,6 +53,7 @@ class WorkflowOptions(NamedTuple):
     on_failure: Optional[Mapping[str, str]] = None
     isolation: str = "shared"
     requires: tuple[str, ...] = ()  # labels that the engine of its runs must have
+    when: tuple[str, ...] = ()  # conditions that hold scheduled runs
     schedule: Optional[Mapping[str, Any]] = None  # in its wire form, sent beside the options: it is not its runs'
 
     def as_json(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ _STEP_WIRE = (
     "pure",
     "breaker",
 )
-_WORKFLOW_WIRE = ("timeout_ms", "attempts", "queue", "priority", "tags", "on_failure", "isolation", "requires")
+_WORKFLOW_WIRE = ("timeout_ms", "attempts", "queue", "priority", "tags", "on_failure", "isolation", "requires", "when")
 
 
 def step_options(subject: str, given: Mapping[str, Any]) -> StepOptions:
@@ -235,6 +236,12 @@ def _labels(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+def _conditions(value: Any) -> tuple[str, ...]:
+    from flowctl.sdk.conditions import conditions
+
+    return conditions(value)
+
+
 def _schedule(value: Any) -> Optional[dict[str, Any]]:
     if value is None:
         return None
@@ -280,5 +287,6 @@ _WORKFLOW_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "on_failure": ("on_failure", _as_it_is),
     "isolation": ("isolation", _one_of("shared", "process")),
     "requires": ("requires", _labels),
+    "when": ("when", _conditions),
     "schedule": ("schedule", _schedule),
 }

@@ -58,7 +58,7 @@ Messages of the engine:
 | outcome | key, state | output or error | the step ended without (another) body: state succeeded, failed or cancelled |
 | drain | – | – | begin no further bodies |
 | suspend | – | – | unwind; the run goes on later, maybe in another executor |
-| secret | name, value | – | value is null when there is no such secret |
+| secret | name, value, problem | – | value is null when there is no such secret, and problem says why |
 | kept | name, value | – | answer to `external_id` of the step with that key: value tells whether it is on disk |
 | masked | – | – | answer to `mask`: what the executor's children print from now on is masked |
 

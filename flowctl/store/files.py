@@ -68,11 +68,25 @@ def check_folder(folder: str) -> None:
         raise NotPermitted(f"every user may write to the folder {folder}", f"Forbid it with: chmod o-w {folder}")
 
 
+def check_name(path: str) -> None:
+    """Refuse a link in the place of the database: what stands beside the file has the file's own name."""
+    if os.path.islink(path):
+        raise NotPermitted(f"{path} is a symbolic link", f"Name the file itself: --db {os.path.realpath(path)}")
+
+
+def check_log_has_database(path: str) -> None:
+    """Refuse a log whose database is gone: a new database would be given what the old one had not written yet."""
+    if size(path + "-wal") or size(path + "-journal"):
+        raise Damaged(
+            f"{path} is gone, but the log that belongs to it is still there",
+            "Put the database back, or remove the files beside it.",
+        )
+
+
 def check_file(path: str) -> None:
     """Refuse a database that is not a private regular file of ours with one name."""
+    check_name(path)
     found = _lstat(path)
-    if stat.S_ISLNK(found.st_mode):
-        raise NotPermitted(f"{path} is a symbolic link", f"Name the file itself: --db {os.path.realpath(path)}")
     if not stat.S_ISREG(found.st_mode):
         raise Damaged(f"{path} is not a file", "Name another file with --db.")
     if found.st_uid != os.geteuid():

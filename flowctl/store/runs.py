@@ -6,7 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from flowctl.core.errors import ClaimLost, Conflict, NotFound
-from flowctl.core.model import Claim, NewRun, Replay, Request, Run, RunFilter, RunState
+from flowctl.core.model import HELD_AT, Claim, NewRun, Replay, Request, Run, RunFilter, RunState
 from flowctl.core.policy import error_text, summary
 from flowctl.store.connection import Connection, Row
 from flowctl.store.payloads import Payloads, pack, read_column
@@ -188,7 +188,7 @@ class Runs:
 
     def wake_after(self, now: int) -> int:
         """Queue the runs that waited for another of their schedule which has ended; return how many."""
-        return self._connection.change(SQL["wake_after"], {"now": now})
+        return self._connection.change(SQL["wake_after"], {"now": now, "held": HELD_AT})
 
     def line_up(self, now: int) -> int:
         """Queue runs that are due and were not claimed; return how many, at most some hundreds at a time."""

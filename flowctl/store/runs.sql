@@ -157,16 +157,22 @@ FROM runs WHERE id = +:run
 -- name: running
 SELECT id, namespace, queue FROM runs WHERE engine_id IS NOT NULL AND state = 'running'
 
--- part: over_after
-after_id IS NOT NULL AND state = 'waiting' AND NOT EXISTS (
+-- part: stands_behind
+EXISTS (
     SELECT 1 FROM runs AS earlier WHERE earlier.id = runs.after_id AND earlier.state NOT IN ('succeeded', 'failed', 'cancelled'))
+
+-- part: over_after
+after_id IS NOT NULL AND state = 'waiting' AND NOT {stands_behind}
 
 -- name: wakes_after
 SELECT 1 FROM runs INDEXED BY runs_after WHERE {over_after} LIMIT 1
 
 -- name: wake_after
 -- What waited for another run of its schedule goes on once that one is final, or gone.
-UPDATE runs SET state = 'queued', reason = NULL, after_id = NULL, changed_at = :now WHERE {over_after}
+UPDATE runs SET
+    state = 'queued', reason = NULL, after_id = NULL, changed_at = :now,
+    wake_at = iif(json_type(options, '$.when') IS NULL, NULL, :held)
+WHERE {over_after}
 
 -- name: line_up
 -- What is due and has found no place stands in its queue from now on: only there it is found in claiming order.
@@ -238,7 +244,12 @@ UPDATE runs SET state = 'paused', reason = :reason, wake_at = NULL, request = NU
 WHERE id = :run AND state IN ('queued', 'sleeping', 'waiting') AND request IS NOT 'cancel'
 
 -- name: resume
-UPDATE runs SET state = 'queued', reason = NULL, wake_at = NULL, changed_at = :now WHERE id = :run AND state = 'paused'
+-- What waited for another run of its schedule waits again as long as that one is not final.
+UPDATE runs SET
+    state = CASE WHEN {stands_behind} THEN 'waiting' ELSE 'queued' END, wake_at = NULL, changed_at = :now,
+    reason = CASE WHEN {stands_behind} THEN 'until run ' || after_id || ' has ended' END,
+    after_id = CASE WHEN {stands_behind} THEN after_id END
+WHERE id = :run AND state = 'paused'
 
 -- name: request
 -- A wish to cancel is not weakened into one to pause.
@@ -257,7 +268,7 @@ UPDATE runs SET
     state = 'queued', attempt = attempt + 1, replay = :replay, code = coalesce(:code, code),
     earlier_code = CASE WHEN :code IS NOT NULL THEN code END, reason = :reason, request = NULL,
     output = NULL, output_crc = NULL, error = NULL, error_crc = NULL, failed_steps = '[]', crashes = 0, wake_at = :wake_at,
-    finished_at = NULL, dropped_at = NULL, changed_at = :now
+    after_id = NULL, finished_at = NULL, dropped_at = NULL, changed_at = :now
 WHERE id = :run AND state IN ('failed', 'cancelled', 'blocked')
 
 -- name: block_again

@@ -14,6 +14,7 @@ from flowctl.store.doctor import Doctor
 from flowctl.store.engines import Engines
 from flowctl.store.environments import Environments
 from flowctl.store.events import Events
+from flowctl.store.holds import Holds
 from flowctl.store.logs import Logs
 from flowctl.store.metrics import Metrics
 from flowctl.store.notices import Notices
@@ -43,6 +44,7 @@ class Store:
         self.connection = connection
         self.path = connection.path
         self.payloads = Payloads(connection)
+        self.holds = Holds(connection)
         self.steps = Steps(connection, self.payloads)
         self.runs = Runs(connection, self.payloads, self.steps)
         self.snapshots = Snapshots(connection)
@@ -83,6 +85,7 @@ class Store:
         name = files.canonical(path)
         if not os.path.lexists(name):
             if read_only or not create:
+                files.check_log_has_database(name)
                 raise NotFound(f"there is no database {name}", "Create one with: flowctl init")
             migrate.create(name, busy_timeout)
         files.check_folder(os.path.dirname(name))

@@ -182,7 +182,7 @@ WITH moves (old, new) AS (VALUES
     ('running', 'succeeded'), ('running', 'failed'), ('running', 'cancelled'),
     ('sleeping', 'queued'), ('sleeping', 'running'), ('sleeping', 'paused'), ('sleeping', 'cancelled'),
     ('waiting', 'queued'), ('waiting', 'running'), ('waiting', 'paused'), ('waiting', 'cancelled'),
-    ('paused', 'queued'), ('paused', 'cancelled'), ('blocked', 'queued'), ('blocked', 'cancelled'),
+    ('paused', 'queued'), ('paused', 'waiting'), ('paused', 'cancelled'), ('blocked', 'queued'), ('blocked', 'cancelled'),
     ('failed', 'queued'), ('cancelled', 'queued'))
 SELECT run_id, NULL, 'went from ' || old_state || ' (attempt ' || old_attempt || ', epoch ' || old_epoch || ') to '
     || state || ' (attempt ' || attempt || ', epoch ' || epoch || ')'

@@ -45,6 +45,14 @@ class Workflows:
         """Return the workflows of a namespace by name."""
         return [_workflow(row) for row in self._connection.rows(SQL["list"], {"namespace": namespace})]
 
+    def all(self) -> _Workflows:
+        """Return the workflows of every namespace."""
+        return [_workflow(row) for row in self._connection.rows(SQL["all"])]
+
+    def keep(self, workflow: Workflow, reason: str | None) -> bool:
+        """Record why this version of a workflow counts although its file holds another; None: it holds this one."""
+        return bool(self._connection.change(SQL["keep"], {"id": workflow.id, "code": workflow.code, "reason": reason}))
+
     def remove(self, namespace: str, name: str) -> bool:
         """Take a name out of the registry; its runs stay. Returns False when it was not there."""
         return bool(self._connection.change(SQL["remove"], {"namespace": namespace, "name": name}))

@@ -1,5 +1,6 @@
 -- part: columns
-id, namespace, name, path, function, parameters, options, doc, python, code, added_at, directory, environment
+id, namespace, name, path, function, parameters, options, doc, python, code, added_at, directory, environment,
+kept_because
 
 -- name: add
 -- An update keeps the id, which schedules will refer to.
@@ -10,7 +11,7 @@ VALUES (:namespace, :name, :path, :function, :parameters, :options, :doc, :pytho
 ON CONFLICT (namespace, name) DO UPDATE SET
     path = excluded.path, function = excluded.function, parameters = excluded.parameters, options = excluded.options,
     doc = excluded.doc, python = excluded.python, code = excluded.code, added_at = excluded.added_at,
-    directory = excluded.directory, environment = excluded.environment
+    directory = excluded.directory, environment = excluded.environment, kept_because = NULL
 RETURNING {columns}
 
 -- name: find
@@ -18,6 +19,12 @@ SELECT {columns} FROM workflows WHERE namespace = :namespace AND name = :name
 
 -- name: list
 SELECT {columns} FROM workflows WHERE namespace = +:namespace ORDER BY name
+
+-- name: all
+SELECT {columns} FROM workflows ORDER BY id
+
+-- name: keep
+UPDATE workflows SET kept_because = :reason WHERE id = :id AND code = :code
 
 -- name: remove
 DELETE FROM workflows WHERE namespace = :namespace AND name = :name

@@ -386,12 +386,32 @@ def test_a_command_of_another_folder_goes_there_first(quick, crontab, tmp_path, 
 # -- what goes wrong
 
 
+LATIN = b"# f\xfcr die Uhr\n0 0 * * * clock\n0 1 * * * caf\xe9\nX=caf\xe9\n0 2 * * * last\n"
+
+
+@pytest.mark.parametrize("source", [[], ["latin"]])
+def test_of_lines_that_are_not_utf8_only_these_are_refused(flowctl, crontab, tmp_path, source: list[str]) -> None:
+    (tmp_path / "latin").write_bytes(LATIN)
+    crontab.table.write_bytes(LATIN)
+    rows = flowctl("crontab", "import", *source, "--apply", "--json").json
+    assert [
+        (1, "comment", None), (2, "imported", "clock"), (3, "refused", None), (4, "refused", None),
+        (5, "imported", "last"),
+    ] == outcomes(rows)  # fmt: skip
+    assert ("0 1 * * * caf\ufffd", "it is not UTF-8 text") == (rows[2]["text"], rows[2]["reason"])
+    assert "f\ufffdr die Uhr" == flowctl("schedules", "show", "clock", "--json").json["description"]
+
+
+def test_take_over_leaves_bytes_that_are_not_utf8_as_they_are(quick, crontab) -> None:
+    crontab.table.write_bytes(LATIN)
+    quick("crontab", "import", "--apply", "--take-over", "--yes")
+    lines = crontab.table.read_bytes().splitlines()
+    assert [b"# f\xfcr die Uhr", b"0 1 * * * caf\xe9", b"X=caf\xe9"] == [line for line in lines if not line.isascii()]
+    assert b"# 0 0 * * * clock" in lines
+
+
 def test_what_cannot_be_read_is_told_in_a_sentence(quick, crontab, tmp_path, monkeypatch) -> None:
-    (tmp_path / "latin").write_bytes(b"0 0 * * * caf\xe9\n")
     assert "there is no file gone" in quick("crontab", "import", "gone", code=4).stderr
-    assert "is not UTF-8 text, at byte 13" in quick("crontab", "import", "latin", code=2).stderr
-    crontab.table.write_bytes(b"0 0 * * * caf\xe9\n")
-    assert "your crontab is not UTF-8 text, at byte 13" in quick("crontab", "import", code=2).stderr
     crontab.answer('echo "you (ada) are not allowed to use this program" >&2; exit 1')
     assert "crontab -l refused: you (ada) are not allowed" in quick("crontab", "import", code=77).stderr
     crontab.table.unlink()

@@ -25,6 +25,13 @@ def test_only_what_is_given_changes(flowctl) -> None:
     assert [] == flowctl("queues", "list", "--json").json
 
 
+def test_a_queue_is_not_paused_and_resumed_at_once(flowctl) -> None:
+    assert (
+        "--pause and --resume exclude each other" in flowctl("queues", "set", "a", "--pause", "--resume", code=2).stderr
+    )
+    assert [] == flowctl("queues", "list", "--json").json
+
+
 def test_a_queue_is_listed_for_its_runs_too(flowctl) -> None:
     flowctl("exec", "--detach", "--queue", "slow", "--", "true")
     flowctl("exec", "--detach", "--queue", "slow", "--in", "1h", "--", "true")

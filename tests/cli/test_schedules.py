@@ -97,6 +97,11 @@ def test_the_input_of_a_workflow_is_checked_when_the_schedule_is_made(quick, dig
         (["--every", "1h", "--input", "{}", "--", "true"], "--input is for a workflow"),
         (["--every", "1h", "--end-at", "2020-01-01", "--", "true"], "never due"),
         (["--every", "1h", "--shell", "--", "echo", "x"], "--shell takes one text"),
+        (["--every", "1h", "--cap", "3", "--", "true"], "--cap is for --catch-up all"),
+        (["--every", "1h", "--timeout", "0s", "--", "true"], "--timeout: it must be longer than nothing"),
+        (["--every", "1h", "workflow=digest"], "'workflow=digest' is neither after -- nor for a workflow"),
+        (["--every", "1h", "digest"], "give --workflow NAME, or a command after --"),
+        (["--every", "1h", "digest", "--", "true"], "'digest' is neither after -- nor for a workflow"),
     ],
 )
 def test_e10_d09_what_makes_no_sense_is_refused_in_a_sentence(quick, database, words: list[str], said: str) -> None:
@@ -115,6 +120,43 @@ def test_names_are_unique_and_a_wrong_one_is_answered_by_one_that_is_close(quick
         assert "did you mean nightly?" in quick(*words, "nigthly", code=4).stderr
     for wrong in ("a/b", "@last", "42", " "):
         quick("schedules", "add", wrong, "--cron", "@daily", "--", "true", code=2)
+    said = quick("schedules", "add", "a/b", "--cron", "@daily", "--", "true", code=2).stderr
+    assert "without /, and no @ in front" in said
+
+
+def test_an_interpreter_that_is_not_there_is_refused_when_the_schedule_is_made(quick) -> None:
+    for wrong in ("/nope/python", "no-such-python"):
+        said = quick("schedules", "add", "a", "--every", "1h", "--python", wrong, "--", "true", code=4).stderr
+        assert f"there is no program '{wrong}' (--python)" in said
+
+
+def test_a_cap_is_changed_only_where_all_slots_are_made_up_for(quick) -> None:
+    quick("schedules", "add", "a", "--every", "1h", "--catch-up", "all", "--cap", "3", "--", "true")
+    assert 4 == quick("schedules", "update", "a", "--cap", "4", "--json").json["catch_up_cap"]
+    said = quick("schedules", "update", "a", "--catch-up", "skip", "--cap", "5", code=2).stderr
+    assert "give --catch-up all; now it is skip" in said
+
+
+def test_a_paused_schedule_is_not_next_for_why_either(quick) -> None:
+    quick("schedules", "add", "a", "--every", "1h", "--", "true")
+    assert quick("why", "a", "--json").json["evidence"]["next_at"]
+    quick("schedules", "pause", "a")
+    assert None is quick("why", "a", "--json").json["evidence"]["next_at"]
+
+
+def test_adding_a_workflow_says_what_became_of_the_schedule_that_its_code_asks_for(quick, tmp_path) -> None:
+    file = tmp_path / "timed.py"
+
+    def add(options: str) -> str:
+        file.write_text(f"from flowctl import workflow\n\n@workflow{options}\ndef timed() -> None: ...\n")
+        said: str = quick("workflows", "add", file).stderr
+        return said
+
+    assert "schedule" not in add("")
+    assert "schedule timed: made; see: flowctl next timed" in add("(schedule='@daily')")
+    assert "schedule" not in add("(schedule='@daily')")
+    assert "schedule timed: changed" in add("(schedule='@hourly')")
+    assert "schedule timed: removed, as its code asks for none any more" in add("")
 
 
 def test_update_changes_what_is_given_and_nothing_else(quick) -> None:
@@ -132,6 +174,7 @@ def test_update_changes_what_is_given_and_nothing_else(quick) -> None:
     assert ("every", {"argv": ["echo", "x"]}) == (third["kind"], third["input"])
     fourth = quick("schedules", "update", "nightly", "--every", "60m", "--json").json
     assert third == fourth
+    assert "neither after -- nor for a workflow" in quick("schedules", "update", "nightly", "top=3", code=2).stderr
 
 
 def test_pause_and_resume_say_so_and_a_paused_schedule_is_not_next(quick, database) -> None:

@@ -177,3 +177,14 @@ def test_global_options_are_taken_on_both_sides(flowctl, hello, tmp_path) -> Non
     assert [] == flowctl("ls", "--json", "--namespace", "other", FLOWCTL_DB="a.db").json
     assert [] == flowctl("ls", "--json", FLOWCTL_DB="a.db", FLOWCTL_NAMESPACE="other").json
     flowctl("show", "1", FLOWCTL_DB="a.db", FLOWCTL_NAMESPACE="other", code=4)
+
+
+def test_j08_a_log_whose_database_is_gone_is_not_taken_for_an_empty_one(flowctl, tmp_path) -> None:
+    flowctl("exec", "--db", "gone.db", "--", "true")
+    (tmp_path / "gone.db").unlink()
+    (tmp_path / "gone.db-wal").write_bytes(b"")
+    assert "no runs yet" in flowctl("ls", "--db", "gone.db").stderr
+    (tmp_path / "gone.db-wal").write_bytes(b"left")
+    for words in (["ls"], ["show", "1"], ["cancel", "1"], ["exec", "--", "true"]):
+        said = flowctl("--db", "gone.db", *words, code=65).stderr
+        assert "gone.db is gone, but the log that belongs to it is still there" in said

@@ -73,7 +73,8 @@ class Rhythm:
     def register(self, name: str = "digest", **fields: Any) -> None:
         files = {str(self.file): self.file.read_text()}
         snapshot = Snapshot(code_of(str(self.file), files), str(self.file), files)
-        new = NewWorkflow(name, str(self.file), "digest", {}, {}, "", snapshot.code, str(self.path), **fields)
+        options = fields.pop("options", {})
+        new = NewWorkflow(name, str(self.file), "digest", {}, options, "", snapshot.code, str(self.path), **fields)
         with self.store.transaction():
             self.store.snapshots.put(snapshot, self.clock.wall)
             self.store.workflows.add(new, self.clock.wall)

@@ -400,6 +400,7 @@ def test_the_names_that_others_import_are_pinned():
         "Interpreter",
         "choose_interpreter",
         "executor_environment",
+        "own_program",
         "own_python",
         "sdk_folder",
         "seen_by_person",

@@ -35,6 +35,41 @@ def test_e11_queue_lets_one_wait_and_no_more(rhythm: Rhythm) -> None:
     assert ["succeeded", "queued"] == rhythm.states()
 
 
+def test_e11_a_run_that_waits_is_behind_the_earlier_one_again_after_a_pause(rhythm: Rhythm) -> None:
+    rhythm.add(expression="30s", kind="every", overlap="queue")
+    rhythm.run_for(30 * SECOND)
+    rhythm.begin(1)
+    rhythm.run_for(30 * SECOND)
+    pause_and_resume(rhythm, 2)
+    rhythm.run_for(30 * SECOND)
+    assert ["running", "waiting"] == rhythm.states()
+    assert "until run 1 has ended" == rhythm.runs()[1].reason
+    rhythm.end(1)
+    pause_and_resume(rhythm, 2)
+    run = rhythm.runs()[1]
+    assert ("queued", None, None) == (run.state, run.reason, run.after_id)
+
+
+def pause_and_resume(rhythm: Rhythm, number: int) -> None:
+    with rhythm.store.transaction():
+        rhythm.store.runs.pause_idle(number, rhythm.clock.wall, "paused by a person")
+        rhythm.store.runs.resume(number, rhythm.clock.wall)
+
+
+def test_e11_a_run_that_waited_and_was_cancelled_waits_no_more_when_it_is_retried(rhythm: Rhythm) -> None:
+    rhythm.add(expression="30s", kind="every", overlap="queue")
+    rhythm.run_for(30 * SECOND)
+    rhythm.begin(1)
+    rhythm.run_for(30 * SECOND)
+    with rhythm.store.transaction():
+        rhythm.store.runs.cancel_idle(2, rhythm.clock.wall, "cancelled")
+        rhythm.store.runs.retry(2, rhythm.clock.wall, replay="pinned")
+    rhythm.begin(2)
+    rhythm.run_for(30 * SECOND)
+    assert [("fired", 1), ("fired", 2), ("fired", 3)] == [(slot.outcome, slot.run_id) for slot in rhythm.slots()]
+    assert 2 == rhythm.runs()[2].after_id
+
+
 def test_e11_allow_starts_every_one(rhythm: Rhythm) -> None:
     rhythm.add(expression="30s", kind="every", overlap="allow")
     rhythm.run_for(90 * SECOND)
@@ -141,13 +176,14 @@ def test_e14_a_missing_workflow_makes_a_failed_run_at_each_slot_and_the_schedule
     assert "queued" == rhythm.states()[4]
 
 
-def test_a_run_gets_the_code_that_its_file_holds_at_the_slot(rhythm: Rhythm) -> None:
+def test_a_run_gets_the_registered_version_until_an_edit_is_taken_up(rhythm: Rhythm) -> None:
     rhythm.register()
     rhythm.add(workflow="digest", input="{}")
+    registered = rhythm.file.read_text()
     rhythm.file.write_text("# edited\n")
     rhythm.run_for(HOUR)
     [run] = rhythm.runs()
-    assert {str(rhythm.file): "# edited\n"} == rhythm.store.snapshots.get(run.code).files
+    assert {str(rhythm.file): registered} == rhythm.store.snapshots.get(run.code).files
 
 
 def test_a_run_gets_what_schedule_and_workflow_say_of_it_the_schedule_first(rhythm: Rhythm) -> None:

@@ -258,7 +258,7 @@ def test_a_pause_in_a_sleep_keeps_the_instant_at_which_it_ends(bench: Bench) -> 
         """
         @workflow
         def main() -> str:
-            sleep("1500ms")
+            sleep("4s")
             return "awake"
         """,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.config import default_database
 from flowctl.engine.retention import Wanted, prune
 from flowctl.store import Store
@@ -229,7 +230,7 @@ def test_b11_payloads_are_shared_and_a_run_is_kept_as_long_as_a_fork_of_it(bench
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     with Store.open(path) as store:
         for left in ([1], []):  # one pruning after the other
-            for _ in prune(store, 10**14, Wanted(keep_ms=0)):
+            for _ in prune(store, 10**14, Wanted(keep_ms=0), SYSTEM_CLOCK):
                 pass
             assert left == [row[0] for row in store.connection.rows("SELECT id FROM runs")]
 

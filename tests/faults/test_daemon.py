@@ -154,6 +154,19 @@ def test_a08_of_twenty_daemons_started_at_once_one_wins(bench: Bench) -> None:
     assert facts.pid == won["pid"]
 
 
+def test_j23_a_database_that_is_named_by_a_link_is_refused_by_every_verb(
+    bench: Bench, start: Callable[..., int], tmp_path: Path
+) -> None:
+    pid = start()
+    link = tmp_path / "link.db"
+    link.symlink_to(default_database(os.environ))
+    for verb in ("start", "stop", "restart", "status"):
+        refused = bench.flowctl("--db", str(link), "daemon", verb, code=77).stderr
+        assert f"{link} is a symbolic link" in refused
+        assert f"--db {default_database(os.environ)}" in refused
+    assert alive(pid)
+
+
 def test_a07_a_lock_file_that_names_an_unrelated_process_is_not_believed(
     bench: Bench, start: Callable[..., int]
 ) -> None:
@@ -476,17 +489,55 @@ def test_a_configuration_that_is_wrong_is_not_taken_over(bench: Bench) -> None:
     config.unlink()
 
 
+def write_tools(folder: Path, script: str) -> str:
+    """Put a systemctl and a loginctl before those of the machine; return the PATH that finds them."""
+    folder.mkdir()
+    for name in ("systemctl", "loginctl"):
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_the_service_is_removed_even_when_systemd_cannot_be_told(
+    flowctl: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    flowctl("daemon", "install", PATH=write_tools(tmp_path / "tools", "true"))
+    unit = Path(os.environ["XDG_CONFIG_HOME"]) / "systemd/user/flowctl.service"
+    link = unit.parent / "default.target.wants/flowctl.service"
+    link.parent.mkdir()
+    link.symlink_to(unit)
+    refusing = write_tools(tmp_path / "refusing", 'echo "no bus" >&2; exit 1')
+    said = flowctl("daemon", "uninstall", PATH=refusing, code=1).stderr
+    assert f"systemctl refused: no bus; {unit} is removed, but its daemon may still run" in said
+    assert "flowctl daemon stop" in said
+    assert (False, False) == (unit.exists(), link.is_symlink())
+
+
+@pytest.mark.parametrize(("answer", "said"), [("yes", "it goes on when you log out"), ("", "it may end when you")])
+def test_install_says_whether_it_goes_on_without_a_login(
+    flowctl: Callable[..., Outcome], tmp_path: Path, answer: str, said: str
+) -> None:
+    assert said in flowctl("daemon", "install", PATH=write_tools(tmp_path / "tools", f"echo {answer}")).stderr
+
+
+def test_the_service_reads_the_configuration_of_the_person_who_installs_it(flowctl: Callable[..., Outcome]) -> None:
+    folder = '/my "own" 5%/$config'
+    printed = flowctl("daemon", "install", "--print", XDG_CONFIG_HOME=folder).stdout
+    assert 'Environment="XDG_CONFIG_HOME=/my \\"own\\" 5%%/$config"' in printed.splitlines()
+    assert "Environment" not in flowctl("daemon", "install", "--print", XDG_CONFIG_HOME="").stdout
+
+
+def test_the_log_of_a_service_is_found_where_systemd_keeps_it(flowctl: Callable[..., Outcome], tmp_path: Path) -> None:
+    assert "flowctl daemon start writes one" in flowctl("daemon", "logs", code=4).stderr
+    flowctl("daemon", "install", PATH=write_tools(tmp_path / "tools", "true"))
+    assert "journalctl --user -u flowctl\n" in flowctl("daemon", "logs", code=4).stderr
+
+
 def test_the_service_file_is_printed_and_installed(flowctl: Callable[..., Outcome], tmp_path: Path) -> None:
     printed = flowctl("daemon", "install", "--print").stdout
     assert f"--db {default_database(os.environ)} daemon run\n" in printed
     assert "Type=notify\n" in printed
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for name in ("systemctl", "loginctl"):
-        tool = tools / name
-        tool.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/called\necho no\n')
-        tool.chmod(0o755)
-    path = f"{tools}:{os.environ['PATH']}"
+    path = write_tools(tmp_path / "tools", f'echo "${{0##*/}} $*" >> {tmp_path}/called; echo no')
     installed = flowctl("daemon", "install", PATH=path)
     unit = Path(os.environ["XDG_CONFIG_HOME"]) / "systemd/user/flowctl.service"
     assert printed == unit.read_text()

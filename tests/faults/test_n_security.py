@@ -200,7 +200,10 @@ def _plant(path: str, plants: list[str]) -> set[str]:
         db.execute("BEGIN")
         for name, _ in triggers:
             db.execute(f"DROP TRIGGER {name}")
-        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        ours = (
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'search*'"  # an index without text
+        )
+        tables = [row[0] for row in db.execute(ours)]
         for table in tables:
             for _, column, kind, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
                 if kind in ("TEXT", "BLOB") and table != "meta" and not table.startswith("sqlite_"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from flowctl.core.errors import ClaimLost, FlowctlError
 from flowctl.core.model import Claim
 from flowctl.core.policy import error_text
+from flowctl.store.runs import Reach
 from tests.faults.hosted import trouble
 from tests.model import properties
 from tests.model.model import Model
@@ -21,6 +23,7 @@ from tests.model.world import World
 from tests.store.scene import claimable
 
 START = 1_000_000_000_000  # long ago: a time after tomorrow would be a finding
+LABEL = "gpu"  # which every other engine has, and some runs require
 CHECK_EVERY = 50  # rules between two looks at the whole file
 LOCKS = {"start_engine", "stop_engine", "crash_engine", "reboot"}  # what a fault of the disk is not tried on
 
@@ -120,7 +123,9 @@ class Compared(RuleBasedStateMachine):
 
     def start_engine(self) -> int:
         """Start an engine."""
-        return int(self.do("start_engine", f"engine-{len(self.model.engines) + 1}", os.getpid()))
+        number = len(self.model.engines) + 1
+        labels = (LABEL,) if number % 2 else ()
+        return int(self.do("start_engine", f"engine-{number}", os.getpid(), labels))
 
     # -- after each rule
 
@@ -131,7 +136,8 @@ class Compared(RuleBasedStateMachine):
         self.called += 1
         self.compare_questions()
         if self.called % CHECK_EVERY == 0:
-            assert self.world.store.check() == []
+            wrong = self.world.store.check()
+            assert not wrong, wrong
             self.assert_unchanged()
         self.holds = True
 
@@ -155,8 +161,16 @@ class Compared(RuleBasedStateMachine):
         assert self.model.next_wake() == runs.next_wake(now)
         for engine in self.model.alive:
             assert self.model.requests(engine) == runs.requests(engine)
+            labels = tuple(json.loads(self.model.engines[engine]["labels"]))
+            for root in {None, *self.followed(engine)}:
+                found = runs.claimable(now, Reach(engine, labels, root_id=root), limit=100)
+                assert self.model.claimable(engine, root) == [run.id for run in found]
         counts = [runs.counts(namespace) for namespace in ("default", "other")]
         assert len(self.model.runs) == sum(sum(states.values()) for states in counts), "P12"
+
+    def followed(self, engine: int) -> list[int]:
+        """Return the runs at the top of the families that an engine has reserved."""
+        return [run["root_id"] or run["id"] for run in self.model.runs.values() if run["followed_by"] == engine]
 
     def assert_unchanged(self) -> None:
         """Compare every row, read anew, with what it was after the last operation."""
@@ -180,11 +194,14 @@ class Compared(RuleBasedStateMachine):
         """Do what is due and let time pass until nothing moves, in a bounded number of turns."""
         self.do("recover")
         engine = self.start_engine()
+        engine = engine if engine % 2 else self.start_engine()  # one with the label
         for _ in range(10 * len(self.model.events) + 100):
             if self.live:
                 self.drive(self.live[0])
-            elif due := self.model.claimable():
-                self.claim(due[0], engine)
+            elif due := self.claims_due(engine):
+                self.claim(*due[0])
+            elif self.model.over_after():
+                self.do("wake_after")
             elif (wake := self.model.next_wake()) is not None:
                 self.set_now(wake)
             else:
@@ -193,10 +210,20 @@ class Compared(RuleBasedStateMachine):
         stuck = [run for run in self.model.runs.values() if not self.stands_still(run)]
         assert not stuck, f"runs that nothing moves: {stuck}"
 
+    def claims_due(self, engine: int) -> list[tuple[int, int]]:
+        """Return the runs that are due and who may take them: an engine, or those that have reserved them."""
+        due = [(run, engine) for run in self.model.claimable(engine)]
+        for run in self.model.runs.values():
+            if run["followed_by"] is not None and self.model.is_due(run):
+                due.append((run["id"], run["followed_by"]))
+        return due
+
     def stands_still(self, run: Row) -> bool:
-        """Tell whether a run is final, is for a person to decide, or waits for children of which each stands still."""
+        """Tell whether a run is final, is for a person to decide, or waits for others of which each stands still."""
         if run["state"] != "waiting":
             return run["state"] in FINAL | {"paused", "blocked"}
+        if run["after_id"] is not None:
+            return self.stands_still(self.model.runs[run["after_id"]])
         steps = [step for step in self.model.current(run["id"]) if step["state"] in OPEN]
         children = [self.model.child_of(run["id"], step["key"]) for step in steps]
         return bool(children) and all(

@@ -6,23 +6,24 @@ milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from typing import Any
 
-from flowctl.core.errors import ClaimLost, Conflict, NotFound
-from flowctl.core.model import Claim, NewRun, NewStep, Run, Snapshot, Step
+from flowctl.core.errors import Conflict, NotFound
+from flowctl.core.model import Claim, NewRun, NewStep, Run, Snapshot
 from flowctl.core.policy import error_text, summary, unknown_outcome
 from flowctl.engine.closing import failure_handler
 from flowctl.engine.session import PAUSED
-from tests.model.tables import BODIES, BY, CRASH_LIMIT, FINAL, IDLE, OPEN, Row, Tables
+from tests.model.steps import Steps
+from tests.model.tables import BY, CRASH_LIMIT, FINAL, IDLE, OPEN, Row, until
 
 
-class Model(Tables):
+class Model(Steps):
     """One file and the engines that are alive, with everything that can be asked of them."""
 
     # -- engines
 
-    def start_engine(self, token: str, pid: int) -> int:
+    def start_engine(self, token: str, pid: int, labels: tuple[str, ...]) -> int:
         """Record an engine that is alive."""
         number = len(self.engines) + 1
         self.engines[number] = {
@@ -33,7 +34,7 @@ class Model(Tables):
             "boot_id": self.boot,
             "started_at": self.now,
             "stopped_at": None,
-            "labels": "[]",
+            "labels": json.dumps(labels),
             "queues": None,
         }
         self.alive.add(number)
@@ -109,16 +110,31 @@ class Model(Tables):
             raise Conflict("nothing to resume")
         for member in family:
             if member["state"] == "paused":
-                self.move(member, "queued", reason=None, wake_at=None)
+                after = member["after_id"] if self.stands_behind(member) else None
+                state = "queued" if after is None else "waiting"
+                self.move(member, state, reason=until(after), wake_at=None, after_id=after)
         return self.answer(run)
+
+    def reserve(self, run: int, engine: int) -> None:
+        """Take a run and its family for an engine."""
+        self.recover()
+        row = self.run(run)
+        if row["followed_by"] not in (None, engine):
+            raise Conflict("another engine has it")
+        root = row["root_id"] or run
+        for member in self.runs.values():
+            if root in (member["id"], member["root_id"]) and member["followed_by"] is None:
+                member["followed_by"] = engine
 
     def steal(self, run: int) -> dict[int, int]:
         """Take a run and all below it from their engines. Returns how many runs each had when it was robbed."""
         robbed = self.recover()
-        for engine in [member["engine_id"] for member in self.family(run) if member["state"] == "running"]:
-            robbed.setdefault(engine, len(self.held(engine)))
-            for held in self.held(engine):
-                self._free(held, "it was taken from its engine")
+        for member in [dict(member) for member in self.family(run)]:
+            for engine in sorted({member["engine_id"], member["followed_by"]} & self.alive):
+                robbed.setdefault(engine, len(self.held(engine)))
+                for held in self.held(engine):
+                    self._free(held, "it was taken from its engine")
+                self._unfollow(engine)
             self.commit()
         return robbed
 
@@ -159,12 +175,6 @@ class Model(Tables):
         holder = step["shared_id"] or 1 + next(n for n, each in enumerate(self.steps) if each is step)
         payloads = {name: None if step[name] is None else "" for name in ("input", "output", "error")}
         return payloads | {"attempt": 1, "first_attempt": 1, "crashes": 0, "shared_id": holder}
-
-    def _whole(self, step: Row) -> Row:
-        if step["shared_id"] is None:
-            return step
-        holder = self.steps[step["shared_id"] - 1]
-        return step | {name: holder[name] for name in ("input", "output", "error")}
 
     def _say(self, run: int, step: Row, output: str, attempt: int) -> None:
         said = {"run_id": run, "state": "succeeded", "output": output, "error": None, "said_by": BY, "shared_id": None}
@@ -217,6 +227,8 @@ class Model(Tables):
         if row["wake_at"] is None and row["state"] != "queued":  # a child's end puts what waits for it in the queue
             return None
         if row["wake_at"] is not None and row["wake_at"] > self.now:
+            return None
+        if row["followed_by"] not in (None, engine):
             return None
         started_at = self.now if row["started_at"] is None else row["started_at"]
         self.move(
@@ -277,64 +289,12 @@ class Model(Tables):
         self.move(row, "queued", wake_at=None, reason=None)
         return True
 
-    # -- steps
-
-    def begin(self, claim: Claim, new: NewStep) -> Row:
-        """Record the input of a step, or find the step again."""
-        self._claimed(claim)
-        run, key, found = claim.run_id, new.key, self.step(claim.run_id, new.key)
-        if found is not None:
-            if (found["seq"], found["kind"], found["input_hash"]) != (new.seq, new.kind, new.input_hash):
-                raise ValueError("another operation")
-            return {name: self._whole(found)[name] for name in Step.__annotations__ if name != "id"}
-        if any(step["seq"] == new.seq for step in self.current(run)):
-            raise ValueError("another key")
-        numbers = [step["attempt"] for step in self.steps if (step["run_id"], step["key"]) == (run, key)]
-        numbers += [number for owner, name, number in self.attempts if (owner, name) == (run, key)]
-        attempt = max(numbers, default=0) + 1
-        row: Row = {name: getattr(new, name) for name in NewStep.__annotations__}
-        row |= {"run_id": run, "state": "running", "attempt": attempt, "first_attempt": attempt, "crashes": 0}
-        row |= {"output": None, "error": None, "begun_at": self.now, "started_at": self.now, "finished_at": None}
-        row |= {"shared_id": None, "said_by": None}
-        row |= {"progress": None, "external_id": None}
-        self.steps.append(row | {"superseded_at": None})
-        self.spill(new.input)
-        return row
-
-    def start_attempt(self, claim: Claim, key: str) -> int:
-        """Start the next attempt of a step."""
-        step = self._open(claim, key, lambda step: step["state"] == "interrupted" or step["wake_at"] is not None)
-        started_at = max(self.now, step["begun_at"])
-        step.update(state="running", attempt=step["attempt"] + 1, started_at=started_at, wake_at=None)
-        return int(step["attempt"])
-
-    def succeed(self, claim: Claim, key: str, output: str) -> None:
-        """Record the outcome of a step."""
-        step = self._open(claim, key, lambda step: step["state"] == "running")
-        self._record(claim, step, "succeeded", output=output)
-
-    def fail(self, claim: Claim, key: str, error: str) -> None:
-        """Record that a step has failed for good."""
-        step = self._open(claim, key, lambda _: True)
-        self._record(claim, step, "failed", error=error)
-        self._end_attempt(step, "failed", error)
-
-    def fail_attempt(self, claim: Claim, key: str, error: str, wake_at: int) -> None:
-        """Record a failed attempt, after which another follows."""
-        step = self._open(claim, key, lambda step: step["state"] == "running" and step["wake_at"] is None)
-        step["wake_at"] = wake_at
-        self._end_attempt(step, "failed", error)
-        self.spill(error)
-
-    def interrupt(self, claim: Claim, keys: list[str] | None) -> None:
-        """Mark bodies as interrupted."""
-        self._claimed(claim)
-        self._interrupt(claim.run_id, keys)
-
-    def cancel_steps(self, claim: Claim) -> None:
-        """Cancel all steps without an outcome."""
-        self._claimed(claim)
-        self._cancel_steps(claim.run_id)
+    def wake_after(self) -> int:
+        """Queue the runs that waited for another which has ended."""
+        over = self.over_after()
+        for run in over:
+            self.move(run, "queued", reason=None, after_id=None)
+        return len(over)
 
     def begin_child(self, claim: Claim, step: NewStep, child: NewRun) -> int:
         """Begin a step that a run of its own answers, and return that run: it is made, or started again, or there."""
@@ -346,31 +306,7 @@ class Model(Tables):
             self._retry(found, "pinned", None, None, None, None)
         return int(found["id"])
 
-    def log(self, claim: Claim, step: str | None, text: str) -> None:
-        """Store captured text."""
-        line = {
-            "run_id": claim.run_id,
-            "step": step,
-            "attempt": None,
-            "at": self.now,
-            "stream": "stdout",
-            "level": None,
-        }
-        self.logs.append(line | {"text": text})
-
     # -- parts
-
-    def _claimed(self, claim: Claim) -> Row:
-        if not self.holds(claim):
-            raise ClaimLost("the claim does not count")
-        return self.runs[claim.run_id]
-
-    def _open(self, claim: Claim, key: str, fits: Any) -> Row:
-        self._claimed(claim)
-        step = self.step(claim.run_id, key)
-        if step is None or step["state"] not in OPEN or not fits(step):
-            raise Conflict("not in that state")
-        return step
 
     def _end(self, run: Row, state: str, outcome: str | None, failed: list[str]) -> None:
         self.spill(outcome)
@@ -402,7 +338,7 @@ class Model(Tables):
         self.move(
             run, "queued", attempt=run["attempt"] + 1, replay=replay, code=code or run["code"],
             earlier_code=run["code"] if code else None, reason=None, request=None, output=None, error=None,
-            failed_steps=[], crashes=0, wake_at=wake_at, finished_at=None,
+            failed_steps=[], crashes=0, wake_at=wake_at, finished_at=None, after_id=None,
         )  # fmt: skip
 
     def _place(self, run: int, key: str | None) -> int | None:
@@ -412,30 +348,6 @@ class Model(Tables):
         counts = self.step(run, key)
         rows = [step for step in self.steps if (step["run_id"], step["key"]) == (run, key)]
         return int((counts or rows[-1])["seq"])
-
-    def _record(self, claim: Claim, step: Row, state: str, **outcome: str) -> None:
-        step.update(outcome, state=state, wake_at=None, finished_at=max(self.now, step["started_at"]))
-        self.spill(*outcome.values())
-        self.runs[claim.run_id]["crashes"] = 0
-
-    def _end_attempt(self, step: Row, state: str, error: str | None = None) -> None:
-        place = (step["run_id"], step["key"], step["attempt"])
-        row = dict(zip(("run_id", "key", "attempt"), place, strict=True)) | {"state": state, "error": error}
-        finished_at = max(self.now, step["started_at"])
-        self.attempts.setdefault(place, row | {"started_at": step["started_at"], "finished_at": finished_at})
-
-    def _interrupt(self, run: int, keys: Iterable[str] | None) -> None:
-        for step in self.current(run):
-            body = step["state"] == "running" and step["wake_at"] is None and step["kind"] in BODIES
-            if body and (keys is None or step["key"] in keys):
-                self._end_attempt(step, "interrupted")
-                step.update(state="interrupted", crashes=step["crashes"] + 1)
-
-    def _cancel_steps(self, run: int) -> None:
-        for step in self.current(run):
-            if step["state"] in OPEN:
-                self._end_attempt(step, "cancelled")
-                step.update(state="cancelled", wake_at=None, finished_at=max(self.now, step["started_at"]))
 
     def _request(self, run: Row, request: str) -> None:
         if run["state"] == "running" and run["request"] != "cancel":
@@ -462,9 +374,15 @@ class Model(Tables):
     def _retire(self, engine: int, what: str) -> None:
         for run in self.held(engine):
             self._free(run, what)
+        self._unfollow(engine)
         row = self.engines[engine]
         if row["stopped_at"] is None:
             row["stopped_at"] = max(self.now, row["started_at"])
+
+    def _unfollow(self, engine: int) -> None:
+        for run in self.runs.values():
+            if run["followed_by"] == engine:
+                run["followed_by"] = None
 
     def _free(self, run: Row, what: str) -> None:
         """Take a run from an engine: whatever is asked of it is done, and no outcome that nobody knows is guessed."""

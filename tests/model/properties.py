@@ -13,6 +13,8 @@ Edge = tuple[str, str]
 
 RUN_EDGES: set[Edge] = {
     ("", "queued"),
+    ("", "waiting"),  # for an earlier run of its schedule
+    ("paused", "waiting"),  # for the same
     *((state, "running") for state in ("queued", "sleeping", "waiting")),
     *((state, "paused") for state in ("queued", "sleeping", "waiting", "running")),
     *((state, "queued") for state in ("running", "sleeping", "waiting", "paused", "blocked", "failed", "cancelled")),
@@ -102,12 +104,12 @@ def _edges(before: Snapshot, after: Snapshot) -> Iterator[str]:
 
 
 def _log(_: Snapshot, after: Snapshot) -> Iterator[str]:
-    """P14: each run's log begins with queued, its epochs only rise, and its last line is the run's state."""
+    """P14: each run's log begins with queued or waiting, its epochs only rise, and its last line is the run's state."""
     last: dict[int, Row] = {}
     for event in _of_runs(after["events"]):
         earlier = last.get(event["run_id"], {"epoch": 0, "attempt": 1, "state": None})
         first = earlier["state"] is None
-        if first and (event["state"], event["epoch"], event["attempt"]) != ("queued", 0, 1):
+        if first and (event["state"] not in ("queued", "waiting") or (event["epoch"], event["attempt"]) != (0, 1)):
             yield f"P14: the log of run {event['run_id']} begins with {event}"
         if event["epoch"] < earlier["epoch"] or event["attempt"] < earlier["attempt"]:
             yield f"P14: {event} follows {earlier}"

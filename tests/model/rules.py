@@ -14,7 +14,7 @@ from hypothesis.stateful import initialize, precondition, rule
 from flowctl.core.model import Claim, NewRun, NewStep, Snapshot, code_of
 from flowctl.core.policy import error_text
 from flowctl.sdk.codec import canonical_hash
-from tests.model.machine import Compared, Fault
+from tests.model.machine import LABEL, Compared, Fault
 from tests.model.properties import outcomes
 from tests.model.tables import OPEN, Row
 from tests.store.scene import SNAPSHOT, new_run, new_step
@@ -25,6 +25,7 @@ EDITED = Snapshot(code_of(SNAPSHOT.path, EDIT), SNAPSHOT.path, EDIT)
 HANDLER = {"workflow": "handler", "path": SNAPSHOT.path, "function": "handler", "parameter": "failure"}
 LARGE = "x" * 300
 MOST_ENGINES, MOST_RUNS = 3, 10
+GONE = 9_999  # a number that no run has
 
 PICK = st.integers(0, 63)
 VALUE = st.sampled_from(["1", "2", f'"{LARGE}"'])
@@ -85,7 +86,7 @@ class Machine(Compared):
     @initialize(delay=MAYBE_DELAY)
     def begin_with_an_engine_and_a_run(self, delay: int | None) -> None:
         self.start_engine()
-        self.submit(key=None, value="1", delay=delay, other=False, fails=False)
+        self.submit(key=None, value="1", delay=delay, other=False, fails=False, labelled=False)
 
     # -- picking
 
@@ -97,7 +98,7 @@ class Machine(Compared):
         """Return a claim that counts. Where there is none, an engine claims what is due, or a new run."""
         while not self.live:
             if not self.model.claimable():
-                self.submit(key=None, value="1", delay=None, other=False, fails=False)
+                self.submit(key=None, value="1", delay=None, other=False, fails=False, labelled=False)
             for number in self.model.claimable()[:1]:
                 self.claim(number, self.engine(pick))
         return self.live[pick % len(self.live)]
@@ -134,12 +135,18 @@ class Machine(Compared):
     # -- people
 
     @rule(
-        key=st.sampled_from([None, "a", "b"]), value=VALUE, delay=MAYBE_DELAY, other=st.booleans(), fails=st.booleans()
+        key=st.sampled_from([None, "a", "b"]),
+        value=VALUE,
+        delay=MAYBE_DELAY,
+        other=st.booleans(),
+        fails=st.booleans(),
+        labelled=st.booleans(),
     )
-    def submit(self, key: str | None, value: str, delay: int | None, other: bool, fails: bool) -> None:
+    def submit(self, key: str | None, value: str, delay: int | None, other: bool, fails: bool, labelled: bool) -> None:
+        options = {"on_failure": HANDLER} if fails else {"requires": [LABEL]} if labelled else {}
         new = new_run(
             input=value, input_hash=canonical_hash(value), key=key, wake_at=self.at(delay), priority=int(other),
-            namespace="other" if other and key else "default", options={"on_failure": HANDLER} if fails else {},
+            namespace="other" if other and key else "default", options=options,
         )  # fmt: skip
         self.do("submit", new, SNAPSHOT)
 
@@ -151,6 +158,30 @@ class Machine(Compared):
             run = keyed[pick % len(keyed)]
             again = new_run(**{name: run[name] for name in ("input", "input_hash", "key", "namespace", "options")})
             assert self.do("submit", again, SNAPSHOT) in (None, (run["id"], False))
+
+    @precondition(lambda self: self.room)
+    @rule(pick=PICK)
+    def submit_after(self, pick: int) -> None:
+        """Wait for a run as the next one of its schedule does, also for one that has ended or is gone."""
+        after = self.any_run(pick)
+        self.do("submit", new_run(after_id=after if after in self.model.runs else GONE), SNAPSHOT)
+
+    @precondition(lambda self: self.model.behind())
+    @rule(pick=PICK)
+    def pause_and_resume(self, pick: int) -> None:
+        """What waited for another run waits again."""
+        behind = self.model.behind()
+        number = behind[pick % len(behind)]
+        self.do("pause", number)
+        self.do("resume", number)
+
+    @rule()
+    def wake_after(self) -> None:
+        self.do("wake_after")
+
+    @rule(pick=PICK, engine=PICK)
+    def reserve(self, pick: int, engine: int) -> None:
+        self.do("reserve", self.any_run(pick), self.engine(engine))
 
     @rule(pick=PICK)
     def cancel(self, pick: int) -> None:
@@ -181,7 +212,8 @@ class Machine(Compared):
 
     @rule(pick=PICK, code=CODE, step=st.none() | PICK, output=st.none() | VALUE)
     def fork(self, pick: int, code: Snapshot | None, step: int | None, output: str | None) -> None:
-        number = self.any_run(pick)
+        begun = [number for number in self.model.runs if self.model.current(number)]
+        number = begun[pick % len(begun)] if begun and step is not None else self.any_run(pick)
         if self.room or number not in self.model.runs:
             self.do("fork", number, self._key(number, step), output, code)
 
@@ -277,6 +309,8 @@ class Machine(Compared):
     @rule(pick=PICK, which=PICK, error=ERROR, delay=MAYBE_DELAY)
     def fail_step(self, pick: int, which: int, error: str, delay: int | None) -> None:
         claim = self.held(pick)
+        if not self.model.current(claim.run_id):
+            self.do("begin", claim, self.new(claim, "step", "1", None))
         step = self.any_step(claim, which)
         if step is not None and step["kind"] != "child":
             wake_at = self.at(delay)

@@ -10,7 +10,7 @@ from flowctl.core.model import RUN_STATES
 from tests.model.properties import RUN_EDGES, STEP_EDGES, Edge
 
 # What cannot be refused: it asks nothing of the file's state.
-NEVER_REFUSED = {"start_engine", "stop_engine", "crash_engine", "reboot", "recover", "log"}
+NEVER_REFUSED = {"start_engine", "stop_engine", "crash_engine", "reboot", "recover", "log", "wake_after"}
 NEVER_ACCEPTED = {"orphan", "cancel_steps"}  # here only claims that do not count ask for it
 
 

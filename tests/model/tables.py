@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from typing import Any, Self
 
 from flowctl.core.errors import NotFound
@@ -33,6 +34,11 @@ NOTHING: Row = dict.fromkeys(
         "dropped_at",
     )
 )
+
+
+def until(run: int | None) -> str | None:
+    """Return why a run waits for another."""
+    return None if run is None else f"until run {run} has ended"
 
 
 class Tables:
@@ -111,15 +117,41 @@ class Tables:
             found += [row for row in self.runs.values() if row["parent_id"] == parent["id"]]
         return found
 
-    def claimable(self) -> list[int]:
-        """Return the runs that are due: by priority, then by age."""
+    def claimable(self, engine: int | None = None, root: int | None = None) -> list[int]:
+        """Return the runs that are due: by priority, then by age.
+
+        An engine takes those that its labels are enough for and nobody has reserved, or of a family its own too.
+        """
+        labels = [] if engine is None else json.loads(self.engines[engine]["labels"])
         due = [
             run
             for run in self.runs.values()
-            if (run["state"] == "queued" and run["wake_at"] is None)
-            or (run["wake_at"] is not None and run["wake_at"] <= self.now)
+            if self.is_due(run)
+            and set(json.loads(run["requires"] or "[]")) <= set(labels)
+            and run["followed_by"] in ((None,) if root is None else (None, engine))
+            and (root is None or root in (run["id"], run["root_id"]))
         ]
         return [run["id"] for run in sorted(due, key=lambda run: (-run["priority"], run["id"]))]
+
+    def is_due(self, run: Row) -> bool:
+        """Tell whether a run may go on now."""
+        if run["wake_at"] is None:
+            return bool(run["state"] == "queued")
+        return bool(run["wake_at"] <= self.now)
+
+    def over_after(self) -> list[Row]:
+        """Return the runs that waited for an earlier one which has ended."""
+        waiting = [run for run in self.runs.values() if run["state"] == "waiting" and run["after_id"] is not None]
+        return [run for run in waiting if not self.stands_behind(run)]
+
+    def behind(self) -> list[int]:
+        """Return the runs that wait for an earlier one of their schedule."""
+        return [run["id"] for run in self.runs.values() if run["state"] == "waiting" and self.stands_behind(run)]
+
+    def stands_behind(self, run: Row) -> bool:
+        """Tell whether a run is to wait for an earlier one of its schedule."""
+        earlier = self.runs.get(run["after_id"])
+        return earlier is not None and earlier["state"] not in FINAL
 
     def next_wake(self) -> int | None:
         """Return the next instant at which a run is due."""
@@ -162,8 +194,10 @@ class Tables:
     def create(self, new: NewRun) -> int:
         number = len(self.runs) + 1
         row: Row = NOTHING | {name: getattr(new, name) for name in NewRun.__annotations__}
-        row |= {"id": number, "failed_steps": [], "state": "queued", "attempt": 1}
+        row |= {"id": number, "failed_steps": [], "attempt": 1}
+        row |= {"state": "queued" if new.after_id is None else "waiting", "reason": until(new.after_id)}
         row |= {"crashes": 0, "epoch": 0, "created_at": self.now, "changed_at": self.now}
+        row["requires"] = json.dumps(new.options["requires"]) if "requires" in new.options else None
         self.runs[number] = row
         self.event(row)
         self.spill(new.input)

@@ -130,11 +130,11 @@ class World:
 
     # -- engines
 
-    def start_engine(self, token: str, pid: int) -> int:
+    def start_engine(self, token: str, pid: int, labels: tuple[str, ...]) -> int:
         lock = EngineLock(self.store.path, token)
         with self.store.transaction():
             number = self.store.engines.start(
-                NewEngine(token, "foreground", pid, os.environ["FLOWCTL_BOOT_ID"]), self.now
+                NewEngine(token, "foreground", pid, os.environ["FLOWCTL_BOOT_ID"], labels), self.now
             )
         self._locks[number] = lock
         return number
@@ -179,6 +179,9 @@ class World:
 
     def resume(self, run: int) -> Row:
         return _run(commands.resume(self.store, run, self.now))
+
+    def reserve(self, run: int, engine: int) -> None:
+        commands.reserve(self.store, run, engine, self.now)
 
     def steal(self, run: int) -> dict[int, int]:
         return self._killing(lambda: commands.steal(self.store, run, self.now))
@@ -251,6 +254,9 @@ class World:
 
     def wake(self, run: int) -> bool:
         return bool(self._write(lambda: self.store.runs.wake(run, self.now)))
+
+    def wake_after(self) -> int:
+        return int(self._write(lambda: self.store.runs.wake_after(self.now)))
 
     # -- steps
 

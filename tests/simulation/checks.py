@@ -19,7 +19,7 @@ from tests.simulation.programs import Call, Child, Operation, Program, Sleep, St
 _FINISHED = (
     "SELECT id, run_id, key, state, attempt, input, output, error, finished_at FROM steps WHERE finished_at IS NOT NULL"
 )
-_EVENTS = "SELECT run_id, id, state, epoch, attempt FROM events ORDER BY run_id, id"
+_EVENTS = "SELECT run_id, id, state, epoch, attempt FROM events WHERE run_id IS NOT NULL ORDER BY run_id, id"
 
 # docs/architecture.md, drawn as a table; a claim made anew after a crash goes by way of queued.
 _NEXT = {

@@ -141,7 +141,6 @@ def test_a_percent_sign_ends_the_command_unless_escaped(text: str, command: str,
         ("@Daily run", "@Daily", "run"),
         ("0 0 * * * FOO=bar run", "0 0 * * *", "FOO=bar run"),
         ("0 0 1 1 * run no line feed at the end", "0 0 1 1 *", "run no line feed at the end"),
-        ("0 0 * * * run \udcff", "0 0 * * *", "run \udcff"),
     ],
 )
 def test_the_quirks_of_lines_mean_what_cron_means(text: str, expression: str, command: str) -> None:

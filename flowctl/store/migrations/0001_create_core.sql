@@ -57,6 +57,7 @@ CREATE TABLE workflows (
     added_at   INTEGER NOT NULL,
     directory  TEXT NOT NULL,               -- working directory of its scheduled runs
     environment TEXT REFERENCES environments (hash),
+    kept_because TEXT,                      -- why this is not what its file holds now; NULL: it is, as far as is known
     UNIQUE (namespace, name)
 ) STRICT;
 

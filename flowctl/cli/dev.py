@@ -1,0 +1,148 @@
+"""`flowctl dev`: run a file again whenever it is saved, with what is recorded up to the first step that changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import TYPE_CHECKING
+
+import click
+
+from flowctl.cli import callers
+from flowctl.cli.arguments import Arguments, parse_arguments
+from flowctl.cli.completing import complete_target
+from flowctl.cli.foreground import INTERRUPTED, work_here
+from flowctl.cli.group import Command
+from flowctl.cli.invocation import Invocation, pass_invocation
+from flowctl.cli.run import bind_runs, load_target, with_variables
+from flowctl.cli.targets import Submission, Target, find_target, new_supervisor
+from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.errors import FlowctlError
+
+if TYPE_CHECKING:
+    from flowctl.core.model import Run, Step
+    from flowctl.engine.loading import LoadedFile
+    from flowctl.engine.supervisor import Supervisor
+    from flowctl.store import Store
+
+LOOK_S = 0.1
+
+
+@click.command("dev", cls=Command, examples=["flowctl dev digest.py", "flowctl dev digest.py:weekly top=3"])
+@click.argument("target", metavar="FILE.py[:FUNCTION]", shell_complete=complete_target, help="The workflow.")
+@click.argument("pairs", metavar="[NAME=VALUE]…", nargs=-1, help="Its input, as for flowctl run.")
+@click.option("--python", metavar="PATH", help="Interpreter for the workflow's code.")
+@pass_invocation
+def dev(invocation: Invocation, /, target: str, pairs: tuple[str, ...], python: str | None) -> int:
+    """Run a workflow, and again whenever its file is saved, until ctrl-C.
+
+    Each time is a fork of the last run: steps before the first one that changed, or failed, answer from the record. At
+    least the last step runs again.
+    """
+    found = find_target(invocation, target)
+    arguments = parse_arguments(pairs, None)
+    with invocation.writing(create=True) as store:
+        bench = _Development(invocation, store, found, python, arguments)
+        try:
+            while bench.run_once() != INTERRUPTED:
+                invocation.terminal.say(f"waiting for an edit of {found.path}; ctrl-C ends")
+                bench.wait_for_edit()
+        except KeyboardInterrupt:
+            return 0
+    return INTERRUPTED
+
+
+@dataclass(slots=True)
+class _Development:
+    """A workflow that is being written: its last run, and the files that count."""
+
+    invocation: Invocation
+    store: Store
+    target: Target
+    python: str | None
+    arguments: Arguments
+    last: int | None = None
+    files: frozenset[str] = field(default_factory=frozenset)
+    seen: object = None  # how the files looked when they were run
+
+    def run_once(self) -> int:
+        """Run what the file holds now, and return the exit code; what is wrong with it is told."""
+        self._look()
+        supervisor = new_supervisor()
+        try:
+            loaded = load_target(self.invocation, supervisor, self.target, self.python, Submission())
+            if self.files != loaded.snapshot.files.keys():  # else what was seen before is what was loaded, or older
+                self.files = frozenset(loaded.snapshot.files)
+                self._look()
+            return self._begin(supervisor, loaded) if self.last is None else self._fork(supervisor, loaded, self.last)
+        except FlowctlError as error:
+            self.invocation.terminal.warn(f"flowctl: {error.message}")
+            return error.exit_code
+        finally:
+            supervisor.close()
+
+    def wait_for_edit(self) -> None:
+        """Wait until a file was edited, and stands still."""
+        from flowctl.engine.watching import look_of
+
+        paths = self.files | {self.target.path}
+        before = look = look_of(paths)
+        while look == self.seen or look != before or None in look:
+            time.sleep(LOOK_S)
+            before, look = look, look_of(paths)
+
+    def _look(self) -> None:
+        from flowctl.engine.watching import look_of
+
+        self.seen = look_of(self.files | {self.target.path})
+
+    def _begin(self, supervisor: Supervisor, loaded: LoadedFile) -> int:
+        from flowctl.engine import commands
+
+        runs = bind_runs(self.invocation, loaded, self.target, [("", self.arguments)], Submission())
+        placed = with_variables(self.store, runs, dict(loaded.executor.target.variables))
+
+        def create(engine_id: int) -> list[int]:
+            new = replace(placed[0], followed_by=engine_id)
+            self.last, _ = commands.submit(self.store, new, loaded.snapshot, SYSTEM_CLOCK.now())
+            return [self.last]
+
+        return work_here(self.invocation, self.store, supervisor, create)
+
+    def _fork(self, supervisor: Supervisor, loaded: LoadedFile, source: int) -> int:
+        from flowctl.engine import forks
+
+        run = self.store.runs.get(source)
+        loaded.bind(loaded.choose(run.function), {}, run.input)
+        steps = self.store.steps.of_run(run.id)
+        step = _first_to_run(self.store, loaded, run, steps)
+        supervisor.retire(inf)  # the executor of the replay may stand in the middle of the workflow function
+        self._tell(steps, step)
+        how = forks.Fork(callers.person(), step, loaded.snapshot)
+
+        def create(engine_id: int) -> list[int]:
+            self.last = forks.fork(self.store, run.id, SYSTEM_CLOCK.now(), how, engine_id)
+            return [self.last]
+
+        return work_here(self.invocation, self.store, supervisor, create)
+
+    def _tell(self, steps: Sequence[Step], first: Step | None) -> None:
+        reused = [step for step in steps if first is not None and step.seq < first.seq]
+        from_where = "from the beginning" if first is None else f"from {first.key} on"
+        counted = f"{len(reused)} of {len(steps)} recorded steps are reused"
+        self.invocation.terminal.say(f"saved: {counted}, and it runs {from_where}")
+
+
+def _first_to_run(store: Store, loaded: LoadedFile, run: Run, steps: Sequence[Step]) -> Step | None:
+    """Return the first step that the code does not ask for as it is recorded, or that failed; else the last one."""
+    from flowctl.engine.checking import Checker
+    from flowctl.engine.histories import history_of
+
+    verdict = Checker(loaded).check(history_of(store, run))
+    again = {*verdict.changed, verdict.at, *run.failed_steps}
+    for step in steps:
+        if step.key in again or step.state not in ("succeeded", "failed"):
+            return step
+    return steps[-1] if steps else None

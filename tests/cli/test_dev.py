@@ -1,0 +1,84 @@
+"""`flowctl dev`: a file that is run again whenever it is saved."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.conftest import Bench, bench, ledger, run_of, shown, sound, spawn, store, wait_for, write
+
+__all__ = ["bench", "ledger", "run_of", "shown", "sound", "spawn", "store", "wait_for", "write"]
+
+DRAFT = """
+@step
+def one(n: int) -> int:
+    note("one")
+    return n + 1
+
+@step
+def two(n: int) -> int:
+    note("two")
+    return n * {factor}
+
+@workflow
+def draft(n: int) -> int:
+    return two(one(n))
+"""
+
+
+@pytest.fixture
+def save(bench: Bench, tmp_path: Path) -> Callable[[str], None]:
+    def to(source: str) -> None:
+        os.replace(bench.write("next.py", source), tmp_path / "draft.py")
+
+    return to
+
+
+def test_each_save_forks_the_last_run_from_the_first_step_that_changed(
+    bench: Bench, save: Callable[[str], None]
+) -> None:
+    save(DRAFT.format(factor=10))
+    process = bench.spawn("dev", "draft.py", "n=4")
+    assert "50" == bench.in_state("succeeded", 1).output
+    save(DRAFT.format(factor=100))
+    assert "500" == bench.in_state("succeeded", 2).output
+    assert ["one", "two", "two"] == bench.ledger()
+    save(DRAFT.format(factor="("))
+    save(DRAFT.format(factor=1000).replace("n + 1", "n + 2"))
+    last = bench.in_state("succeeded", 3)
+    assert ("6000", 2) == (last.output, last.forked_from)
+    assert ["one", "two", "two", "one", "two"] == bench.ledger()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert 0 == process.returncode, said
+    assert "saved: 1 of 2 recorded steps are reused, and it runs from two on" in said
+    assert "saved: 0 of 2 recorded steps are reused, and it runs from one on" in said
+
+
+def test_a_file_that_cannot_be_imported_is_told_and_waited_for(bench: Bench, save: Callable[[str], None]) -> None:
+    save("def draft(:\n")
+    process: Any = bench.spawn("dev", "draft.py", "n=1")
+    line = process.stderr.readline()
+    assert "SyntaxError" in line
+    assert "waiting for an edit of" in process.stderr.readline()
+    save(DRAFT.format(factor=3))
+    assert "6" == bench.in_state("succeeded", 1).output
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert 0 == process.returncode
+
+
+def test_a_failed_step_runs_again_after_its_mending(bench: Bench, save: Callable[[str], None]) -> None:
+    save(DRAFT.format(factor="None"))
+    process = bench.spawn("dev", "draft.py", "n=1")
+    bench.in_state("failed", 1)
+    save(DRAFT.format(factor=2))
+    assert "4" == bench.in_state("succeeded", 2).output
+    assert ["one", "two", "two"] == bench.ledger()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
