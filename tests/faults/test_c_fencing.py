@@ -277,7 +277,7 @@ def opened() -> Callable[[int], set[str]]:
     return kinds
 
 
-def test_c09_neither_lock_nor_database_is_open_in_anything_that_a_step_starts(
+def test_c09_j12_neither_lock_nor_database_is_open_in_anything_that_a_step_starts(
     bench: Bench, opened: Callable[[int], set[str]]
 ) -> None:
     engine = _engine_with_offspring(bench)
