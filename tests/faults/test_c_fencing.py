@@ -196,8 +196,8 @@ def test_c06_a_step_that_never_lets_go_of_pythons_lock_is_cancelled_from_outside
     assert attempts_of(bench.shown()) == {"hog": ["cancelled"]}
 
 
-@pytest.mark.parametrize("jump", [HOUR_MS, -HOUR_MS], ids=["forward", "back"])
-def test_c08_a_jump_of_the_wall_clock_takes_no_run_away_and_ends_no_step(
+@pytest.mark.parametrize("jump", [HOUR_MS, 3 * HOUR_MS, -HOUR_MS], ids=["forward", "three hours", "back"])
+def test_c05_c08_a_jump_of_the_wall_clock_takes_no_run_away_and_ends_no_step(
     jump: int, bench: Bench, tmp_path: Path
 ) -> None:
     clock, ticks = MovedClock(), [0]
