@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -195,8 +196,8 @@ def test_c06_a_step_that_never_lets_go_of_pythons_lock_is_cancelled_from_outside
     assert attempts_of(bench.shown()) == {"hog": ["cancelled"]}
 
 
-@pytest.mark.parametrize("jump", [HOUR_MS, -HOUR_MS], ids=["forward", "back"])
-def test_c08_a_jump_of_the_wall_clock_takes_no_run_away_and_ends_no_step(
+@pytest.mark.parametrize("jump", [HOUR_MS, 3 * HOUR_MS, -HOUR_MS], ids=["forward", "three hours", "back"])
+def test_c05_c08_a_jump_of_the_wall_clock_takes_no_run_away_and_ends_no_step(
     jump: int, bench: Bench, tmp_path: Path
 ) -> None:
     clock, ticks = MovedClock(), [0]
@@ -277,7 +278,7 @@ def opened() -> Callable[[int], set[str]]:
     return kinds
 
 
-def test_c09_neither_lock_nor_database_is_open_in_anything_that_a_step_starts(
+def test_c09_j12_neither_lock_nor_database_is_open_in_anything_that_a_step_starts(
     bench: Bench, opened: Callable[[int], set[str]]
 ) -> None:
     engine = _engine_with_offspring(bench)
@@ -304,3 +305,29 @@ def test_c09_a_process_that_outlives_the_engine_does_not_keep_its_runs_from_othe
         assert alive(grandchild)
     finally:
         os.kill(grandchild, signal.SIGKILL)
+
+
+HOLDER = """
+import os, signal, sys
+from flowctl.store import Store
+
+with Store.open(sys.argv[1]) as store, store.transaction():
+    store.events.note("machine", "held", 1)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_c02_a_process_that_is_stopped_in_the_middle_of_a_write_makes_others_busy_and_goes_on(bench: Bench) -> None:
+    bench.flowctl("exec", "--", "true")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(default_database(os.environ))])
+    try:
+        bench.wait_for(lambda: stopped(holder.pid))
+        assert "is locked by another process" in bench.flowctl("exec", "--detach", "--", "true", code=3).stderr
+        assert ["succeeded"] == [run["state"] for run in bench.flowctl("ls", "--json").json]
+        holder.send_signal(signal.SIGCONT)
+        assert 0 == holder.wait(20)
+    finally:
+        holder.kill()
+        holder.wait()
+    bench.flowctl("exec", "--", "true")
+    assert ["succeeded"] * 2 == [run["state"] for run in bench.flowctl("ls", "--json").json]

@@ -167,6 +167,22 @@ def test_j23_a_database_that_is_named_by_a_link_is_refused_by_every_verb(
     assert alive(pid)
 
 
+def test_a15_a_client_that_is_killed_takes_nothing_from_the_run_it_looks_at(
+    bench: Bench, flows: Path, start: Callable[..., int]
+) -> None:
+    start()
+    number = submit(bench, f"{flows}:held")
+    bench.in_state("running", number)
+    clients = [bench.spawn("wait", str(number)), bench.spawn("logs", str(number), "-f")]
+    time.sleep(0.05)
+    for client in clients:
+        client.kill()
+        client.communicate()
+    (flows.parent / "go").touch()
+    done = bench.in_state("succeeded", number)
+    assert ('"held-done"', 1) == (done.output, done.attempt)
+
+
 def test_a07_a_lock_file_that_names_an_unrelated_process_is_not_believed(
     bench: Bench, start: Callable[..., int]
 ) -> None:

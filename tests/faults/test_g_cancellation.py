@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.config import default_database
+from flowctl.core.model import FINAL_STATES
+from flowctl.engine.commands import cancel
+from flowctl.store import Store
 from tests.faults.conftest import alive
 
 if TYPE_CHECKING:
@@ -678,3 +684,39 @@ def test_g05_a_branch_that_times_out_loses_nothing_of_the_others(bench: Bench) -
     assert noted[-2:] == ["stuck StepTimedOut ('stuck',)", "quick 3"]
     assert sorted(noted[:-2]) == ["long", "quick 1", "quick 2", "stuck", "stuck"]
     assert bench.shown()["by_key"]["long"]["output"] == "whole"
+
+
+RACES = 40
+
+
+def test_g07_where_a_cancellation_and_an_end_meet_one_of_them_counts(bench: Bench) -> None:
+    flow = bench.write(
+        "flow.py",
+        """
+        @step
+        def short(number: int) -> int:
+            time.sleep(0.02)
+            return number
+
+        @workflow
+        def quick(number: int) -> int:
+            return short(number)
+        """,
+    )
+    lines = "".join(f'{{"number": {number}}}\n' for number in range(1, RACES + 1))
+    bench.flowctl("run", flow, "--each", "-", "--detach", input=lines)
+    daemon = bench.spawn("daemon", "run", "--concurrency", "1")
+    with Store.open(default_database(os.environ)) as store:
+        for number in range(1, RACES + 1):
+            bench.wait_for(lambda number=number: store.steps.history(number))
+            time.sleep(number % 8 / 50)  # meets the run in its step, at its end and after it
+            cancel(store, number, SYSTEM_CLOCK.now())
+        bench.wait_for(lambda: all(store.runs.get(number).state in FINAL_STATES for number in range(1, RACES + 1)))
+        before = [store.runs.get(number) for number in range(1, RACES + 1)]
+        daemon.terminate()
+        daemon.communicate(timeout=20)
+        assert before == [store.runs.get(number) for number in range(1, RACES + 1)]
+        assert {"succeeded", "cancelled"} == {run.state for run in before}
+        for run in before:
+            assert (str(run.id) if run.state == "succeeded" else None) == run.output
+            assert {step.state for step in store.steps.history(run.id)} <= {"succeeded", "cancelled"}
