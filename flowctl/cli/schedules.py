@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -210,12 +211,32 @@ def trigger(invocation: Invocation, /, name: str) -> int:
     from flowctl.engine import schedules as verbs
 
     with invocation.writing() as store:
+        _take_up_edit(invocation, store, name)
         number = verbs.trigger(store, invocation.namespace, name, SYSTEM_CLOCK.now())
         after = store.runs.get(number).after_id
     if after is not None:
         invocation.terminal.say(f"run {number} begins when run {after} has ended")
     print_numbers(invocation, [number])
     return 0
+
+
+def _take_up_edit(invocation: Invocation, store: Store, name: str) -> None:
+    """Take up an edit that no daemon has taken up yet, and say so when it does not hold."""
+    from flowctl.cli.targets import new_supervisor
+    from flowctl.engine.reloading import reload
+    from flowctl.engine.watching import differs
+
+    schedule = store.schedules.get(invocation.namespace, name)
+    workflow = store.workflows.find(schedule.namespace, schedule.workflow) if schedule.workflow is not None else None
+    if workflow is None or not os.path.exists(workflow.path) or not differs(store.snapshots.get(workflow.code).files):
+        return
+    supervisor = new_supervisor()
+    try:
+        kept = reload(store, supervisor, workflow.namespace, workflow.name)
+    finally:
+        supervisor.close()
+    if kept is not None:
+        invocation.terminal.warn(f"flowctl: {workflow.name} keeps its last good version: {kept}")
 
 
 @click.command(

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -90,7 +90,7 @@ class Reloader:
                 moving = True
             elif self._reloading is None:
                 self._taken[name] = look
-                if workflow.kept_because is not None or any(_text(path) != text for path, text in files.items()):
+                if workflow.kept_because is not None or differs(files):
                     self._reloading = _Reloading(_start(self._store.path, workflow), now + LONGEST_MS)
         return moving
 
@@ -103,6 +103,11 @@ def _around(workflow: Workflow) -> list[str]:
     with suppress(OSError):
         return [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".py")]
     return []
+
+
+def differs(files: Mapping[str, str]) -> bool:
+    """Tell whether the files on disk hold other texts than these."""
+    return any(_text(path) != text for path, text in files.items())
 
 
 def _text(path: str) -> str | None:

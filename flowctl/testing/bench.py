@@ -18,6 +18,7 @@ from flowctl.engine.interpreter import own_python
 from flowctl.engine.loading import LoadedFile, load_file
 from flowctl.engine.places import keep_variables
 from flowctl.engine.supervisor import CodeTarget
+from flowctl.sdk.codec import ANY
 from flowctl.sdk.definition import Step, Workflow
 from flowctl.sdk.durations import to_ms
 from flowctl.store import Store
@@ -87,6 +88,12 @@ class Bench:
             if wake_at > limit:
                 raise AssertionError("a run would still wait for an instant more than a year from now")
             self._pass_time(wake_at)
+
+    def signal(self, run: RecordedRun, name: str, value: Any = None) -> None:
+        """Send a signal to a run, and let it go on."""
+        text = ANY.encode(value)
+        commands.signal(self.store, run.number, self.clock.now(), name=name, value=text, sender="a test")
+        self._drain()
 
     def retry(self, run: RecordedRun) -> None:
         """Retry a failed, cancelled or blocked run, with the code it has."""

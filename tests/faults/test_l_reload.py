@@ -125,6 +125,19 @@ def test_an_edit_is_refused_that_takes_the_function_away(bench: Bench, registere
     assert "defines no workflow edition" in kept(bench)
 
 
+def test_a_trigger_takes_up_an_edit_when_no_daemon_has(bench: Bench, registered: Callable[[str], None]) -> None:
+    bench.flowctl("daemon", "stop")
+    registered(EDITION.format(word="second"))
+    number = triggered(bench)
+    registered("1 / 0\n")
+    said = bench.flowctl("schedules", "trigger", "daily")
+    assert "edition keeps its last good version" in said.stderr
+    assert "ZeroDivisionError" in said.stderr
+    bench.flowctl("daemon", "start")
+    assert '"second"' == bench.in_state("succeeded", number).output
+    assert '"second"' == bench.in_state("succeeded", int(said.stdout)).output
+
+
 def test_a_broken_edit_that_is_undone_is_good_again(bench: Bench, registered: Callable[[str], None]) -> None:
     registered("1 / 0\n")
     kept(bench)

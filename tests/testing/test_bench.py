@@ -249,6 +249,18 @@ def test_a_recorded_history_is_replayed_without_running_a_body(flowctl_bench, im
         flowctl_bench.replay(edited.chain, history)
 
 
+def test_a_signal_lets_a_run_go_on(flowctl_bench, imported):
+    flows = imported("""
+@workflow
+def approval() -> dict:
+    return wait_signal("decision", timeout="2d")
+""")
+    run = flowctl_bench.run(flows.approval)
+    assert "waiting" == run.state
+    flowctl_bench.signal(run, "decision", {"approved": True})
+    assert {"approved": True} == run.output
+
+
 def test_a_failed_run_is_retried_with_another_answer(flowctl_bench, imported):
     flows = imported("""
 @step
