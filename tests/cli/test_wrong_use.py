@@ -16,7 +16,7 @@ BAD_FILES = {
     "exit": ("import sys\nsys.exit(3)\n", 2, "sys.exit"),
     "empty": ("", 2, "defines no workflow"),
     "option": ("from flowctl import step\n\n@step(retrys=3)\ndef a() -> int:\n    return 1\n", 2, "retries"),
-    "breaker": ("from flowctl import step\n\n@step(breaker='x')\ndef a() -> int:\n    return 1\n", 2, "breaker"),
+    "breaker": ("from flowctl import step\n\n@step(breaker=5)\ndef a() -> int:\n    return 1\n", 2, "breaker"),
 }
 
 
