@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from typing import TYPE_CHECKING, Any, Mapping
 
 from flowctl.sdk.context import current, step_info
@@ -37,6 +35,8 @@ class _Registration(BoundCall[None]):
         return {"undoes": self._undoes}
 
     def encode_input(self) -> tuple[str, str]:
+        import json  # here, because every executor pays for what `import *` brings
+
         from flowctl.sdk.jsontext import canonical_hash
 
         text, _ = self._call.encode_input()
@@ -77,4 +77,6 @@ def undo_all(running: Runtime) -> None:
         try:
             running.call(call)
         except Exception as failure:  # noqa: BLE001 - it is recorded, and the others are made nevertheless
+            import logging
+
             logging.getLogger("flowctl").warning("undo %s failed: %s", call.name, failure)
