@@ -40,7 +40,7 @@ class Environments:
         if text is None or sha256(text.encode()) != digest:
             raise Damaged(f"the environment {digest[:12]} is missing or damaged", "See: flowctl db check")
         if len(self._known) >= _KEPT:
-            self._known.clear()
+            self._known = {}
         found: dict[str, str] = read_column(text, dict, f"environment {digest[:12]}")
         self._known[digest] = found
         return found

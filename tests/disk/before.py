@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowctl.core.clock import SystemClock
 from flowctl.core.keeping import Retained
+from flowctl.core.model import HELD_AT as HELD_AT
 from flowctl.core.model import Claim, NewSchedule, NewWorkflow, Queue, Snapshot, code_of
 from flowctl.core.notices import Channel, NewNotice, Standing
 from flowctl.core.zones import local_zone_name

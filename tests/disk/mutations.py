@@ -16,7 +16,7 @@ from flowctl.engine.retention import HOLD_S, NOTES_MS, SLOTS_MS, Wanted, prune
 from flowctl.engine.supervisor import Supervisor
 from flowctl.store import Store
 from flowctl.store.runs import Due
-from tests.disk import before
+from tests.disk import before, travel
 from tests.disk.before import (
     CHANNEL,
     CLAIM,
@@ -243,6 +243,21 @@ MUTATIONS = (
     Mutation(
         "workflows keep as usual", before.kept, _written(lambda store: store.retention.reset("default", "digest"))
     ),
-    Mutation("prune", before.outdated, _prune, 9),
+    Mutation("prune", before.outdated, _prune, 11),
+    # time travel
+    Mutation("fork", before.failed, travel.fork),
+    Mutation("resolve one of two", travel.in_doubt, lambda store: travel.decide(store, "pay")),
+    Mutation("let one of two run again", travel.in_doubt, lambda store: travel.decide(store, "pay", None)),
+    Mutation("resolve a failure", travel.settled, lambda store: travel.decide(store, "parse")),
+    Mutation("signal", before.sleeping, travel.send),
+    Mutation("take a signal", travel.signalled, _written(travel.take)),
+    Mutation("progress and external id", before.with_body, _written(travel.tell)),
+    Mutation("a breaker opens", before.with_body, _written(travel.break_off)),
+    Mutation("a breaker closes", before.with_body, _written(travel.mend)),
+    Mutation("drop", before.failed, lambda store: commands.drop(store, 1, NOW)),
+    Mutation("hold for a condition", before.held, _written(travel.hold)),
+    Mutation("keep a version", before.registered, _written(travel.keep)),
+    Mutation("index", before.failed, _written(travel.index)),
+    Mutation("clear the index", travel.indexed, _written(lambda store: store.search.clear(NOW))),
     Mutation("take back code", before.retried, _written(lambda store: store.runs.take_back_code(Claim(1, 2), NOW))),
 )

@@ -128,7 +128,7 @@ def test_j01_a_backup_for_which_there_is_no_room_is_refused_and_leaves_nothing(b
 
 def test_j01_a_database_is_created_as_a_whole_or_not_at_all_however_little_room_there_is(tmp_path: Path) -> None:
     seen: list[object] = []
-    for kilobytes in range(40, 520, 40):
+    for kilobytes in range(100, 1_600, 100):
         with tmpfs(tmp_path / str(kilobytes), kilobytes * 1024) as disk:
             try:
                 with Store.open(disk / "flow.db") as store:

@@ -83,6 +83,7 @@ def test_a_workflow_is_described_as_plain_json() -> None:
             "required": ["feeds"],
         },
         "options": {"timeout_ms": 300_000},
+        "schedule": None,
     }
     assert expected == json.loads(json.dumps(describe(digest)))
 

@@ -164,6 +164,8 @@ def test_c11_every_write_to_a_held_run_carries_the_epoch() -> None:
             "wake_after",
             "line_up",
             "block_again",
+            "undo_idle",
+            "drop",
         )
     } | {
         ("steps", name)
