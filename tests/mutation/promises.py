@@ -64,10 +64,10 @@ BREAKS = (
         (
             Edit(
                 "flowctl/engine/bodies.py",
-                '    session.tell(operation, "running")\n\n\ndef on_done',
+                '    session.tell(operation, "running")\n\n\ndef on_progress',
                 '    session.tell(operation, "running")\n'
                 '    session.store.steps.succeed(session.claim, operation.key, "null", session.engine.now)\n'
-                "\n\ndef on_done",
+                "\n\ndef on_progress",
             ),
         ),
         ("tests/faults/test_a_crash.py::test_a05_everything_a_step_started_is_gone_a_second_after_its_engine",),
