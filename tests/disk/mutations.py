@@ -243,7 +243,7 @@ MUTATIONS = (
     Mutation(
         "workflows keep as usual", before.kept, _written(lambda store: store.retention.reset("default", "digest"))
     ),
-    Mutation("prune", before.outdated, _prune, 11),
+    Mutation("prune", before.outdated, _prune, 10),
     # time travel
     Mutation("fork", before.failed, travel.fork),
     Mutation("resolve one of two", travel.in_doubt, lambda store: travel.decide(store, "pay")),

@@ -108,7 +108,10 @@ def _rows(connection: apsw.Connection) -> State:
     """Return every row but those of `meta`, and but the note of a pruning: one that goes on leaves one more."""
     tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'meta'").fetchall()
     rows = {str(name): connection.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables}
-    return {name: sorted((row for row in found if "retention" not in row), key=repr) for name, found in rows.items()}
+    return {
+        name: sorted((row for row in found if not {"retention", "pruned"} & set(row)), key=repr)
+        for name, found in rows.items()
+    }
 
 
 class Course(NamedTuple):
