@@ -69,17 +69,16 @@ def add(
     from flowctl.engine.environment import captured_environment
 
     target = find_file(invocation, file)
-    chosen_python = absolute_python(python)
     environment = captured_environment(os.environ, env_names)
     supervisor = new_supervisor()
     try:
-        loaded = _load(supervisor, target.path, chosen_python)
+        loaded = _load(supervisor, target.path, absolute_python(python))
         found = [loaded.choose(target.function)] if target.function else list(_all(loaded))
         if name is not None and len(found) > 1:
             raise UsageError("--name is for one workflow", f"say which: {file}:{found[0].function}")
         from flowctl.engine.registry import register
 
-        named = [(each, _new(invocation, loaded, each, name, chosen_python)) for each in found]
+        named = [(each, _new(invocation, loaded, each, name)) for each in found]
         new = _registrations(invocation, loaded, named, environment)
         with invocation.writing(create=True) as store:
             before = _code_schedules(store, invocation.namespace)
@@ -252,23 +251,12 @@ def _all(loaded: LoadedFile) -> tuple[Description, ...]:
     return loaded.workflows
 
 
-def _new(
-    invocation: Invocation, loaded: LoadedFile, found: Description, name: str | None, python: str | None
-) -> NewWorkflow:
+def _new(invocation: Invocation, loaded: LoadedFile, found: Description, name: str | None) -> NewWorkflow:
+    from flowctl.engine.registry import described
+
     if name is not None and not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name):
         raise UsageError(f"{name[:60]!r} is not a name", "give at most 200 visible characters, without /")
-    return NewWorkflow(
-        name=name or found.name,
-        path=loaded.path,
-        function=found.function,
-        parameters=found.parameters,
-        options=found.options,
-        doc=found.doc,
-        code=loaded.snapshot.code,
-        directory=loaded.executor.target.directory,
-        namespace=invocation.namespace,
-        python=python,
-    )
+    return described(loaded, found, name or found.name, invocation.namespace)
 
 
 def _unknown(name: str, known: list[Workflow]) -> NotFound:

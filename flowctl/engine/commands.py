@@ -6,6 +6,8 @@ live engine is asked to, and a run whose engine is dead is freed first.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
 from flowctl.core.model import FINAL_STATES, NewRun, Replay, Request, Run, Snapshot
@@ -130,7 +132,17 @@ def drop(store: Store, run_id: int, now: int) -> Run:
 def rerun(store: Store, run_id: int, now: int, snapshot: Snapshot | None = None, followed_by: int | None = None) -> int:
     """Create a run of the same workflow with the same input, with that code (none: the code of the old one)."""
     run = store.runs.get(run_id)
-    new = NewRun(
+    new = replace(like(run, snapshot), rerun_of=run.id, followed_by=followed_by)
+    with store.transaction():
+        if snapshot is not None:
+            store.snapshots.put(snapshot, now)
+        number, _ = store.runs.create(new, now)
+    return number
+
+
+def like(run: Run, snapshot: Snapshot | None = None) -> NewRun:
+    """Return the record of a run of the same workflow with the same input, with that code (none: the code it has)."""
+    return NewRun(
         workflow=run.workflow,
         path=run.path,
         function=run.function,
@@ -145,12 +157,5 @@ def rerun(store: Store, run_id: int, now: int, snapshot: Snapshot | None = None,
         queue=run.queue,
         priority=run.priority,
         tags=run.tags,
-        rerun_of=run.id,
         environment=run.environment,
-        followed_by=followed_by,
     )
-    with store.transaction():
-        if snapshot is not None:
-            store.snapshots.put(snapshot, now)
-        number, _ = store.runs.create(new, now)
-    return number

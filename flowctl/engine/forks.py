@@ -7,11 +7,12 @@ as there is a fork of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict, UsageError
 from flowctl.core.model import NewRun, Run, Said, Snapshot, Step
+from flowctl.engine.commands import like
 from flowctl.engine.loading import BoundInput
 from flowctl.engine.recovery import recover_store
 from flowctl.store import Store
@@ -73,22 +74,11 @@ def _editable(store: Store, source: Run, key: str, before: Step) -> Step:
 
 def _new(run: Run, how: Fork, followed_by: int | None) -> NewRun:
     """Return the record of a fork. A fork of a child is a run of its own, without parent."""
-    return NewRun(
-        workflow=run.workflow,
-        path=run.path,
-        function=run.function,
-        code=how.snapshot.code if how.snapshot else run.code,
-        directory=run.directory,
-        input=how.input.text if how.input else run.input,
-        input_hash=how.input.hash if how.input else run.input_hash,
-        namespace=run.namespace,
-        options=run.options,
-        python=run.python,
-        env_file=run.env_file,
-        queue=run.queue,
-        priority=run.priority,
-        tags=run.tags,
-        environment=run.environment,
+    given = BoundInput(run.input, run.input_hash) if how.input is None else how.input
+    return replace(
+        like(run, how.snapshot),
+        input=given.text,
+        input_hash=given.hash,
         followed_by=followed_by,
         forked_from=run.id,
         forked_step=how.step.key if how.step else None,

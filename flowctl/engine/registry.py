@@ -45,6 +45,23 @@ def register(
         return added
 
 
+def described(loaded: LoadedFile, found: Description, name: str, namespace: str) -> NewWorkflow:
+    """Return the record of a workflow as its file defines it."""
+    target = loaded.executor.target
+    return NewWorkflow(
+        name=name,
+        path=loaded.path,
+        function=found.function,
+        parameters=found.parameters,
+        options=found.options,
+        doc=found.doc,
+        code=loaded.snapshot.code,
+        directory=target.directory,
+        namespace=namespace,
+        python=target.python,
+    )
+
+
 def _stored(store: Store, new: Registration) -> NewWorkflow:
     if new.environment is None:
         return new.workflow

@@ -16,11 +16,11 @@ from typing import NamedTuple
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.config import load_config
 from flowctl.core.errors import FlowctlError
-from flowctl.core.model import NewWorkflow, Snapshot, Workflow
+from flowctl.core.model import Snapshot, Workflow
 from flowctl.core.text import safe_line, shorten
 from flowctl.engine.interpreter import own_python
 from flowctl.engine.loading import load_file
-from flowctl.engine.registry import Registration, code_schedule, register
+from flowctl.engine.registry import Registration, code_schedule, described, register
 from flowctl.engine.supervisor import CodeTarget, Supervisor
 from flowctl.engine.trust import distrusted
 from flowctl.store import Store
@@ -83,19 +83,7 @@ def _loaded(store: Store, supervisor: Supervisor, workflow: Workflow) -> tuple[R
         if loaded.snapshot.code == workflow.code:
             return None, None
         found = loaded.choose(workflow.function)
-        new = NewWorkflow(
-            name=workflow.name,
-            path=workflow.path,
-            function=workflow.function,
-            parameters=found.parameters,
-            options=found.options,
-            doc=found.doc,
-            code=loaded.snapshot.code,
-            directory=workflow.directory,
-            namespace=workflow.namespace,
-            python=workflow.python,
-            environment=workflow.environment,
-        )
+        new = described(loaded, found, workflow.name, workflow.namespace)._replace(environment=workflow.environment)
         return Registration(new, code_schedule(loaded, found, new)), loaded.snapshot
 
 
