@@ -9,7 +9,7 @@ from bench.cases.cold import flowctl_command
 from bench.large_file import large_file
 from bench.measuring import clock, percentile, time_command
 from bench.model import Case, Figures, Goal
-from flowctl.core.model import RunFilter
+from flowctl.core.listing import RunFilter
 from flowctl.store import Store
 
 COMMANDS = 40  # repeats of each whole command

@@ -33,7 +33,7 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     """Offer the newest runs, @last and @failed."""
     from click.shell_completion import CompletionItem
 
-    from flowctl.core.model import RunFilter
+    from flowctl.core.listing import RunFilter
 
     def numbers(invocation: Invocation, store: Store) -> list[CompletionItem]:
         runs = store.runs.find(RunFilter(namespace=invocation.namespace, limit=RECENT))

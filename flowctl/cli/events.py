@@ -15,7 +15,8 @@ from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.cli.references import find_run
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
-from flowctl.core.model import Event, EventFilter
+from flowctl.core.listing import EventFilter
+from flowctl.core.model import Event
 
 if TYPE_CHECKING:
     from flowctl.store import Store

@@ -14,7 +14,7 @@ from flowctl.core.errors import FlowctlError
 
 _DAILY = (
     "run", "exec", "ls", "show", "logs", "wait", "why", "cancel", "pause", "resume", "retry", "rerun", "drop",
-    "fork", "diff", "signal", "resolve", "grep", "sql", "next", "slots",
+    "fork", "diff", "signal", "resolve", "grep", "sql", "next", "slots", "tui",
 )  # fmt: skip
 _OTHER = (
     "workflows", "check", "lineage", "signals", "events", "schedules", "crontab", "queues", "breakers", "secrets",
@@ -42,6 +42,7 @@ _MEMBERS = {
     "sql": ("flowctl.cli.sql:sql", "Ask the database in SQL, read-only"),
     "next": ("flowctl.cli.slots:next_", "Print what is due next, by schedule or of a cron expression"),
     "slots": ("flowctl.cli.slots:slots_", "Print what became of each slot of a schedule, and why"),
+    "tui": ("flowctl.tui.command:tui", "See runs, steps and schedules on a screen, and act on them"),
     "workflows": ("flowctl.cli.workflows:workflows", "Register, list and check workflow files"),
     "check": ("flowctl.cli.check:check", "Replay recorded runs against an edited file; nothing is executed"),
     "lineage": ("flowctl.cli.lineage:lineage", "Show where a run comes from, and what came of it"),

@@ -31,7 +31,7 @@ def find_run(store: Store, text: str, namespace: str) -> Run:
 
 def _last_asked_for(store: Store, namespace: str, which: str) -> Run:
     """Return the newest run that nobody but a person made: not a child, not a failure handler."""
-    from flowctl.core.model import RunFilter
+    from flowctl.core.listing import RunFilter
 
     before: int | None = None
     while page := store.runs.find(RunFilter(namespace=namespace, states=_STATES[which], before=before, limit=_PAGE)):

@@ -13,7 +13,8 @@ from flowctl.cli.invocation import Invocation
 from flowctl.cli.references import find_runs
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import NotFound, UsageError
-from flowctl.core.model import RUN_STATES, Run, RunFilter
+from flowctl.core.listing import RunFilter
+from flowctl.core.model import RUN_STATES, Run
 
 if TYPE_CHECKING:
     from flowctl.store import Store

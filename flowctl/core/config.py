@@ -21,6 +21,14 @@ class Source(NamedTuple):
     argv: tuple[str, ...] = ()  # of a command
 
 
+class ScreenSettings(NamedTuple):
+    """The `[tui]` table: how the screen looks and is worked."""
+
+    theme: str = "terminal"  # the terminal's own colours; or a theme of the command palette
+    mouse: bool = True
+    keys: Mapping[str, str] = {}  # name of an action: keys, with commas between them
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """The settings, with their defaults."""
@@ -29,6 +37,7 @@ class Config:
     pass_environment: tuple[str, ...] = ()  # names of variables, or prefixes ending in *, that executors get too
     secrets: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)  # sources in the order they are asked
     search: bool = True  # whether there is a full-text index; without it `flowctl grep` reads every row
+    tui: ScreenSettings = field(default_factory=ScreenSettings)
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
@@ -59,7 +68,8 @@ def load_config(environ: Mapping[str, str]) -> Config:
         payload_limit=_positive(path, settings.get("payload_limit", Config().payload_limit)),
         pass_environment=_names(path, settings.get("pass_environment", [])),
         secrets=_secrets(path, settings.get("secrets", {})),
-        search=_flag(path, settings.get("search", Config().search)),
+        search=_flag(path, "search", settings.get("search", Config().search)),
+        tui=_screen(path, settings.get("tui", {})),
     )
 
 
@@ -69,10 +79,24 @@ def _positive(path: Path, value: object) -> int:
     return value
 
 
-def _flag(path: Path, value: object) -> bool:
+def _flag(path: Path, name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise UsageError(f"{path}: search is true or false, and {value!r} is neither")
+        raise UsageError(f"{path}: {name} is true or false, and {value!r} is neither")
     return value
+
+
+def _screen(path: Path, table: object) -> ScreenSettings:
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: tui is a table", '[tui]\ntheme = "nord"\nmouse = false')
+    for name in table:
+        if name not in ScreenSettings._fields:
+            raise UsageError(f"{path}: there is no setting tui.{name}", f"give {', '.join(ScreenSettings._fields)}")
+    theme, keys = table.get("theme", ScreenSettings().theme), table.get("keys", {})
+    if not isinstance(theme, str):
+        raise UsageError(f"{path}: tui.theme is a name, and {theme!r} is not")
+    if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
+        raise UsageError(f"{path}: tui.keys is a table of actions and keys", '[tui.keys]\nretry = "R"')
+    return ScreenSettings(theme, _flag(path, "tui.mouse", table.get("mouse", True)), keys)
 
 
 def _names(path: Path, value: object) -> tuple[str, ...]:

@@ -380,30 +380,3 @@ class Event(NamedTuple):
     reason: str | None
     subject: str | None = None
     actor: str | None = None  # who did it: "ann: flowctl cancel", "daemon (pid 12)"
-
-
-class EventFilter(NamedTuple):
-    """Which lines of the audit log are meant. None does not restrict."""
-
-    namespace: str  # of the runs; other subjects have none
-    run: int | None = None  # its changes of state, and what was asked of it
-    subject: str | None = None
-    since: int | None = None
-    after: int = 0  # id above
-    limit: int = 100  # the newest of them
-
-
-@dataclass(frozen=True, slots=True)
-class RunFilter:
-    """Which runs a list or a bulk command means. Empty fields do not restrict."""
-
-    namespace: str | None = "default"
-    states: tuple[RunState, ...] = ()
-    workflow: str | None = None
-    schedule: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
-    since: int | None = None  # created at or after
-    search: str | None = None  # in workflow, input, output, error
-    dead: bool = False  # failed, and nobody has dealt with it yet
-    before: int | None = None  # id below, for the next page
-    limit: int = 50

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.model import FINAL_STATES, RunFilter
+from flowctl.core.listing import RunFilter
+from flowctl.core.model import FINAL_STATES
 from flowctl.core.policy import summary
 from flowctl.core.text import shorten
 from flowctl.engine.histories import History, history_of

@@ -14,7 +14,8 @@ import tempfile
 from contextlib import suppress
 from typing import IO, Any, NamedTuple
 
-from flowctl.core.model import HELD_AT, Run, RunFilter
+from flowctl.core.listing import RunFilter
+from flowctl.core.model import HELD_AT, Run
 from flowctl.engine.probing import Question, command_line
 from flowctl.sdk.durations import short_text
 from flowctl.store import Store

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from flowctl.core.errors import NotFound
 from flowctl.core.jsondiff import Difference, differences
 from flowctl.core.jsonpath import MISSING
-from flowctl.core.model import Run, RunFilter, Step
+from flowctl.core.listing import RunFilter
+from flowctl.core.model import Run, Step
 from flowctl.store import Store
 
 PAYLOADS = ("input", "output", "error")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flowctl.core.model import Event, EventFilter
+from flowctl.core.listing import EventFilter
+from flowctl.core.model import Event
 from flowctl.store.connection import Connection
 from flowctl.store.queries import load
 

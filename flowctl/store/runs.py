@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from flowctl.core.errors import ClaimLost, Conflict, NotFound
-from flowctl.core.model import HELD_AT, Claim, NewRun, Replay, Request, Run, RunFilter, RunState
+from flowctl.core.listing import RunFilter, RunLine
+from flowctl.core.model import HELD_AT, Claim, NewRun, Replay, Request, Run, RunState
 from flowctl.core.policy import error_text, summary
 from flowctl.store.connection import Connection, Row
 from flowctl.store.payloads import Payloads, pack, read_column
 from flowctl.store.queries import load
 from flowctl.store.steps import Steps
+from flowctl.store.walks import best_walk, parameters, walks
 
 SQL = load("runs")
-_LAST_ID = 2**63 - 1
+_FIND = {
+    "id": "find",
+    "namespace": "find_namespace",
+    "state": "find_state",
+    "workflow": "find_workflow",
+    "schedule": "find_schedule",
+}
+_NUMBERS = {
+    "id": "numbers",
+    "namespace": "numbers_namespace",
+    "state": "numbers_state",
+    "workflow": "numbers_workflow",
+    "schedule": "numbers_schedule",
+}
 _LINE_UP_LIMIT = 500  # what one transaction queues: others wait for it
 
 
@@ -94,14 +110,24 @@ class Runs:
 
     def find(self, filter: RunFilter) -> list[Run]:
         """Return the runs that a filter means, the newest first, at most `limit` with a number below `before`."""
-        states: tuple[RunState | None, ...] = (
-            ("failed",) if filter.dead else tuple(dict.fromkeys(filter.states)) or (None,)
-        )
         rows: list[Row] = []
-        for state in states:  # one walk along an index each: an IN over states would sort all that match
-            rows += self._connection.rows(*_found(filter, state))
+        for state in walks(filter):
+            rows += self._connection.rows(SQL[_FIND[best_walk(filter, state)]], parameters(filter, state))
         rows.sort(key=lambda row: int(row[0]), reverse=True)
         return [self._run(row) for row in rows[: filter.limit]]
+
+    def numbers(self, filter: RunFilter) -> list[int]:
+        """Return the numbers of the runs that a filter means, the newest first: a list of 100,000 is one short read."""
+        numbers = [
+            self._connection.rows(SQL[_NUMBERS[best_walk(filter, state)]], parameters(filter, state))
+            for state in walks(filter)
+        ]
+        return sorted((row[0] for rows in numbers for row in rows), reverse=True)[: filter.limit]
+
+    def lines(self, numbers: Iterable[int]) -> dict[int, RunLine]:
+        """Return what a list shows of runs, by number. Those that are gone are left out."""
+        rows = self._connection.rows(SQL["lines"], {"runs": json.dumps(list(numbers))})
+        return {row[0]: RunLine._make(row)._replace(tags=json.loads(row[7])) for row in rows}
 
     def last(self, namespace: str, workflow: str | None = None, states: tuple[RunState, ...] = ()) -> Run:
         """Return the newest run: `@last`, `@failed`, `NAME@last`. Raises NotFound."""
@@ -384,29 +410,3 @@ def _same(new: NewRun, found: Row) -> int:
         return int(run_id)
     what = "other input" if workflow == new.workflow else f"another workflow, {workflow}"
     raise Conflict(f"the key {new.key} belongs to run {run_id}, which has {what}", "Use another key for another run.")
-
-
-def _like(text: str) -> str:
-    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-
-
-def _found(filter: RunFilter, state: RunState | None) -> tuple[str, dict[str, Any]]:
-    """Return the block that walks the best index for a filter, and its parameters."""
-    search = filter.search
-    parameters: dict[str, Any] = {
-        "state": state,
-        "workflow": filter.workflow,
-        "schedule": filter.schedule,
-        "since": filter.since,
-        "tags": _json(filter.tags) if filter.tags else None,
-        "dead": filter.dead,
-        "search": None if search is None else _like(search),
-        "search_json": None if search is None else _like(json.dumps(search, ensure_ascii=False)[1:-1]),
-        "before": _LAST_ID if filter.before is None else filter.before,
-        "limit": filter.limit,
-    }
-    if filter.namespace is None:
-        return SQL["find"], parameters
-    walks = {"find_schedule": filter.schedule, "find_workflow": filter.workflow, "find_state": state}
-    name = next((name for name, value in walks.items() if value), "find_namespace")
-    return SQL[name], parameters | {"namespace": filter.namespace}

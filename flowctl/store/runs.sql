@@ -33,7 +33,13 @@ id < +:before
         OR {input_text} LIKE :search_json ESCAPE '\'
         OR {output_text} LIKE :search_json ESCAPE '\'
         OR error LIKE :search_json ESCAPE '\')
-ORDER BY id DESC LIMIT +:limit
+
+-- part: newest
+{matching} ORDER BY id DESC LIMIT +:limit
+
+-- part: line
+id, workflow, state, reason, request, engine_id, queue, tags, schedule, due_at, parent_id, rerun_of, forked_from, wake_at, created_at,
+    started_at, finished_at
 
 -- name: create
 -- plan: the scans look for rows whose foreign key this one would mend; without such rows SQLite skips them.
@@ -57,19 +63,37 @@ SELECT id, workflow, input_hash FROM runs WHERE namespace = +:namespace AND key 
 SELECT {columns} FROM runs WHERE id = :run AND (:namespace IS NULL OR namespace = :namespace)
 
 -- name: find
-SELECT {columns} FROM runs WHERE {matching}
+SELECT {columns} FROM runs WHERE {newest}
 
 -- name: find_namespace
-SELECT {columns} FROM runs INDEXED BY runs_namespace WHERE namespace = +:namespace AND {matching}
+SELECT {columns} FROM runs INDEXED BY runs_namespace WHERE namespace = +:namespace AND {newest}
 
 -- name: find_state
-SELECT {columns} FROM runs INDEXED BY runs_state WHERE namespace = +:namespace AND state = +:state AND {matching}
+SELECT {columns} FROM runs INDEXED BY runs_state WHERE namespace = +:namespace AND state = +:state AND {newest}
 
 -- name: find_workflow
-SELECT {columns} FROM runs INDEXED BY runs_workflow WHERE namespace = +:namespace AND workflow = +:workflow AND {matching}
+SELECT {columns} FROM runs INDEXED BY runs_workflow WHERE namespace = +:namespace AND workflow = +:workflow AND {newest}
 
 -- name: find_schedule
-SELECT {columns} FROM runs INDEXED BY runs_schedule WHERE namespace = +:namespace AND schedule = +:schedule AND {matching}
+SELECT {columns} FROM runs INDEXED BY runs_schedule WHERE namespace = +:namespace AND schedule = +:schedule AND {newest}
+
+-- name: numbers
+SELECT id FROM runs WHERE {newest}
+
+-- name: numbers_namespace
+SELECT id FROM runs INDEXED BY runs_namespace WHERE namespace = +:namespace AND {newest}
+
+-- name: numbers_state
+SELECT id FROM runs INDEXED BY runs_state WHERE namespace = +:namespace AND state = +:state AND {newest}
+
+-- name: numbers_workflow
+SELECT id FROM runs INDEXED BY runs_workflow WHERE namespace = +:namespace AND workflow = +:workflow AND {newest}
+
+-- name: numbers_schedule
+SELECT id FROM runs INDEXED BY runs_schedule WHERE namespace = +:namespace AND schedule = +:schedule AND {newest}
+
+-- name: lines
+SELECT {line} FROM runs WHERE id IN (SELECT value FROM json_each(:runs))
 
 -- name: drop
 UPDATE runs SET dropped_at = :now WHERE id = :run AND state = 'failed' AND dropped_at IS NULL

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flowctl.core.model import EventFilter
+from flowctl.core.listing import EventFilter
 from flowctl.store import Store
 from tests.cli.conftest import until
 from tests.conftest import Outcome

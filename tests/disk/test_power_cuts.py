@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.model import FINAL_STATES, RunFilter
+from flowctl.core.listing import RunFilter
+from flowctl.core.model import FINAL_STATES
 from flowctl.engine import recovery
 from flowctl.engine.engine import Engine
 from flowctl.engine.supervisor import Supervisor

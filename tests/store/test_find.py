@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flowctl.core.errors import NotFound
-from flowctl.core.model import RunFilter
+from flowctl.core.listing import RunFilter
 from tests.store.scene import Scene, error
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from flowctl.core.errors import DiskTrouble, UsageError
-from flowctl.core.model import Claim, RunFilter
+from flowctl.core.listing import RunFilter
+from flowctl.core.model import Claim
 from flowctl.store import Store
 from tests.store.scene import Scene, dump, new_run, new_step
 

@@ -1,0 +1,57 @@
+"""What lists ask for, and what they show of a run. None in a filter does not restrict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from flowctl.core.model import Request, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs a list or a bulk command means. Empty fields do not restrict."""
+
+    namespace: str | None = "default"
+    states: tuple[RunState, ...] = ()
+    workflow: str | None = None
+    schedule: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    since: int | None = None  # created at or after
+    search: str | None = None  # in workflow, input, output, error
+    dead: bool = False  # failed, and nobody has dealt with it yet
+    before: int | None = None  # id below, for the next page
+    limit: int = 50
+
+
+class EventFilter(NamedTuple):
+    """Which lines of the audit log are meant. None does not restrict."""
+
+    namespace: str  # of the runs; other subjects have none
+    run: int | None = None  # its changes of state, and what was asked of it
+    subject: str | None = None
+    since: int | None = None
+    after: int = 0  # id above
+    limit: int = 100  # the newest of them
+
+
+class RunLine(NamedTuple):
+    """What a list shows of a run: its row without payloads."""
+
+    id: int
+    workflow: str
+    state: RunState
+    reason: str | None
+    request: Request | None
+    engine_id: int | None
+    queue: str
+    tags: dict[str, str]
+    schedule: str | None
+    due_at: int | None
+    parent_id: int | None
+    rerun_of: int | None
+    forked_from: int | None
+    wake_at: int | None
+    created_at: int
+    started_at: int | None
+    finished_at: int | None

@@ -1,0 +1,1 @@
+"""The screen: what runs did, step by step, and what can be done about it."""

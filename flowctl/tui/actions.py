@@ -1,0 +1,138 @@
+"""What can be done: each action is a flowctl command, which is shown, copied, and run as it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from flowctl.cli.invocation import resolve
+from flowctl.core.listing import RunLine
+from flowctl.core.model import FINAL_STATES
+from flowctl.engine.interpreter import own_program
+
+
+class Action(NamedTuple):
+    """A command for what is under the cursor."""
+
+    name: str
+    key: str
+    title: str
+    words: tuple[str, ...]  # of the command; the numbers or names go after the first of them
+    refusal: Callable[[Any], str | None]  # why it cannot be done to that now
+    destroys: bool = False  # it is asked for first
+
+
+class Outcome(NamedTuple):
+    """What a command said."""
+
+    code: int
+    answer: Any  # its JSON; None where it printed none
+    message: str  # of its error, with the hint
+
+
+class Command(NamedTuple):
+    """A flowctl command of this file and namespace, and what it reads."""
+
+    words: tuple[str, ...]
+    given: str | None = None
+
+    def shown(self, db: str, namespace: str) -> str:
+        """Return it as a person types it in the shell that the screen was started from."""
+        plain = resolve({}, os.environ)
+        options = [] if db == plain.db else ["--db", db]
+        options += [] if namespace == plain.namespace else ["--namespace", namespace]
+        return shlex.join(["flowctl", *self.words, *options])
+
+    async def run(self, db: str, namespace: str) -> Outcome:
+        """Run it on a thread of its own, and return what it said."""
+        argv = [*own_program(), *self.words, "--db", db, "--namespace", namespace, "--json", "--color", "never"]
+        done = await asyncio.to_thread(_call, argv, self.given)
+        text = done.stdout if done.returncode == 0 else done.stdout or done.stderr
+        return Outcome(done.returncode, _json_of(text), _message(done))
+
+
+def command_for(action: Action, subjects: Sequence[Any]) -> Command:
+    """Return the command of an action for runs or names."""
+    verb, *options = action.words
+    head, *rest = verb.split(" ")
+    names = [str(getattr(subject, "id", subject)) for subject in subjects]
+    return Command((head, *rest, *names, *options))
+
+
+def refusal_of(action: Action, subjects: Sequence[Any]) -> str | None:
+    """Return why an action cannot be done: to none of several."""
+    if not subjects:
+        return "nothing is chosen"
+    reasons = [action.refusal(subject) for subject in subjects]
+    return None if None in reasons else reasons[0]
+
+
+def _call(argv: list[str], given: str | None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, input=given or "", capture_output=True, text=True, check=False)
+
+
+def _json_of(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _message(done: subprocess.CompletedProcess[str]) -> str:
+    said = _json_of(done.stderr.strip().rpartition("\n")[2]) or _json_of(done.stdout)
+    if isinstance(said, dict) and isinstance(said.get("error"), dict):
+        return " · ".join(filter(None, [said["error"].get("message"), said["error"].get("hint")]))
+    return done.stderr.strip()
+
+
+def _unless(states: frozenset[str], does: str) -> Callable[[RunLine], str | None]:
+    def refusal(run: RunLine) -> str | None:
+        return f"run {run.id} is {run.state}: {does}" if run.state in states else None
+
+    return refusal
+
+
+def _only(states: frozenset[str], does: str) -> Callable[[RunLine], str | None]:
+    def refusal(run: RunLine) -> str | None:
+        return f"run {run.id} is {run.state}: {does}" if run.state not in states else None
+
+    return refusal
+
+
+def _always(_: object) -> None:
+    return None
+
+
+RUN_ACTIONS = (
+    Action(
+        "retry",
+        "r",
+        "Retry",
+        ("retry", "--detach"),
+        _only(frozenset({"failed", "cancelled", "blocked"}), "only one that has failed, or is blocked, can be retried"),
+    ),
+    Action("rerun", "n", "Rerun", ("rerun", "--detach"), _always),
+    Action("cancel", "x", "Cancel", ("cancel",), _unless(FINAL_STATES, "it has ended"), destroys=True),
+    Action(
+        "pause",
+        "p",
+        "Pause",
+        ("pause",),
+        _unless(FINAL_STATES | {"blocked", "paused"}, "only one that goes on can be paused"),
+    ),
+    Action(
+        "resume",
+        "u",
+        "Resume",
+        ("resume", "--detach"),
+        _unless(FINAL_STATES | {"blocked"}, "only one that is paused or waits can be resumed"),
+    ),
+    Action(
+        "drop", "X", "Drop", ("drop",), _only(frozenset({"failed"}), "only a failure can be dropped"), destroys=True
+    ),
+)

@@ -1,0 +1,175 @@
+"""The screen as a whole: its places, what it polls, and what it tells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.theme import BUILTIN_THEMES, Theme
+
+from flowctl.cli.instants import local
+from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.config import ScreenSettings
+from flowctl.core.errors import FlowctlError
+from flowctl.core.text import safe_line
+from flowctl.tui import places
+from flowctl.tui.actions import Action, Command, Outcome, command_for, refusal_of
+from flowctl.tui.reader import Reader
+from flowctl.tui.screens.confirm import Confirm
+
+POLL_S = 0.25
+
+
+class FileChanged(Message):
+    """Something was written to the file, or it can be read again."""
+
+
+class FlowctlApp(App[None]):
+    """flowctl on a screen."""
+
+    TITLE = "flowctl"
+    CSS_PATH = "app.tcss"
+    MODES = places.MODES
+    DEFAULT_MODE = "runs"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(place.key, f"switch_mode('{place.name}')", place.title, show=False, id=place.name)
+            for place in places.PLACES
+        ),
+        Binding("colon", "command_palette", "Everything", show=False, id="palette"),
+        Binding("question_mark", "keys", "Keys", id="keys"),
+        Binding("q", "quit", "Quit", id="quit"),
+        Binding("y", "copy_command", "Copy command", show=False, id="copy"),
+    ]
+    trouble: reactive[str] = reactive("")  # why what is shown may be old
+
+    def __init__(self, db: str, namespace: str, settings: ScreenSettings, run: int | None = None) -> None:
+        super().__init__()
+        self.db = db
+        self.namespace = namespace
+        self.settings = settings
+        self.reader = Reader(db)
+        self.last_command = ""
+        self._opens = run
+
+    # -- life
+
+    def on_mount(self) -> None:
+        """Set the look, and begin to watch the file."""
+        self.register_theme(_terminal_theme())
+        self.theme = self.settings.theme if self.settings.theme in self.available_themes else "terminal"
+        self.set_keymap(dict(self.settings.keys))
+        self.run_worker(self._watch(), group="watch")
+        if self._opens is not None:
+            self.open_run(self._opens)
+
+    def on_unmount(self) -> None:
+        """Close the file."""
+        self.reader.close()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                changed = await self.reader.changed()
+            except FlowctlError as error:
+                self.say_trouble(error)
+                continue
+            if changed or self.trouble:
+                self.trouble = ""
+                self.screen.post_message(FileChanged())
+
+    def say_trouble(self, error: FlowctlError) -> None:
+        """Tell that the file cannot be read, and since when what is shown is old."""
+        text = safe_line(" · ".join(filter(None, [error.message, error.hint])))
+        if not self.trouble.startswith(text):
+            self.trouble = f"{text} (what is shown is of {local(SYSTEM_CLOCK.now())[11:]})"
+
+    # -- going somewhere
+
+    def open_run(self, number: int, step: str | None = None) -> None:
+        """Open a run, at a step if one is named."""
+        from flowctl.tui.screens.run import RunScreen
+
+        self.push_screen(RunScreen(number, step))
+
+    def action_keys(self) -> None:
+        """Show the keys of the place one is in."""
+        from flowctl.tui.screens.keys import Keys
+
+        self.push_screen(Keys(self.screen))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Yield what the command palette lists: the places, what can be done here, and Textual's own."""
+        for place in places.PLACES:
+            yield SystemCommand(f"Go to {place.title}", place.does, lambda name=place.name: self.switch_mode(name))
+        for binding in screen.active_bindings.values():
+            if binding.enabled and binding.binding.description and binding.node is not self:
+                yield SystemCommand(
+                    binding.binding.description,
+                    binding.binding.tooltip or f"key {binding.binding.key}",
+                    lambda found=binding: self.run_worker(self.run_action(found.binding.action, found.node)),
+                )
+        yield from super().get_system_commands(screen)
+
+    # -- doing something
+
+    def act(self, action: Action, subjects: Sequence[Any]) -> None:
+        """Do something to what is chosen: ask first when it destroys, say why when it cannot be done."""
+        refusal = refusal_of(action, subjects)
+        if refusal is not None:
+            self.notify(safe_line(refusal), title=f"{action.title}: not now", severity="warning", markup=False)
+            return
+        command = command_for(action, [each for each in subjects if action.refusal(each) is None])
+        if action.destroys:
+            self.push_screen(Confirm(f"{action.title}?", self.shown(command)), self._when_sure(command))
+        else:
+            self.perform(command)
+
+    def _when_sure(self, command: Command) -> Callable[[bool | None], None]:
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.perform(command)
+
+        return answered
+
+    def shown(self, command: Command) -> str:
+        """Return a command as a person types it."""
+        return command.shown(self.db, self.namespace)
+
+    def perform(self, command: Command) -> None:
+        """Run a command beside the screen, and tell what came of it."""
+        self.run_worker(self.performed(command), group="commands")
+
+    async def performed(self, command: Command) -> Outcome:
+        """Run a command, tell what came of it, and return that."""
+        self.last_command = self.shown(command)
+        outcome = await command.run(self.db, self.namespace)
+        if outcome.message and outcome.code:
+            self.notify(safe_line(outcome.message), title=safe_line(self.last_command), severity="error", markup=False)
+        else:
+            self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
+        self.screen.post_message(FileChanged())
+        return outcome
+
+    def action_copy_command(self) -> None:
+        """Copy the last command that was run from here."""
+        if self.last_command:
+            self.copy(self.last_command)
+
+    def copy(self, text: str) -> None:
+        """Copy a text to the clipboard, by way of the terminal."""
+        self.copy_to_clipboard(text)
+        self.notify(safe_line(text[:200]), title="Copied", markup=False)
+
+
+def _terminal_theme() -> Theme:
+    """Return the theme that has the terminal's own colours and nothing else."""
+    own = BUILTIN_THEMES["ansi-dark"]
+    return Theme(**{**{name: getattr(own, name) for name in own.__dataclass_fields__}, "name": "terminal"})

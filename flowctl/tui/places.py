@@ -1,0 +1,32 @@
+"""The places of the screen, and how one gets there."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+from textual.screen import Screen
+
+
+class Named(NamedTuple):
+    """A place: its name, the key that leads there, title, what is there, and the class of its screen."""
+
+    name: str
+    key: str
+    title: str
+    does: str
+    screen: str
+
+
+PLACES = (Named("runs", "R", "Runs", "Every run, the newest first", "runs:RunsScreen"),)
+
+
+def _open(path: str) -> Screen[Any]:
+    module, _, name = path.partition(":")
+    found = importlib.import_module(f"flowctl.tui.screens.{module}")
+    return cast("Callable[[], Screen[Any]]", getattr(found, name))()
+
+
+MODES: dict[str, str | Callable[[], Screen[Any]]] = {place.name: partial(_open, place.screen) for place in PLACES}
