@@ -206,7 +206,7 @@ UPDATE runs SET
 WHERE id IN (SELECT id FROM runs WHERE wake_at <= +:now AND followed_by IS NULL ORDER BY wake_at LIMIT +:limit)
 
 -- name: next_wake
-SELECT min(wake_at) FROM runs WHERE wake_at > :now
+SELECT min(wake_at) FROM runs WHERE wake_at > +:now
 
 -- name: next_wake_family
 SELECT min(wake_at) FROM (
