@@ -144,9 +144,11 @@ def failure_handler(run: Run, error: str) -> NewRun:
         env_file=run.env_file,
         queue=run.queue,
         priority=run.priority,
+        tags=run.tags,
         root_id=run.root_id or run.id,
         environment=run.environment,
         followed_by=run.followed_by,
+        handles=run.id,
     )
 
 
