@@ -62,6 +62,7 @@ class History:
 
     def __init__(self) -> None:
         self.last = 0  # place of the last one that the workflow function itself has asked for
+        self.last_undo = 0  # place of the last one that registers what undoes
         self._by_seq: dict[int, Recorded] = {}
         self._seq_of: dict[str, int] = {}
 
@@ -70,6 +71,8 @@ class History:
         self._by_seq[recorded.seq] = recorded
         if recorded.undoes is None or recorded.kind == "value":
             self.last = max(self.last, recorded.seq)
+        if recorded.undoes is not None and recorded.kind == "value":
+            self.last_undo = max(self.last_undo, recorded.seq)
         self._seq_of[recorded.key] = recorded.seq
 
     def unasked(self) -> list[str]:
