@@ -87,6 +87,28 @@ def test_on_failure_runs_once_with_the_failure_when_no_attempt_is_left(bench: Be
     assert len(bench.flowctl("ls", "--json").json) == 3
 
 
+def test_whoever_goes_on_with_a_run_has_the_variables_of_the_shell_that_made_it(bench: Bench) -> None:
+    bench.write(
+        "where.py",
+        """
+        @step
+        def look() -> str:
+            if not (HERE / "mended").exists():
+                raise OSError("not yet")
+            return os.environ["LC_TIME"]
+
+        @workflow
+        def where() -> str:
+            return look()
+        """,
+    )
+    bench.flowctl("run", "where.py", code=1, LC_TIME="C.first")
+    bench.write("mended", "")
+    for words in (("retry", 1), ("rerun", 1), ("fork", 1)):
+        assert "C.first" == bench.flowctl(*words, LC_TIME="C.second").json
+    assert "C.second" == bench.flowctl("run", "where.py", LC_TIME="C.second").json
+
+
 def test_each_run_with_isolation_has_a_process_of_its_own(bench: Bench) -> None:
     path = bench.write(
         "isolated.py",
