@@ -15,7 +15,7 @@ Checks = Mapping[str, tuple[str, Callable[[Any], Any]]]  # by name: the field it
 def checked(
     what: str, given: Mapping[Any, Any], checks: Checks, known: Optional[Iterable[str]] = None
 ) -> dict[str, Any]:
-    """Return the checked values by their fields, or raise ValueError, which suggests a known name for an unknown one."""
+    """Return the checked values by their fields, or raise ValueError, which suggests a known name for an unknown."""
     fields: dict[str, Any] = {}
     for name, value in given.items():
         if name not in checks:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from flowctl.sdk.errors import Mismatch
+
+if TYPE_CHECKING:
+    from flowctl.sdk.wire import Message
 
 FINISHED = frozenset({"succeeded", "failed"})  # these answer; the body of any other runs (again)
 
@@ -20,6 +23,21 @@ class Recorded(NamedTuple):
     source_hash: Optional[str]
     payload: Optional[str]
     undoes: Optional[int] = None
+
+
+def recorded_of(message: Message) -> Recorded:
+    """Return what a `past` message tells."""
+    fields = message.fields
+    return Recorded(
+        fields["seq"],
+        fields["key"],
+        fields["kind"],
+        fields["state"],
+        fields["input_hash"],
+        fields.get("source_hash"),
+        message.payload,
+        fields.get("undoes"),
+    )
 
 
 class Asked(NamedTuple):
