@@ -15,6 +15,7 @@ from flowctl.store.engines import Engines
 from flowctl.store.environments import Environments
 from flowctl.store.events import Events
 from flowctl.store.holds import Holds
+from flowctl.store.lists import Lists
 from flowctl.store.logs import Logs
 from flowctl.store.metrics import Metrics
 from flowctl.store.notices import Notices
@@ -47,6 +48,7 @@ class Store:
         self.holds = Holds(connection)
         self.steps = Steps(connection, self.payloads)
         self.runs = Runs(connection, self.payloads, self.steps)
+        self.lists = Lists(connection, self.payloads)
         self.snapshots = Snapshots(connection)
         self.workflows = Workflows(connection)
         self.engines = Engines(connection)
