@@ -25,6 +25,7 @@ class Action(NamedTuple):
     words: tuple[str, ...]  # of the command; the numbers or names go after the first of them
     refusal: Callable[[Any], str | None]  # why it cannot be done to that now
     destroys: bool = False  # it is asked for first
+    alone: bool = False  # its command names nothing
 
 
 class Outcome(NamedTuple):
@@ -60,7 +61,9 @@ def command_for(action: Action, subjects: Sequence[Any]) -> Command:
     """Return the command of an action for runs or names."""
     verb, *options = action.words
     head, *rest = verb.split(" ")
-    names = [str(getattr(subject, "id", subject)) for subject in subjects]
+    names = [] if action.alone else [str(getattr(subject, "id", subject)) for subject in subjects]
+    if any(name.startswith("-") for name in names):
+        return Command((head, *rest, *options, "--", *names))
     return Command((head, *rest, *names, *options))
 
 
