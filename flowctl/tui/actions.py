@@ -28,6 +28,14 @@ class Action(NamedTuple):
     alone: bool = False  # its command names nothing
 
 
+class Selection(NamedTuple):
+    """Many runs in one state, as the options of a command select them."""
+
+    options: tuple[str, ...]
+    state: str
+    id: str = "of them"
+
+
 class Outcome(NamedTuple):
     """What a command said."""
 
@@ -51,6 +59,8 @@ class Command(NamedTuple):
 
     async def run(self, db: str, namespace: str) -> Outcome:
         """Run it on a thread of its own, and return what it said."""
+        if any("\0" in word for word in self.words):
+            return Outcome(2, None, "a name with a NUL character cannot be given to a command")
         argv = [*own_program(), *self.words, "--db", db, "--namespace", namespace, "--json", "--color", "never"]
         done = await asyncio.to_thread(_call, argv, self.given)
         text = done.stdout if done.returncode == 0 else done.stdout or done.stderr
@@ -61,6 +71,9 @@ def command_for(action: Action, subjects: Sequence[Any]) -> Command:
     """Return the command of an action for runs or names."""
     verb, *options = action.words
     head, *rest = verb.split(" ")
+    selected = next((subject for subject in subjects if isinstance(subject, Selection)), None)
+    if selected is not None:
+        return Command((head, *rest, *options, *selected.options, *(["--yes"] if action.destroys else [])))
     names = [] if action.alone else [str(getattr(subject, "id", subject)) for subject in subjects]
     if any(name.startswith("-") for name in names):
         return Command((head, *rest, *options, "--", *names))

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar
 
-from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from flowctl.cli.instants import local, short
 from flowctl.cli.words import look
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import FlowctlError, UsageError
-from flowctl.core.listing import RunFilter, RunLine
+from flowctl.core.listing import RunLine
 from flowctl.core.text import safe_line
-from flowctl.store import Store
-from flowctl.store.lists import Order
 from flowctl.tui.actions import RUN_ACTIONS
-from flowctl.tui.filters import parse_filter
-from flowctl.tui.screens.filtered import Filtered
 from flowctl.tui.screens.number import Number
+from flowctl.tui.screens.run_list import RunList
 from flowctl.tui.views import NUMBERS, load_views, save_view, views_path
-from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
+from flowctl.tui.widgets.table import Cell, Column, Row
 
 COLUMNS = (
     Column("RUN", 7, right=True),
@@ -35,35 +29,15 @@ COLUMNS = (
     Column("QUEUE", 10, from_width=104),
     Column("TAGS", 24, from_width=130),
 )
-_TAGGED = 500  # runs whose tags are offered
 
 
-class Sort(NamedTuple):
-    """By which column the list is sorted, and whether the greatest is first. None: by number."""
-
-    title: str
-    by: Order | None
-    down: bool
-
-
-SORTS = (
-    Sort("RUN", None, True),
-    Sort("STARTED", "started", True),
-    Sort("DURATION", "duration", True),
-    Sort("WORKFLOW", "workflow", False),
-    Sort("STATE", "state", False),
-)
-
-
-class RunsScreen(Filtered):
-    """The list of runs."""
+class RunsScreen(RunList):
+    """The list of all runs, with saved views."""
 
     name_of_place = "runs"
     actions = RUN_ACTIONS
     columns: ClassVar[tuple[Column, ...]] = COLUMNS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "sort", "Sort", id="sort"),
-        Binding("O", "reverse", "Sort the other way round", show=False, id="reverse"),
         *(
             Binding(number, f"view('{number}')", f"View {number}", show=False, id=f"view_{number}")
             for number in NUMBERS
@@ -71,124 +45,13 @@ class RunsScreen(Filtered):
         Binding("ctrl+s", "save_view", "Save this view", show=False, id="save_view"),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._sort = SORTS[0]
-        self._lines: dict[int, RunLine] = {}
-
-    def compose_body(self) -> ComposeResult:
-        """Yield the filter and the list."""
-        yield from self.compose_filter()
-        yield Table(self.columns, self._fetch, id="runs")
-
-    def on_mount(self) -> None:
-        """Read, and let durations tick."""
-        super().on_mount()
-        self._use_sort(self._sort)
-        self.set_interval(1.0, self._tick)
-
-    async def load(self) -> None:
-        """Read which runs there are."""
-        numbers = await self.ask(self._numbers)
-        self.table.show(numbers)
-        count = f"{len(numbers):,} runs" if len(numbers) != 1 else "1 run"
-        self.tell(f"{count}{f' · {self.filter}' if self.filter else ''}" if numbers else self._empty())
-
-    def asked(self) -> RunFilter:
-        """Return which runs are shown."""
-        return parse_filter(self.filter, self.flowctl.namespace, SYSTEM_CLOCK.now())
-
     def row(self, run: RunLine) -> Row:
         """Return the cells of a run."""
         return run_row(run)
 
-    def _numbers(self, store: Store) -> list[int]:
-        numbers, sort = store.runs.numbers(self.asked()), self._sort
-        if sort.by is not None:
-            numbers = store.lists.ordered(numbers, sort.by, SYSTEM_CLOCK.now())
-            return numbers[::-1] if sort.down else numbers
-        return numbers if sort.down else numbers[::-1]
-
-    def _empty(self) -> str:
-        return f"no run fits {self.filter} · Esc shows all" if self.filter else "no runs yet: flowctl run FILE.py"
-
-    async def _fetch(self, keys: Sequence[Key]) -> Mapping[Key, Row]:
-        numbers = [cast("int", key) for key in keys]
-
-        def question(store: Store) -> dict[int, RunLine]:
-            return store.runs.lines(numbers)
-
-        found = await self.ask(question)
-        self._lines = found if len(self._lines) > 2_000 else self._lines | found
-        return {number: self.row(line) for number, line in found.items()}
-
-    def _tick(self) -> None:
-        """Let the durations of what runs go on, as long as some of it is in sight."""
-        lines = [self._lines.get(cast("int", key)) for key in self.table.in_sight]
-        running = {line.id: self.row(line) for line in lines if line is not None and line.state == "running"}
-        if running and self.is_current:
-            self.table.put(cast("Mapping[Key, Row]", running))
-
-    def subjects(self) -> list[RunLine]:
-        """Return the marked runs, or the one under the cursor."""
-        keys: list[Key | None] = [*self.table.marked] or [self.table.key]
-        return [self._lines[key] for key in keys if isinstance(key, int) and key in self._lines]
-
-    @on(Table.Moved)
-    def _follow(self) -> None:
-        self.grey_out()
-
-    @on(Table.Chosen)
-    def _open(self, event: Table.Chosen) -> None:
-        self.flowctl.open_run(cast("int", event.key))
-
-    # -- filter
-
-    def check(self, text: str) -> None:
-        """Raise UsageError for a filter that means nothing."""
-        parse_filter(text, self.flowctl.namespace, SYSTEM_CLOCK.now())
-
-    async def names(self) -> dict[str, list[str]]:
-        """Return the workflows, schedules, queues and tags there are."""
-        namespace = self.flowctl.namespace
-
-        def question(store: Store) -> dict[str, list[str]]:
-            recent = store.runs.lines(store.runs.numbers(RunFilter(namespace, limit=_TAGGED))).values()
-            return {
-                "workflow": store.lists.workflows(namespace),
-                "schedule": [schedule.name for schedule in store.schedules.all(namespace)],
-                "queue": sorted({run.queue for run in recent}),
-                "tag": sorted({f"{name}={value}" for run in recent for name, value in run.tags.items()}),
-            }
-
-        return await self.ask(question)
-
-    # -- order
-
-    def action_sort(self) -> None:
-        """Sort by the next column."""
-        titles = [sort.title for sort in SORTS]
-        self._use_sort(SORTS[(titles.index(self._sort.title) + 1) % len(SORTS)])
-
-    def action_reverse(self) -> None:
-        """Sort the other way round."""
-        self._use_sort(self._sort._replace(down=not self._sort.down))
-
-    @on(Table.HeaderClicked)
-    def _sort_by(self, event: Table.HeaderClicked) -> None:
-        if event.title == self._sort.title:
-            self.action_reverse()
-        for sort in SORTS:
-            if event.title == sort.title != self._sort.title:
-                self._use_sort(sort)
-
-    def _use_sort(self, sort: Sort) -> None:
-        self._sort = sort
-        self.table.sorted_by = f"{sort.title}{'▼' if sort.down else '▲'}"
-        self.table.refresh()
-        self.action_reload()
-
-    # -- views
+    def empty(self) -> str:
+        """Return what is said when there is no run."""
+        return "no runs yet: flowctl run FILE.py"
 
     def action_view(self, number: str) -> None:
         """Show a saved view."""
@@ -233,7 +96,7 @@ def run_row(run: RunLine) -> Row:
         Cell(f"{found.icon} {run.state}", found.style),
         run.workflow,
         local(run.started_at or run.created_at),
-        short(_duration(run)),
+        short(duration(run)),
         trigger(run),
         run.queue,
         " ".join(f"{name}={value}" for name, value in run.tags.items()),
@@ -250,7 +113,8 @@ def trigger(run: RunLine) -> str:
     return "person"
 
 
-def _duration(run: RunLine) -> int | None:
+def duration(run: RunLine) -> int | None:
+    """Return how long a run took, or has taken until now, in milliseconds."""
     if run.started_at is None:
         return None
     if run.finished_at is not None:

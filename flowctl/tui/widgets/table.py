@@ -106,6 +106,7 @@ class Table(ScrollView, can_focus=True):
         self.columns = tuple(columns)
         self.keys: Sequence[Key] = ()
         self.marked: list[Key] = []
+        self.most_marked = 1_000  # at once
         self.sorted_by = ""  # title of the column that has an arrow, with the arrow
         self._fetch = fetch
         self._rows: dict[Key, Row] = {}
@@ -233,6 +234,9 @@ class Table(ScrollView, can_focus=True):
 
     def action_mark_all(self) -> None:
         """Mark every row, or none when every one is marked."""
+        if len(self.keys) > self.most_marked:
+            self.notify(f"at most {self.most_marked:,} rows are marked at once: use a filter", severity="warning")
+            return
         self.marked = [] if len(self.marked) == len(self.keys) else list(self.keys)
         self.refresh()
         self.post_message(self.Moved(self, self.key))
