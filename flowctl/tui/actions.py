@@ -55,16 +55,22 @@ class Command(NamedTuple):
         plain = resolve({}, os.environ)
         options = [] if db == plain.db else ["--db", db]
         options += [] if namespace == plain.namespace else ["--namespace", namespace]
-        return shlex.join(["flowctl", *self.words, *options])
+        return shlex.join(["flowctl", *self._with(options)])
 
     async def run(self, db: str, namespace: str) -> Outcome:
         """Run it on a thread of its own, and return what it said."""
         if any("\0" in word for word in self.words):
             return Outcome(2, None, "a name with a NUL character cannot be given to a command")
-        argv = [*own_program(), *self.words, "--db", db, "--namespace", namespace, "--json", "--color", "never"]
+        options = ["--db", db, "--namespace", namespace, "--json", "--color", "never"]
+        argv = [*own_program(), *self._with(options)]
         done = await asyncio.to_thread(_call, argv, self.given)
         text = done.stdout if done.returncode == 0 else done.stdout or done.stderr
         return Outcome(done.returncode, _json_of(text), _message(done))
+
+    def _with(self, options: Sequence[str]) -> list[str]:
+        """Return its words with options: what follows a `--` is a name, whatever it looks like."""
+        end = self.words.index("--") if "--" in self.words else len(self.words)
+        return [*self.words[:end], *options, *self.words[end:]]
 
 
 def command_for(action: Action, subjects: Sequence[Any]) -> Command:

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from flowctl.cli.instants import local, short
 from flowctl.cli.ls import count_failures
 from flowctl.core.listing import RunFilter, RunLine
-from flowctl.core.text import safe_line
+from flowctl.core.text import safe_line, shorten
 from flowctl.store import Store
 from flowctl.tui.actions import RUN_ACTIONS, Action, Selection
 from flowctl.tui.filters import LIMIT, selectors
@@ -41,8 +41,8 @@ class DeadScreen(RunList):
     columns: ClassVar[tuple[Column, ...]] = (
         Column("RUN", 7, right=True),
         Column("WORKFLOW", 16),
-        Column("STARTED", 19),
-        Column("DURATION", 9, right=True, from_width=90),
+        Column("STARTED", 19, from_width=100),
+        Column("DURATION", 9, right=True, from_width=120),
         Column("ERROR", 0),
     )
 
@@ -62,13 +62,8 @@ class DeadScreen(RunList):
 
     def row(self, run: RunLine) -> Row:
         """Return the cells of a failure."""
-        return (
-            str(run.id),
-            run.workflow,
-            local(run.started_at or run.created_at),
-            short(duration(run)),
-            run.reason or "",
-        )
+        error = (run.reason or "").removeprefix("StepFailed: ")  # which step it was follows
+        return str(run.id), run.workflow, local(run.started_at or run.created_at), short(duration(run)), error
 
     def empty(self) -> str:
         """Return what is said when there is none."""
@@ -86,12 +81,12 @@ class DeadScreen(RunList):
 
     def _show_counts(self, counts: list[tuple[tuple[str, str, str], int]]) -> None:
         lines = [
-            f"{number:>7,}  {safe_line(workflow)}  {kind}  {safe_line(type_)}"
+            f"{number:>8,}  {shorten(safe_line(workflow), 16):<16}  {kind:<12} {safe_line(type_)}"
             for (workflow, kind, type_), number in counts[:_COUNTED]
         ]
         if len(counts) > _COUNTED:
             rest = sum(number for _, number in counts[_COUNTED:])
-            lines.append(f"{rest:>7,}  of {len(counts) - _COUNTED} other kinds: flowctl ls --dead --count")
+            lines.append(f"{rest:>8,}  of {len(counts) - _COUNTED} other kinds: flowctl ls --dead --count")
         text = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
         self.query_one(".counts", Static).update(text)
 

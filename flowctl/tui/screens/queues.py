@@ -46,11 +46,11 @@ _ENGINES = (
 _BREAKERS = (
     Column("BREAKER", 0),
     Column("STATE", 11),
-    Column("FAILURES", 14),
+    Column("FAILURES", 16),
     Column("SINCE", 19, from_width=76),
     Column("UNTIL", 19, from_width=100),
 )
-_ASCII = {"open": "✗", "half_open": "◌", "closed": "✓"}
+_ICONS = {"open": "✗", "half_open": "◌", "closed": "✓"}
 _STYLES = {"open": "red", "half_open": "yellow", "closed": "green"}
 
 
@@ -176,4 +176,4 @@ def _engine_row(engine: EngineFacts) -> Row:
 
 def _breaker_row(breaker: Breaker, recent: int) -> Row:
     name, state, *rest = breaker_row(breaker, recent)
-    return (name, Cell(f"{_ASCII[breaker.state]} {state}", _STYLES[breaker.state]), *rest)
+    return (name, Cell(f"{_ICONS[breaker.state]} {state}", _STYLES[breaker.state]), *rest)

@@ -24,7 +24,7 @@ COLUMNS = (
     Column("STATE", 11),
     Column("WORKFLOW", 0),
     Column("STARTED", 19),
-    Column("DURATION", 9, right=True),
+    Column("DURATION", 9, right=True, from_width=70),
     Column("TRIGGER", 16, from_width=86),
     Column("QUEUE", 10, from_width=104),
     Column("TAGS", 24, from_width=130),
