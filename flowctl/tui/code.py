@@ -59,5 +59,5 @@ def _now(path: str, snapshot: Snapshot) -> str:
         with open(path, encoding="utf-8") as file:
             same = file.read() == snapshot.files[path]
     except (OSError, ValueError):
-        return "the file is not there now"
-    return "" if same else "the file is other now: this is what the run started with"
+        return "not there now"
+    return "" if same else "other now than when the run started"

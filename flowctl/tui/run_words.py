@@ -38,12 +38,16 @@ def heading(seen: SeenRun) -> Text:
     help_along = advice(run, seen.gone)
     if help_along:
         text.append(f"\nnext: {safe_line(help_along)}", "bold")
-    facts = run_facts(run, seen.reason)
-    told = [f"{name} {value}" for name, value in facts.items() if value and name not in _ELSEWHERE]
-    text.append("\n" + safe_line(" · ".join(told) or f"created {local(run.created_at)}"), "bright_black")
     for step in [step for step in seen.known[run.id].steps if step.state == "running" and step.progress][:2]:
         text.append(f"\n{safe_line(shorten(step.key, 40))}  {of_text(step.progress, drawn=True)}", "blue")
     return text
+
+
+def facts(seen: SeenRun) -> str:
+    """Return when a run began, where it belongs, and where it comes from."""
+    found = run_facts(seen.run, seen.reason)
+    told = [f"{name} {value}" for name, value in found.items() if value and name not in _ELSEWHERE]
+    return safe_line(" · ".join(told) or f"created {local(seen.run.created_at)}")
 
 
 def about(step: StepLine | None) -> str:
@@ -94,20 +98,17 @@ def _run_attempts(run: Run, detail: Detail) -> Iterator[Line]:
         yield Line(text, found.style)
 
 
+def code_title(source: Source) -> str:
+    """Return where a function stands, and whether its file says something else now."""
+    where = f"{safe_line(source.path)}:{source.lines.start}" if source.lines else safe_line(source.path)
+    return f"{where} · ! {source.differs}" if source.differs else f"{where} · e opens it in your editor"
+
+
 def code_lines(source: Source) -> list[Line]:
     """Return a file with the lines of the function told from the others."""
-    where = f"{safe_line(source.path)}:{source.lines.start}" if source.lines else safe_line(source.path)
-    lines = [Line(f"{where}   e opens it in your editor", "bold")]
-    if source.differs:
-        lines.append(Line(f"! {source.differs}", "yellow"))
+    lines = []
     for number, line in enumerate(lines_of(source.text), 1):
         inside = number in source.lines or not source.lines
-        lines.append(
-            line._replace(style="" if inside else "bright_black", head=f"{number:>5} {'│' if inside else ' '} ")
-        )
+        sign = "│" if inside else " "
+        lines.append(line._replace(style="" if inside else "bright_black", head=f"{number:>5} {sign} "))
     return lines
-
-
-def first_code_line(source: Source) -> int:
-    """Return the place, among the lines of its code, where a function begins."""
-    return max(0, source.lines.start - 1) if source.lines else 0

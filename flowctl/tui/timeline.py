@@ -12,11 +12,11 @@ from flowctl.tui.widgets.rows import Piece
 SIGNS: dict[How, tuple[str, str]] = {
     "worked": ("█", ""),
     "failed": ("▓", "red"),
-    "retry": ("┄", "yellow"),
+    "retry": ("·", "yellow"),
     "slept": ("░", "cyan"),
-    "waited": ("╌", "cyan"),
+    "waited": ("─", "cyan"),
 }
-LEGEND = "█ works  ▓✗ attempt that failed  ┄ until the next one  ░ sleeps  ╌ waits"
+LEGEND = "█ works  ▓✗ failed  ·· tries again  ░ sleeps  ── waits"
 _BODIES = ("worked", "failed")
 
 

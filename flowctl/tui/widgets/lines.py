@@ -63,7 +63,7 @@ class Lines(ScrollView, can_focus=True):
         self.lines = list(lines)
         self._hit = -1
         self._wrap()
-        self.scroll_to(y=self._piece_of(first), animate=False)
+        self.call_after_refresh(lambda: self.scroll_to(y=self._piece_of(first), animate=False))
 
     def append(self, lines: list[Line]) -> None:
         """Show more lines below the last one."""
@@ -94,7 +94,7 @@ class Lines(ScrollView, can_focus=True):
 
     @property
     def _width(self) -> int:
-        return max(1, self.scrollable_content_region.width or self.size.width or 80)
+        return max(1, self.scrollable_content_region.width)
 
     def _wrap(self) -> None:
         self._pieces = list(self._wrapped(self.lines, 0))
@@ -104,10 +104,7 @@ class Lines(ScrollView, can_focus=True):
         width = self._width
         for at, line in enumerate(lines, first):
             room = max(8, width - cell_len(line.head))
-            if len(line.text) <= room and line.text.isascii():
-                yield _Piece(at, line.text, True)
-                continue
-            for number, text in enumerate(chop_cells(line.text, room) or [""]):
+            for number, text in enumerate(wrapped(line.text, room)):
                 yield _Piece(at, text, number == 0)
 
     def _resize(self) -> None:
@@ -163,6 +160,23 @@ class Lines(ScrollView, can_focus=True):
         segments = [Segment(head, base + Style.parse("bright_black"))] if head else []
         segments.append(Segment(piece.text, base + Style.parse(line.style) if line.style else base))
         return Strip(segments).adjust_cell_length(width, base)
+
+
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """Yield a line in pieces of at most so many cells, which end between words where that is near enough."""
+    start, ascii_only = 0, text.isascii()
+    while len(text) - start > width or not ascii_only:
+        piece = text[start : start + width]
+        if not ascii_only:
+            piece = (chop_cells(piece, width) or [""])[0]
+        end = start + len(piece)
+        if end >= len(text):
+            break
+        space = text.rfind(" ", start + width // 2, end + 1)
+        end = space + 1 if space >= 0 else end
+        yield text[start:end].rstrip(" ")
+        start = end
+    yield text[start:]
 
 
 def lines_of(text: str, style: str = "") -> list[Line]:

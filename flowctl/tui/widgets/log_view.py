@@ -161,4 +161,4 @@ class LogView(Lines):
         more = "" if self._complete else ", the last of them"
         follows = " · follows" if self.follows else " · paused: End follows again"
         other = "" if step is None else (" · w: only the step" if self._whole else " · w: the whole run")
-        self.title = f"{whose}: {len(self.lines):,} lines{more}{follows if self._moving else ''}{other}"
+        self.title = f"{whose}: {len(self.lines):,} {'line' if len(self.lines) == 1 else 'lines'}{more}{follows if self._moving else ''}{other}"

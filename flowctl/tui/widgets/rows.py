@@ -129,7 +129,7 @@ class Rows(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Return one line: the title, or a row."""
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if self.titled and y == 0:
             return self._strip(self.title(width), "rows--title", width)
         at = self._first + y - self.titled

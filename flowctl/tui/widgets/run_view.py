@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -66,6 +67,7 @@ class RunView(Vertical):
     def compose(self) -> ComposeResult:
         """Yield the parts."""
         yield Static(id="about-run", markup=False)
+        yield Static(id="facts", markup=False)
         with Container(id="panes"):
             yield Steps()
             with Vertical(id="details"):
@@ -126,6 +128,7 @@ class RunView(Vertical):
             self._choose_place(seen)
         self.seen, self.gone = seen, ""
         self.query_one("#about-run", Static).update(run_words.heading(seen))
+        self.query_one("#facts", Static).update(run_words.facts(seen))
         self.steps.show_run(seen.run, seen.known, self._at)
         self._at = None
         self._look()
@@ -143,7 +146,7 @@ class RunView(Vertical):
         self.seen, self._shown = None, ()
         self.gone = " · ".join(filter(None, (error.message, error.hint)))
         self.query_one("#about-run", Static).update(self.gone)
-        self.query_one("#about-step", Static).update("")
+        self.query_one("#facts", Static).update("")
         self.steps.begin(self.number or 0)
         self.query_one("#details").display = False
 
@@ -157,7 +160,7 @@ class RunView(Vertical):
 
     @on(Steps.Unfolded)
     def _read_child(self) -> None:
-        self._begin(self.load(), "child")
+        self._begin(self.load, "child")
 
     @on(Steps.Entered)
     def _enter(self) -> None:
@@ -169,15 +172,17 @@ class RunView(Vertical):
         if node is None or self.seen is None:
             return
         self.query_one("#details").display = True
-        self.query_one("#about-step", Static).update(run_words.about(node.step))
-        self._begin(self._show_tab(), "tab")
+        about = self.query_one("#about-step", Static)
+        about.update(run_words.about(node.step))
+        about.display = node.step is not None
+        self._begin(self._show_tab, "tab")
 
-    def _begin(self, work: Coroutine[Any, Any, None], group: str) -> None:
-        self.run_worker(self._told(work), group=group, exclusive=True)
+    def _begin(self, work: Callable[[], Awaitable[None]], group: str) -> None:
+        self.run_worker(partial(self._told, work), group=group, exclusive=True)  # type: ignore[arg-type] # an async one
 
-    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _told(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except NotFound as error:
             self._say_gone(error)
         except FlowctlError as error:
@@ -233,10 +238,12 @@ class RunView(Vertical):
         snapshot = detail.snapshot
         source = None if snapshot is None else await asyncio.to_thread(source_of, snapshot, detail.run, detail.step)
         if source is None:
+            code.title = ""
             code.show([Line("a shell command has no source: its words are its input", "bright_black")])
             return
         self._file = (source.path, source.lines.start or None)
-        code.show(run_words.code_lines(source), run_words.first_code_line(source))
+        code.title = run_words.code_title(source)
+        code.show(run_words.code_lines(source), max(0, source.lines.start - 1))
 
     # -- tabs
 

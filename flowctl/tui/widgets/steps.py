@@ -148,7 +148,7 @@ class Steps(Rows):
     def _widths(self, width: int) -> tuple[int, int]:
         """Return the cells of names and of the timeline."""
         left = width - _STATE - _TOOK - 4
-        name = min(48, max(14, left * 3 // 5))
+        name = min(48, max(16, left * 3 // 5))
         return name, left - name
 
     def title(self, width: int) -> Iterable[Piece]:
@@ -168,7 +168,8 @@ class Steps(Rows):
         yield head, style
         shown = _fitted(name, room)
         yield shown, "" if row.place.kind in ("run", "step") else "bright_black"
-        yield _padded(f" {note}" if note else "", room - cell_len(shown)), "bright_black"
+        left = room - cell_len(shown)
+        yield _padded(f" {note}" if cell_len(note) < left else "", left), "bright_black"
         yield f" {state:<{_STATE}}"[: _STATE + 1], style
         yield f" {took:>{_TOOK}}  ", ""
         yield from line(spans, self._scale, time_width, style or "default")
