@@ -315,7 +315,8 @@ def test_twenty_thousand_steps_are_laid_out_at_once_and_drawn_as_far_as_they_are
             "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 20001) INSERT INTO steps "
             "(run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, output, "
             "output_crc, begun_at, started_at, finished_at, on_crash) SELECT 1, i, 's#' || i, 's', 'step', "
-            "'succeeded', 1, 1, '{}', 0, x'00', '1', 0, begun_at + i, begun_at + i, begun_at + i + 1, 'rerun' FROM n, steps",
+            "'succeeded', 1, 1, '{}', 0, x'00', '1', 0, begun_at + i, begun_at + i, begun_at + i + 1, 'rerun' "
+            "FROM n, steps",
             {},
         )
     drawn: list[int] = []
