@@ -29,6 +29,7 @@ from flowctl.tui.reader import Reader
 from flowctl.tui.screens.confirm import Confirm
 
 POLL_S = 0.25
+TROUBLE_POLL_S = 1.0  # then the file is opened anew each time
 DAEMON_POLLS = 4  # between two looks at the daemon while nothing changes
 
 
@@ -103,7 +104,7 @@ class FlowctlApp(App[None]):
                     self.trouble = ""
                     self.screen.post_message(FileChanged())
             polls += 1
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(TROUBLE_POLL_S if self.trouble else POLL_S)
 
     def say_trouble(self, error: FlowctlError) -> None:
         """Tell that the file cannot be read, and since when what is shown is old."""
