@@ -44,6 +44,11 @@ def in_zone(instant: int, name: str) -> datetime:
         return datetime.fromtimestamp(instant / 1000).astimezone()
 
 
+def zoned(instant: int, name: str = "") -> str:
+    """Return an instant for people by the clock of a zone, and which zone that is."""
+    return in_zone(instant, name).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
 def local_zone_name() -> str:
     """Return the IANA name of the machine's zone: of `TZ`, else of /etc/localtime, else "UTC".
 
