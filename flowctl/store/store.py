@@ -64,8 +64,8 @@ class Store:
     ) -> Self:
         """Open a database; create it if asked and missing; bring an older one up to date, after a backup.
 
-        `busy_timeout` is in milliseconds, `actor` whom the audit log names for what is written. With `read_only` nothing
-        is created, migrated or written. Raises NotFound, NotPermitted, Damaged, NewerFile, Busy, DiskTrouble, and
+        `busy_timeout` is in milliseconds, `actor` whom the audit log names. With `read_only` nothing is created,
+        migrated or written. Raises NotFound, NotPermitted, Damaged, NewerFile, Busy, DiskTrouble, and
         UsageError for an older file that is only to be read.
         """
         name = files.canonical(path)
