@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from difflib import get_close_matches
 from zoneinfo import ZoneInfo, available_timezones
 
 from flowctl.core.errors import UsageError
@@ -145,6 +144,8 @@ def _unknown(name: str) -> UsageError:
             "install the package tzdata",
         )
     wanted = name[:_LONGEST_NAME].casefold()
+    from difflib import get_close_matches
+
     close = get_close_matches(wanted, {zone.casefold() for zone in zones}, cutoff=0.5)
     names = sorted((zone for zone in zones if zone.casefold() in close), key=lambda zone: close.index(zone.casefold()))
     hint = f"did you mean {' or '.join(names)}?" if names else "give an IANA name such as Europe/Berlin"
