@@ -1,16 +1,41 @@
-"""What the end of one run means for its parent and its children, whoever has them now."""
+"""A run and those that it starts: what they have of it, and what the end of one means for the others."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from flowctl.core.model import NewRun, Run
 from flowctl.engine import closing, waits
 
 if TYPE_CHECKING:
-    from flowctl.core.model import Run
     from flowctl.engine.engine import Engine
 
 CANCEL_GRACE_S = 5.0
+
+
+def started_by(run: Run, called: Mapping[str, Any], text: str, text_hash: bytes) -> NewRun:
+    """Return the record of a run that another one starts: with its code, place and environment, and in its queue.
+
+    `called` names the workflow, and where its function is.
+    """
+    return NewRun(
+        workflow=called["workflow"],
+        path=called["path"],
+        function=called["function"],
+        code=run.code,
+        directory=run.directory,
+        input=text,
+        input_hash=text_hash,
+        namespace=run.namespace,
+        python=run.python,
+        env_file=run.env_file,
+        queue=run.queue,
+        priority=run.priority,
+        root_id=run.root_id or run.id,
+        environment=run.environment,
+        followed_by=run.followed_by,
+    )
 
 
 def child_finished(engine: Engine, child: Run) -> None:
