@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flowctl.core.model import NewRun, Run
+from flowctl.core.model import NewRun, Run, RunState
 from flowctl.engine import closing, waits
 
 if TYPE_CHECKING:
     from flowctl.engine.engine import Engine
+    from flowctl.store import Store
 
 CANCEL_GRACE_S = 5.0
 
@@ -55,12 +56,19 @@ def cancel_children(engine: Engine, run_id: int) -> None:
         session = engine.sessions.get(child.id)
         if session is not None and session.phase != "over":
             engine.guarded(session, closing.cancel, session, CANCEL_GRACE_S)
-        elif engine.store.runs.undo_idle(child.id, engine.now, closing.UNDOING):
-            engine.run_changed(child, "queued", closing.UNDOING)
+            continue
+        state = cancel_elsewhere(engine.store, child, engine.now)
+        if state is not None:
+            engine.run_changed(child, state, closing.UNDOING if state == "queued" else "cancelled")
             engine.look_for_runs()
             cancel_children(engine, child.id)
-        elif engine.store.runs.cancel_idle(child.id, engine.now, "cancelled"):
-            engine.run_changed(child, "cancelled", "cancelled")
-            cancel_children(engine, child.id)
-        else:
-            engine.store.runs.request(child.id, "cancel", engine.now)
+
+
+def cancel_elsewhere(store: Store, run: Run, now: int, *, undo: bool = True) -> RunState | None:
+    """Cancel a run that no engine holds, or queue it to be undone first; ask the engine of another, and return None."""
+    if undo and store.runs.undo_idle(run.id, now, closing.UNDOING):
+        return "queued"
+    if store.runs.cancel_idle(run.id, now, "cancelled"):
+        return "cancelled"
+    store.runs.request(run.id, "cancel", now)
+    return None
