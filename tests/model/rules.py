@@ -228,14 +228,15 @@ class Machine(Compared):
         places = [step["seq"] for step in steps if step["key"] == key]
         return any(step["seq"] < place and step["finished_at"] is None for place in places for step in steps)
 
-    @rule(pick=PICK, name=NAME, value=st.sampled_from(["1", "2"]))
-    def send_signal(self, pick: int, name: str, value: str) -> None:
+    @rule(pick=PICK, name=NAME, values=st.sampled_from(["1", "2", "12", "21"]))
+    def send_signals(self, pick: int, name: str, values: str) -> None:
         """P21: it is kept until a step of its run takes it, whether that waits already or asks later."""
         waiting = [
             step["run_id"] for step in self.model.steps if (step["kind"], step["state"]) == ("signal", "running")
         ]
         number = waiting[pick // 2 % len(waiting)] if waiting and pick % 2 else self.any_run(pick)
-        self.do("send_signal", number, name, value)
+        for value in values:
+            self.do("send_signal", number, name, value)
 
     @rule(pick=PICK, code=CODE, step=PICK, output=st.none() | VALUE)
     def resolve(self, pick: int, code: Snapshot | None, step: int, output: str | None) -> None:
@@ -376,6 +377,8 @@ class Machine(Compared):
         self.do("begin", claim, step)
         if parks:
             self.park(claim, "waiting", None)
+        elif self.model.holds(claim):  # the disk did not fail
+            self.do("take_signal", claim, step.key, name)
 
     @rule(pick=PICK, state=st.sampled_from(["succeeded", "failed", "cancelled"]), value=VALUE, error=ERROR)
     def finish(self, pick: int, state: str, value: str, error: str) -> None:
