@@ -1,8 +1,8 @@
 """A01: kill -9 of the engine, of its executors, or of both, at each point of a run, for four shapes of workflows.
 
 The fourth has a breaker, a signal and a compensation; a fifth is killed while it is undone. P10, a file that is being
-migrated, is in tests/store/test_migrate.py; there is no P12, pruning, yet. Each case lets a real engine go as far as its
-point and stand still there, kills, and has a second process finish the run.
+migrated, is in tests/store/test_migrate.py; there is no P12, pruning, yet. Each case lets a real engine go as far as
+its point and stand still there, kills, and has a second process finish the run.
 """
 
 from __future__ import annotations

@@ -234,7 +234,8 @@ class Machine(Compared):
         waiting = [
             step["run_id"] for step in self.model.steps if (step["kind"], step["state"]) == ("signal", "running")
         ]
-        number = waiting[pick // 2 % len(waiting)] if waiting and pick % 2 else self.any_run(pick)
+        likely = waiting or [claim.run_id for claim in self.live]
+        number = likely[pick // 2 % len(likely)] if likely and pick % 2 else self.any_run(pick)
         for value in values:
             self.do("send_signal", number, name, value)
 
@@ -372,6 +373,8 @@ class Machine(Compared):
     @rule(pick=PICK, name=NAME, parks=st.booleans())
     def wait_for_a_signal(self, pick: int, name: str, parks: bool) -> None:
         claim = self.held(pick)
+        has_come = [each for each in self.live if self.model.oldest_signal(each.run_id, name)]
+        claim = has_come[pick % len(has_come)] if has_come else claim
         place, given = self.next_place(claim), json.dumps({"signal": name})
         step = new_step(f"{name}#{place}", place, kind="signal", input=given, input_hash=canonical_hash(given))
         self.do("begin", claim, step)
