@@ -60,6 +60,15 @@ class Invocation:
                 if store.writes:
                     _ring(store)
 
+    def answer(self, shape: dict[str, Any], text: str) -> None:
+        """Print what a command has to say: the shape with --json, else the text."""
+        if self.json:
+            from flowctl.cli.json_shapes import dumps
+
+            self.terminal.data_json(dumps(shape))
+        else:
+            self.terminal.data(text)
+
     def has_database(self) -> bool:
         """Tell whether the database exists, or its log: opening says what is wrong with a log alone."""
         return os.path.lexists(self.db) or _is_file_with_content(f"{self.db}-wal")
