@@ -1,7 +1,7 @@
 # make check   everything that must hold before a commit; makes .venv first where it is missing
 # make test    the tests alone, with coverage
 # make lock    choose newer versions of what is developed with
-# make docs    write docs/cli.md anew from the commands
+# make docs    write docs/cli.md and docs/keys.md anew
 # make soak    kill flowctl at random moments, a thousand times; SOAK="--kills 100 --seed 7" is passed on
 # make power-cuts   cut the power under real runs, tens of thousands of times; CUTS="--cuts 2000 --seed 7" is passed on
 # make model   compare store and commands with a model, 2,000,000 rule calls; MODEL="--rules 50000 --seed 7" is passed on
@@ -46,6 +46,7 @@ test: setup
 
 docs: setup
 	$(BIN)/python docs/write_cli.py
+	$(BIN)/python docs/write_keys.py
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --universal --python-version 3.11 --generate-hashes \

@@ -59,7 +59,8 @@ class FlowctlApp(App[None]):
     def __init__(
         self, db: str, namespace: str, settings: ScreenSettings, run: int | None = None, *, debugs: bool = False
     ) -> None:
-        super().__init__()
+        # Without colour Textual makes greys of a theme's colours: of the terminal's own, which it does not know, black.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.db = db
         self.namespace = namespace
         self.settings = settings
