@@ -55,6 +55,10 @@ class RunList(Filtered):
     def compose_body(self) -> ComposeResult:
         """Yield the filter and the list."""
         yield from self.compose_filter()
+        yield from self.compose_list()
+
+    def compose_list(self) -> ComposeResult:
+        """Yield the list."""
         yield Table(self.columns, self._fetch)
 
     def on_mount(self) -> None:

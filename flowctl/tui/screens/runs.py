@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from functools import partial
 from typing import ClassVar
 
+from textual import events, on
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 
 from flowctl.cli.instants import local, short
 from flowctl.cli.words import look
@@ -17,7 +22,8 @@ from flowctl.tui.actions import RUN_ACTIONS
 from flowctl.tui.screens.number import Number
 from flowctl.tui.screens.run_list import RunList
 from flowctl.tui.views import NUMBERS, load_views, save_view, views_path
-from flowctl.tui.widgets.table import Cell, Column, Row
+from flowctl.tui.widgets.run_view import RunView
+from flowctl.tui.widgets.table import Cell, Column, Row, Table
 
 COLUMNS = (
     Column("RUN", 7, right=True),
@@ -31,8 +37,12 @@ COLUMNS = (
 )
 
 
+BESIDE = 140  # columns from which on the chosen run is beside the list
+LINGER_S = 0.15  # so long a cursor stays on a run before that is read
+
+
 class RunsScreen(RunList):
-    """The list of all runs, with saved views."""
+    """The list of all runs, with saved views; on a wide screen the chosen run is beside it."""
 
     name_of_place = "runs"
     actions = RUN_ACTIONS
@@ -52,6 +62,38 @@ class RunsScreen(RunList):
     def empty(self) -> str:
         """Return what is said when there is no run."""
         return "no runs yet: flowctl run FILE.py"
+
+    def compose_list(self) -> ComposeResult:
+        """Yield the list, and the chosen run beside it."""
+        with Horizontal():
+            yield from super().compose_list()
+            yield RunView()
+
+    async def load(self) -> None:
+        """Read which runs there are, and the one beside the list."""
+        await super().load()
+        self._show_chosen()
+
+    @on(Table.Moved)
+    @on(events.Resize)
+    def _show_chosen(self) -> None:
+        """Show the run under the cursor beside the list, if there is room."""
+        view = self.query_one(RunView)
+        view.display = self.size.width >= BESIDE
+        if view.display and isinstance(self.table.key, int):
+            shows = partial(self._show, view, self.table.key)
+            self.run_worker(shows, group="beside", exclusive=True)  # type: ignore[arg-type] # an async one
+
+    async def _show(self, view: RunView, number: int) -> None:
+        await asyncio.sleep(LINGER_S if number != view.number else 0)
+        try:
+            await view.open(number)
+        except FlowctlError as error:
+            self.flowctl.say_trouble(error)
+
+    @on(RunView.Left)
+    def _back_to_list(self) -> None:
+        self.table.focus()
 
     def action_view(self, number: str) -> None:
         """Show a saved view."""
