@@ -3,7 +3,7 @@
 # make coverage   the tests with coverage, in every process that they start: takes nearly twice as long
 # make screenshots   draw the pictures of the screen anew, from a demonstration
 # make lock    choose newer versions of what is developed with
-# make docs    write docs/cli.md anew from the commands
+# make docs    write docs/cli.md and docs/keys.md anew
 # make soak    kill flowctl at random moments, a thousand times; SOAK="--kills 100 --seed 7" is passed on
 # make power-cuts   cut the power under real runs, tens of thousands of times; CUTS="--cuts 2000 --seed 7" is passed on
 # make model   compare store and commands with a model, 2,000,000 rule calls; MODEL="--rules 50000 --seed 7" is passed on
@@ -51,6 +51,7 @@ coverage: setup
 
 docs: setup
 	$(BIN)/python docs/write_cli.py
+	$(BIN)/python docs/write_keys.py
 
 screenshots: setup
 	$(BIN)/python docs/write_pictures.py

@@ -60,7 +60,8 @@ class FlowctlApp(App[None]):
     def __init__(
         self, db: str, namespace: str, settings: ScreenSettings, run: int | None = None, *, debugs: bool = False
     ) -> None:
-        super().__init__()
+        # Without colour Textual makes greys of a theme's colours: of the terminal's own, which it does not know, black.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.db = db
         self.namespace = namespace
         self.settings = settings
@@ -151,8 +152,10 @@ class FlowctlApp(App[None]):
         """Yield what the command palette lists: the places, what can be done here, and Textual's own."""
         for place in places.PLACES:
             yield SystemCommand(f"Go to {place.title}", place.does, lambda name=place.name: self.switch_mode(name))
+        listed: set[str] = set()  # what has several keys is listed once
         for binding in screen.active_bindings.values():
-            if binding.enabled and binding.binding.description and binding.node is not self:
+            if binding.enabled and binding.binding.description not in {"", *listed} and binding.node is not self:
+                listed.add(binding.binding.description)
                 yield SystemCommand(
                     binding.binding.description,
                     binding.binding.tooltip or f"key {binding.binding.key}",
