@@ -149,14 +149,22 @@ class FlowctlApp(App[None]):
 
     async def performed(self, command: Command) -> Outcome:
         """Run a command, tell what came of it, and return that."""
-        self.last_command = self.shown(command)
-        outcome = await command.run(self.db, self.namespace)
+        outcome = await self.ran(command)
         if outcome.message and outcome.code:
             self.notify(safe_line(outcome.message), title=safe_line(self.last_command), severity="error", markup=False)
         else:
-            self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
+            self.tell_done()
         self.screen.post_message(FileChanged())
         return outcome
+
+    async def ran(self, command: Command) -> Outcome:
+        """Run a command, which `y` copies from now on, and return what it said."""
+        self.last_command = self.shown(command)
+        return await command.run(self.db, self.namespace)
+
+    def tell_done(self) -> None:
+        """Tell that the last command has done its work."""
+        self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
 
     def action_copy_command(self) -> None:
         """Copy the last command that was run from here."""

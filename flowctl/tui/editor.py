@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from textual.app import App, SuspendNotSupported
@@ -26,6 +28,19 @@ def edit_file(app: App[Any], path: str, line: int | None = None) -> bool:
 def edit_text(app: App[Any], text: str, name: str) -> str | None:
     """Return what a person makes of a text in the editor; None, and it is told why, when nothing came of it."""
     return _instead(app, lambda: edited(text, name))
+
+
+def line_of(path: str, functions: Sequence[str]) -> int | None:
+    """Return the line where a file defines the first of these functions that it defines."""
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:  # `edit_file` says so
+        return None
+    for name in functions:
+        found = re.search(rf"^\s*(?:async\s+)?def\s+{re.escape(name)}\b", text, re.MULTILINE)
+        if found is not None:
+            return text.count("\n", 0, found.end()) + 1
+    return None
 
 
 def _instead(app: App[Any], work: Callable[[], T]) -> T | None:

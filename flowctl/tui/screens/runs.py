@@ -18,7 +18,7 @@ from flowctl.core.listing import RunFilter, RunLine
 from flowctl.store import Store
 from flowctl.tui.actions import RUN_ACTIONS
 from flowctl.tui.filters import parse_filter
-from flowctl.tui.screens.place import Place
+from flowctl.tui.screens.run_place import RunPlace
 from flowctl.tui.widgets.filter_line import FilterLine
 from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
 
@@ -34,7 +34,7 @@ COLUMNS = (
 )
 
 
-class RunsScreen(Place):
+class RunsScreen(RunPlace):
     """The list of runs."""
 
     name_of_place = "runs"
