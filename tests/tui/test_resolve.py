@@ -59,7 +59,7 @@ def test_a_step_that_was_done_is_given_its_output(db: str, unknown: Callable[...
     async def journey(pilot: Pilot[Any]) -> None:
         await sees(pilot, "■ blocked", "v Resolve")
         await pilot.press("v")
-        await sees(pilot, 'nobody knows whether step "charge" finished', 'its input: {"amount":5}', "--done -")
+        await sees(pilot, 'step "charge" finished', 'its input: {"amount":5}', "--done -")
         await pilot.press("enter")
         await focused(pilot, "given")
         await pilot.press("{", "enter")
