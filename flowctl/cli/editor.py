@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from flowctl.cli.arguments import read_source
 from flowctl.core.errors import FlowctlError, UsageError
 
-_TAKES_LINE = frozenset({"vi", "vim", "nvim", "nano", "micro", "emacs", "emacsclient", "kak", "joe", "mcedit"})
+_PLUS_LINE = frozenset({"vi", "vim", "nvim", "view", "nano", "emacs", "emacsclient", "kak", "micro", "joe", "ne", "mg"})
+_COLON_LINE = frozenset({"hx", "helix", "subl", "zed"})
+_GOTO = frozenset({"code", "codium", "code-insiders"})
 
 
 def chosen_editor(environ: Mapping[str, str]) -> str | None:
@@ -23,11 +25,21 @@ def open_in_editor(path: str, line: int | None = None) -> int:
 
     editor = chosen_editor(os.environ) or "vi"
     try:
-        command = shlex.split(editor)
-        at = [f"+{line}"] if line is not None and os.path.basename(command[0]) in _TAKES_LINE else []
-        return subprocess.call([*command, *at, path])
+        return subprocess.call(_at(shlex.split(editor), path, line))
     except (OSError, ValueError) as error:
         raise UsageError(f"the editor {editor} cannot be started: {error}", "name another one in $EDITOR") from None
+
+
+def _at(editor: list[str], path: str, line: int | None) -> list[str]:
+    """Return the command that opens a file at a line."""
+    name = os.path.basename(editor[0])
+    if line is not None and name in _PLUS_LINE:
+        return [*editor, f"+{line}", path]
+    if line is not None and name in _COLON_LINE:
+        return [*editor, f"{path}:{line}"]
+    if line is not None and name in _GOTO:
+        return [*editor, "--goto", f"{path}:{line}"]
+    return [*editor, path]
 
 
 def edited(text: str, name: str) -> str:

@@ -70,7 +70,8 @@ class FlowctlApp(App[None]):
             self.open_run(self._opens)
 
     def on_unmount(self) -> None:
-        """Close the file."""
+        """Close the file; whoever would ask it something is stopped first."""
+        self.workers.cancel_all()
         self.reader.close()
 
     async def _watch(self) -> None:
@@ -172,8 +173,8 @@ class FlowctlApp(App[None]):
             self.copy(self.last_command)
 
     def copy(self, text: str) -> None:
-        """Copy a text to the clipboard, by way of the terminal."""
-        self.copy_to_clipboard(text)
+        """Copy a text to the clipboard, by way of the terminal. A lone surrogate is copied as its escape."""
+        self.copy_to_clipboard(text.encode(errors="backslashreplace").decode())
         self.notify(safe_line(text[:200]), title="Copied", markup=False)
 
 

@@ -15,8 +15,8 @@ from flowctl.cli.edits import Edits, read_document
 from flowctl.cli.references import find_step
 from flowctl.core.text import safe_json
 from flowctl.store import Store
+from flowctl.tui import outside
 from flowctl.tui.actions import Outcome
-from flowctl.tui.editor import edit_text
 from flowctl.tui.screens.form import Form
 from flowctl.tui.widgets.given import Given, Tick
 
@@ -74,7 +74,7 @@ class ForkForm(Form):
 
     def action_edit(self) -> None:
         """Edit the JSON in $VISUAL or $EDITOR."""
-        text = edit_text(self.app, self._text, "fork.json")
+        text = outside.edit_text(self.app, self._text, "fork.json")
         if text is not None:
             self._show(text)
 

@@ -129,9 +129,10 @@ class Place(Screen[None]):
         return True
 
     def on_key(self, event: events.Key) -> None:
-        """Say why an action that is greyed out cannot be done."""
+        """Say why an action that is greyed out cannot be done. One that can be is done by its binding, after this."""
+        bound = self.active_bindings.get(event.key)
         for action in self.actions:
-            if event.key == action.key:
+            if event.key == action.key and bound is not None and bound.node is self and not bound.enabled:
                 self.flowctl.act(action, self.subjects())
 
     def action_act(self, name: str) -> None:

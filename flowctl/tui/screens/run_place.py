@@ -14,8 +14,9 @@ from flowctl.core.model import FINAL_STATES
 from flowctl.core.text import safe_line
 from flowctl.engine.diffs import last_good
 from flowctl.store import Store
+from flowctl.tui import outside
 from flowctl.tui.actions import RETRY_SAME_CODE, Action, retry_from
-from flowctl.tui.editor import edit_file, line_of
+from flowctl.tui.code import Source, source_of
 from flowctl.tui.screens.place import Place
 
 Runs = Sequence[RunLine]
@@ -143,17 +144,17 @@ class RunPlace(Place):
         """Open the file of the run's workflow in the editor, at the function of the chosen step."""
         number, key = self.subjects()[0].id, self.chosen_step
 
-        def question(store: Store) -> tuple[str, list[str]]:
+        def question(store: Store) -> Source | None:
             run = store.runs.get(number)
             step = None if key is None else store.steps.get(number, key)
-            return run.path, [*([] if step is None else [step.name]), run.function]
+            return source_of(store.snapshots.get(run.code), run, step)
 
         try:
-            path, functions = await self.ask(question)
+            source = await self.ask(question)
         except FlowctlError as error:
             self.flowctl.say_trouble(error)
             return
-        if not path:
-            self.notify(f"run {number} is a command: it has no file", severity="warning", markup=False)
-        elif edit_file(self.app, path, line_of(path, functions)):
-            self.tell(f"{path} was edited: r retries with what it says now")
+        if source is None:
+            self.notify("a shell command has no file", severity="warning", markup=False)
+        elif outside.edit(self.app, source.path, source.lines.start or None):
+            self.tell(f"{source.path} was edited: r retries with what it says now")

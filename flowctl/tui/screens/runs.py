@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import ClassVar, cast
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.widgets import Input
 
 from flowctl.cli.instants import local, short
 from flowctl.cli.words import look
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.errors import UsageError
+from flowctl.core.errors import FlowctlError, UsageError
 from flowctl.core.listing import RunFilter, RunLine
 from flowctl.store import Store
 from flowctl.tui.actions import RUN_ACTIONS
 from flowctl.tui.filters import parse_filter
 from flowctl.tui.screens.run_place import RunPlace
 from flowctl.tui.widgets.filter_line import FilterLine
+from flowctl.tui.widgets.run_view import RunView
 from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
 
 COLUMNS = (
@@ -32,6 +36,10 @@ COLUMNS = (
     Column("QUEUE", 10, from_width=104),
     Column("TAGS", 24, from_width=130),
 )
+
+
+BESIDE = 140  # columns from which on the chosen run is beside the list
+LINGER_S = 0.15  # so long a cursor stays on a run before that is read
 
 
 class RunsScreen(RunPlace):
@@ -53,7 +61,9 @@ class RunsScreen(RunPlace):
     def compose_body(self) -> ComposeResult:
         """Yield the filter and the list."""
         yield FilterLine()
-        yield Table(COLUMNS, self._fetch, id="runs")
+        with Horizontal():
+            yield Table(COLUMNS, self._fetch, id="runs")
+            yield RunView()
 
     def on_mount(self) -> None:
         """Read, and let the list have the keys."""
@@ -72,6 +82,7 @@ class RunsScreen(RunPlace):
         self.table.show(numbers)
         count = f"{len(numbers):,} runs" if len(numbers) != 1 else "1 run"
         self.tell(f"{count}{f' · {self._filter}' if self._filter else ''}" if numbers else self._empty())
+        self._show_chosen()
 
     def _asked(self) -> RunFilter:
         return parse_filter(self._filter, self.flowctl.namespace, SYSTEM_CLOCK.now())
@@ -97,6 +108,31 @@ class RunsScreen(RunPlace):
     @on(Table.Moved)
     def _follow(self) -> None:
         self.grey_out()
+        self._show_chosen()
+
+    @on(events.Resize)
+    def _make_room(self, event: events.Resize) -> None:
+        self.query_one(RunView).display = event.size.width >= BESIDE
+        self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        """Show the run under the cursor beside the list, if there is room."""
+        view = self.query_one(RunView)
+        if view.display and isinstance(self.table.key, int):
+            number = self.table.key
+            shows = partial(self._show, view, number)
+            self.run_worker(shows, group="beside", exclusive=True)  # type: ignore[arg-type] # an async one
+
+    async def _show(self, view: RunView, number: int) -> None:
+        await asyncio.sleep(LINGER_S if number != view.number else 0)
+        try:
+            await view.open(number)
+        except FlowctlError as error:
+            self.flowctl.say_trouble(error)
+
+    @on(RunView.Left)
+    def _back_to_list(self) -> None:
+        self.table.focus()
 
     @on(Table.Chosen)
     def _open(self, event: Table.Chosen) -> None:
