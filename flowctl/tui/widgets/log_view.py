@@ -161,4 +161,5 @@ class LogView(Lines):
         more = "" if self._complete else ", the last of them"
         follows = " · follows" if self.follows else " · paused: End follows again"
         other = "" if step is None else (" · w: only the step" if self._whole else " · w: the whole run")
-        self.title = f"{whose}: {len(self.lines):,} {'line' if len(self.lines) == 1 else 'lines'}{more}{follows if self._moving else ''}{other}"
+        count = "1 line" if len(self.lines) == 1 else f"{len(self.lines):,} lines"
+        self.title = f"{whose}: {count}{more}{follows if self._moving else ''}{other}"

@@ -148,7 +148,7 @@ class RunView(Vertical):
         self.query_one("#about-run", Static).update(self.gone)
         self.query_one("#facts", Static).update("")
         self.steps.begin(self.number or 0)
-        self.query_one("#details").display = False
+        self.add_class("gone")
 
     # -- what is chosen
 
@@ -171,7 +171,7 @@ class RunView(Vertical):
         node = self.steps.node
         if node is None or self.seen is None:
             return
-        self.query_one("#details").display = True
+        self.remove_class("gone")
         about = self.query_one("#about-step", Static)
         about.update(run_words.about(node.step))
         about.display = node.step is not None
