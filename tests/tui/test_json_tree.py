@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
+import flowctl.tui
 from flowctl.tui.widgets.json_tree import PAGE, JsonTree
 from tests.tui.conftest import seen
 
 
 class Tree(App[None]):
     """Nothing but a tree."""
+
+    CSS_PATH = Path(flowctl.tui.__file__).with_name("app.tcss")
 
     def __init__(self, value: Any) -> None:
         super().__init__()

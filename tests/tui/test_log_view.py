@@ -77,17 +77,17 @@ def test_streams_and_levels_are_told_in_words_and_nothing_reaches_the_terminal(
 ) -> None:
     flowctl("exec", "-q", "--", "true")
     with Store.open(db) as store, store.transaction():
-        store.logs.append(1, "sh", 1, 1_700_000_000_000, "stderr", None, "oh\x1b[2J\x9b[red]no[/red]\n")
-        store.logs.append(1, "sh", 1, 1_700_000_000_000, "log", "WARNING", "take care\tof " + "x" * 300)
+        store.logs.append(1, "true", 1, 1_700_000_000_000, "stderr", None, "oh\x1b[2J\x9b[red]no[/red]\n")
+        store.logs.append(1, "true", 1, 1_700_000_000_000, "log", "WARNING", "take care\tof " + "x" * 300)
         store.logs.append(1, None, None, 1_700_000_000_000, "stdout", None, "of the workflow\n")
 
     async def journey(pilot: Pilot[Any]) -> None:
         await log_of_run_1(pilot)
-        await sees(pilot, "sh stderr", "oh\\x1b[2J\\x9b[red]no[/red]", "sh WARNING", "take care", "of the workflow")
+        await sees(pilot, "true stderr", "oh\\x1b[2J\\x9b[red]no[/red]", "true WARNING", "take care", "of the workflow")
         assert 300 <= seen(pilot.app).count("x")  # long lines wrap
         await pilot.press("escape", "j", "enter")
-        await sees(pilot, "step sh: 2 lines")
+        await sees(pilot, "step true: 2 lines")
         await pilot.press("w")
         await sees(pilot, "of the workflow", "w: only the step")
 
-    on_screen(db, journey)
+    on_screen(db, journey, size=(120, 30))

@@ -17,6 +17,7 @@ PAGE = 2_000  # chunks of one read
 MOST = 100_000  # lines that are kept
 _LONGEST = 10_000  # characters of a line that are shown
 _END = 1 << 62
+_NARROW = 70  # columns below which a line has its second only
 _STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 T = TypeVar("T")
 
@@ -147,7 +148,8 @@ class LogView(Lines):
     def _lines_of(self, chunk: LogLine) -> list[Line]:
         source = chunk.level or ("" if chunk.stream == "stdout" else chunk.stream)
         step = shorten(safe_line(chunk.step or "-"), 24) if self._wanted is None else ""
-        head = " ".join(filter(None, (clock_time(chunk.at), step, safe_line(source)))) + "  "
+        at = clock_time(chunk.at)[: 8 if self._width < _NARROW else None]
+        head = " ".join(filter(None, (at, step, safe_line(source)))) + "  "
         style = _STYLES.get(chunk.level or "", "yellow" if chunk.stream == "stderr" else "")
         texts = without_colour(chunk.text).removesuffix("\n").split("\n")
         return [Line(safe_line(shorten(text, _LONGEST).expandtabs(4)), style, head) for text in texts]
