@@ -24,6 +24,7 @@ id < +:before
     AND (:state IS NULL OR state = :state)
     AND (:workflow IS NULL OR workflow = :workflow)
     AND (:schedule IS NULL OR schedule = :schedule)
+    AND (:queue IS NULL OR queue = :queue)
     AND (:since IS NULL OR created_at >= :since)
     AND (:tags IS NULL OR NOT EXISTS (
         SELECT 1 FROM json_each(:tags) AS asked

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flowctl.store.environments import Environments
     from flowctl.store.events import Events
     from flowctl.store.holds import Holds
+    from flowctl.store.lists import Lists
     from flowctl.store.logs import Logs
     from flowctl.store.metrics import Metrics
     from flowctl.store.notices import Notices
@@ -230,6 +231,13 @@ class Store:
         from flowctl.store.retention import Retention
 
         return Retention(self.connection, self.search)
+
+    @cached_property
+    def lists(self) -> Lists:
+        """Return the long lists of runs: in an order, by page."""
+        from flowctl.store.lists import Lists
+
+        return Lists(self.connection, self.payloads)
 
     @cached_property
     def logs(self) -> Logs:
