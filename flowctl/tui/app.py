@@ -194,14 +194,22 @@ class FlowctlApp(App[None]):
 
     async def performed(self, command: Command) -> Outcome:
         """Run a command, tell what came of it, and return that."""
-        self.last_command = self.shown(command)
-        outcome = await command.run(self.db, self.namespace)
+        outcome = await self.ran(command)
         if outcome.message and outcome.code:
             self.notify(safe_line(outcome.message), title=safe_line(self.last_command), severity="error", markup=False)
         else:
-            self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
+            self.tell_done()
         self.screen.post_message(FileChanged())
         return outcome
+
+    async def ran(self, command: Command) -> Outcome:
+        """Run a command, which `y` copies from now on, and return what it said."""
+        self.last_command = self.shown(command)
+        return await command.run(self.db, self.namespace)
+
+    def tell_done(self) -> None:
+        """Tell that the last command has done its work."""
+        self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
 
     def action_copy_command(self) -> None:
         """Copy the last command that was run from here."""
@@ -210,7 +218,7 @@ class FlowctlApp(App[None]):
 
     def copy(self, text: str) -> None:
         """Copy a text to the clipboard, by way of the terminal and of the desktop; without either, show it."""
-        text = text.encode(errors="replace").decode()
+        text = text.encode(errors="backslashreplace").decode()
         by_terminal = clipboard.takes_copies(os.environ)
         if by_terminal:
             self.copy_to_clipboard(text)
