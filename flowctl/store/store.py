@@ -21,6 +21,7 @@ from flowctl.store.notices import Notices
 from flowctl.store.payloads import Payloads
 from flowctl.store.queries import load
 from flowctl.store.queues import Queues
+from flowctl.store.recent import Recent
 from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
 from flowctl.store.schedules import Schedules
@@ -63,6 +64,7 @@ class Store:
         self.metrics = Metrics(connection)
         self.doctor = Doctor(connection)
         self.notices = Notices(connection)
+        self.recent = Recent(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()
         self._inode = files.inode(self.path)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from flowctl.cli.invocation import resolve
 from flowctl.core.listing import RunLine
-from flowctl.core.model import FINAL_STATES
+from flowctl.core.model import FINAL_STATES, Schedule
 from flowctl.engine.interpreter import own_program
 
 
@@ -25,6 +25,7 @@ class Action(NamedTuple):
     words: tuple[str, ...]  # of the command; the numbers or names go after the first of them
     refusal: Callable[[Any], str | None]  # why it cannot be done to that now
     destroys: bool = False  # it is asked for first
+    form: str = ""  # "module:Class" of the screen that asks for what the command needs further
 
 
 class Outcome(NamedTuple):
@@ -46,21 +47,28 @@ class Command(NamedTuple):
         plain = resolve({}, os.environ)
         options = [] if db == plain.db else ["--db", db]
         options += [] if namespace == plain.namespace else ["--namespace", namespace]
-        return shlex.join(["flowctl", *self.words, *options])
+        typed = shlex.join(["flowctl", *self.words[: self._end], *options, *self.words[self._end :]])
+        return typed if self.given is None else f"{typed} <<< {shlex.quote(self.given)}"
 
     async def run(self, db: str, namespace: str) -> Outcome:
         """Run it on a thread of its own, and return what it said."""
-        argv = [*own_program(), *self.words, "--db", db, "--namespace", namespace, "--json", "--color", "never"]
+        options = ["--db", db, "--namespace", namespace, "--json", "--color", "never"]
+        argv = [*own_program(), *self.words[: self._end], *options, *self.words[self._end :]]
         done = await asyncio.to_thread(_call, argv, self.given)
         text = done.stdout if done.returncode == 0 else done.stdout or done.stderr
         return Outcome(done.returncode, _json_of(text), _message(done))
 
+    @property
+    def _end(self) -> int:
+        """Return where options may stand: before the -- that a shell command follows."""
+        return self.words.index("--") if "--" in self.words else len(self.words)
+
 
 def command_for(action: Action, subjects: Sequence[Any]) -> Command:
-    """Return the command of an action for runs or names."""
+    """Return the command of an action for what has a name, or else a number."""
     verb, *options = action.words
     head, *rest = verb.split(" ")
-    names = [str(getattr(subject, "id", subject)) for subject in subjects]
+    names = [str(getattr(subject, "name", None) or getattr(subject, "id", subject)) for subject in subjects]
     return Command((head, *rest, *names, *options))
 
 
@@ -135,4 +143,26 @@ RUN_ACTIONS = (
     Action(
         "drop", "X", "Drop", ("drop",), _only(frozenset({"failed"}), "only a failure can be dropped"), destroys=True
     ),
+)
+
+
+def _only_paused(schedule: Schedule) -> str | None:
+    return f"{schedule.name} is not paused" if schedule.paused_at is None else None
+
+
+def _unless_paused(schedule: Schedule) -> str | None:
+    return f"{schedule.name} is paused already: {schedule.pause_reason}" if schedule.paused_at is not None else None
+
+
+SCHEDULE_ACTIONS = (
+    Action("trigger", "t", "Trigger", ("schedules trigger",), _always),
+    Action("pause", "p", "Pause", ("schedules pause",), _unless_paused, form="schedule_forms:PauseForm"),
+    Action("resume", "u", "Resume", ("schedules resume",), _only_paused),
+    Action("edit", "e", "Edit", ("schedules update",), _always, form="schedule_forms:EditForm"),
+    Action("backfill", "b", "Backfill", ("schedules backfill",), _always, form="schedule_forms:BackfillForm"),
+    Action("remove", "X", "Remove", ("schedules remove", "--yes"), _always, destroys=True),
+)
+WORKFLOW_ACTIONS = (
+    Action("start", "n", "New run", ("run", "--input", "-", "--detach"), _always, form="start:StartForm"),
+    Action("remove", "X", "Remove", ("workflows remove", "--yes"), _always, destroys=True),
 )

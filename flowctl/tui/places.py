@@ -20,13 +20,18 @@ class Named(NamedTuple):
     screen: str
 
 
-PLACES = (Named("runs", "R", "Runs", "Every run, the newest first", "runs:RunsScreen"),)
+PLACES = (
+    Named("runs", "R", "Runs", "Every run, the newest first", "runs:RunsScreen"),
+    Named("schedules", "S", "Schedules", "What is due, and what became of it", "schedules:SchedulesScreen"),
+    Named("workflows", "W", "Workflows", "What can be run", "workflows:WorkflowsScreen"),
+)
 
 
-def _open(path: str) -> Screen[Any]:
+def screen_of(path: str, *given: Any) -> Screen[Any]:
+    """Return a new screen of the class "module:Class", which is imported only now."""
     module, _, name = path.partition(":")
     found = importlib.import_module(f"flowctl.tui.screens.{module}")
-    return cast("Callable[[], Screen[Any]]", getattr(found, name))()
+    return cast("Callable[..., Screen[Any]]", getattr(found, name))(*given)
 
 
-MODES: dict[str, str | Callable[[], Screen[Any]]] = {place.name: partial(_open, place.screen) for place in PLACES}
+MODES: dict[str, str | Callable[[], Screen[Any]]] = {place.name: partial(screen_of, place.screen) for place in PLACES}
