@@ -42,6 +42,7 @@ class Form(ModalScreen[None]):
         self._heading = heading
         self._about = about
         self._lines = {field.name: FieldLine(field) for field in fields}
+        self._first = {field.name: field.value for field in fields}
         self._tried = False
         self._busy = False
 
@@ -92,12 +93,10 @@ class Form(ModalScreen[None]):
             yield Static(markup=False, classes="preview faint")
             yield Static(markup=False, classes="problem whole")
             yield Static(markup=False, classes="command")
-            yield Static("Enter, ctrl+s do it   Esc back   ctrl+y copy the command", markup=False, classes="faint")
+            yield Static("Enter do it   Esc back   ctrl+y copy the command", markup=False, classes="faint")
 
     def on_mount(self) -> None:
         """Begin in the first field."""
-        for where in ("preview", "whole", "command"):
-            self._tell(where, "")
         next(iter(self._lines.values())).enter()
         self._look()
 
@@ -120,10 +119,10 @@ class Form(ModalScreen[None]):
         try:
             command = self.command(values)
         except FlowctlError as error:
-            self._tell("whole", "" if problems else _sentence(error))
+            begun = self._tried or values != self._first
+            self._show(whole="" if problems or not begun else _sentence(error))
             return None
-        self._tell("whole", "")
-        self._tell("command", self.flowctl.shown(command))
+        self._show(command="" if problems else self.flowctl.shown(command))
         self.run_worker(self._preview(values), group="preview", exclusive=True)
         return None if problems else command
 
@@ -131,8 +130,14 @@ class Form(ModalScreen[None]):
         try:
             self._tell("preview", await self.preview(values))
         except FlowctlError as error:
+            self._show(whole=_sentence(error))
+
+    def _show(self, *, whole: str = "", command: str = "") -> None:
+        """Show what is wrong with the whole, or the command."""
+        self._tell("whole", whole)
+        self._tell("command", command)
+        if not command:
             self._tell("preview", "")
-            self._tell("whole", _sentence(error))
 
     def _tell(self, where: str, text: str) -> None:
         line = self.query_one(f".dialog > .{where}", Static)
@@ -171,7 +176,7 @@ class Form(ModalScreen[None]):
         outcome = await self.flowctl.performed(command)
         self._busy = False
         if outcome.code:
-            self._tell("whole", outcome.message)
+            self._show(whole=outcome.message)
         elif self.is_current:
             self.dismiss(None)
             self.done(outcome)

@@ -58,13 +58,9 @@ def _policy_fields(old: Schedule | None) -> list[Field]:
 class _RhythmForm(Form):
     """What add and edit have in common."""
 
-    def __init__(self, heading: str, fields: Sequence[Field]) -> None:
-        super().__init__(heading, fields)
-        self._before = {field.name: field.value for field in fields}
-
     def _options(self, values: Values) -> list[str]:
         """Return the options for what was changed."""
-        changed = {name for name, text in values.items() if text != self._before[name]}
+        changed = {name for name, text in values.items() if text != self._first[name]}
         words = [f"--{values['kind']}", values["expression"]] if changed & {"kind", "expression"} else []
         for name, option in _OPTIONS.items():
             if name in changed:
@@ -74,7 +70,7 @@ class _RhythmForm(Form):
     def _changes(self, values: Values) -> dict[str, Any]:
         """Return the fields of the schedule that these are. Raises UsageError as the command line does."""
         given: dict[str, Any] = {name: values[name] or None for name in _OPTIONS} | {"zone": values["zone"]}
-        if values["kind"] != self._before["kind"] or values["expression"] != self._before["expression"]:
+        if values["kind"] != self._first["kind"] or values["expression"] != self._first["expression"]:
             given[values["kind"]] = values["expression"]
         return ScheduleOptions(**given).changes()
 
@@ -136,7 +132,7 @@ class EditForm(_RhythmForm):
         """Return the `flowctl schedules update` that the fields make."""
         self._schedule(values)
         words = ["schedules", "update", self._old.name, *self._options(values)]
-        if values.get("input", "") != self._before.get("input", ""):
+        if values.get("input", "") != self._first.get("input", ""):
             return _with_input(words, values["input"] or "{}")
         if len(words) == len(("schedules", "update", "NAME")):
             raise UsageError("nothing is changed")

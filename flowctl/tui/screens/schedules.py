@@ -27,7 +27,8 @@ COLUMNS = (
     Column("SCHEDULE", 0),
     Column("DUE", 16, from_width=72),
     Column("NEXT", 21),
-    Column("LAST RUN", 14),
+    Column("LAST RUN", 11),
+    Column("RUN", 6, right=True, from_width=90),
     Column("LAST SLOTS", 0),
     Column("RUNS", 24, from_width=110),
 )
@@ -124,7 +125,8 @@ def schedule_row(seen: Seen) -> Row:
         schedule.name,
         "once" if schedule.kind == "once" else describe(rule_of(schedule)),
         _next(schedule),
-        Cell("") if seen.run is None else _state(seen.run),
+        "never ran" if seen.run is None else _state(seen.run),
+        "" if seen.run is None else str(seen.run.id),
         slot_strip(seen.slots),
         what_it_runs(schedule),
     )
@@ -140,4 +142,4 @@ def _next(schedule: Schedule) -> Cell | str:
 
 def _state(run: RunLine) -> Cell:
     found = look(run.state)
-    return Cell(f"{found.icon} {run.state} {run.id}", found.style)
+    return Cell(f"{found.icon} {run.state}", found.style)

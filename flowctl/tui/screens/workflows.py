@@ -21,7 +21,8 @@ from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
 
 COLUMNS = (
     Column("WORKFLOW", 0),
-    Column("LAST RUN", 14),
+    Column("LAST RUN", 11),
+    Column("RUN", 6, right=True, from_width=90),
     Column("SUCCEEDED", 10, right=True),
     Column("TAKES", 7, right=True),
     Column("LAST RUNS", LENGTH, from_width=76),
@@ -87,8 +88,8 @@ class WorkflowsScreen(Place):
         if found is None:
             self.tell("no workflows yet: flowctl workflows add FILE.py")
         else:
-            does = first_line(found.workflow.doc)
-            self.tell(f"{found.workflow.name}: {does}" if does else f"{found.workflow.name}: {found.workflow.path}")
+            does = first_line(found.workflow.doc) or found.workflow.path
+            self.tell(f"{found.workflow.name}: {does} · last runs, the newest first: as high as they took long")
 
     @on(Table.Chosen)
     def _open(self, event: Table.Chosen) -> None:
@@ -113,7 +114,8 @@ def workflow_row(seen: Seen) -> Row:
     found = look(runs[0].state) if runs else None
     return (
         workflow.name,
-        Cell(f"{found.icon} {runs[0].state} {runs[0].id}", found.style) if found is not None else "never ran",
+        "never ran" if found is None else Cell(f"{found.icon} {runs[0].state}", found.style),
+        str(runs[0].id) if runs else "",
         success_text(runs),
         short(typical_ms(runs)),
         run_strip(runs),
