@@ -1,5 +1,6 @@
 # make check   everything that must hold before a commit; makes .venv first where it is missing
-# make test    the tests alone, with coverage
+# make test    the tests alone
+# make coverage   the tests with coverage, in every process that they start: takes nearly twice as long
 # make lock    choose newer versions of what is developed with
 # make docs    write docs/cli.md anew from the commands
 # make soak    kill flowctl at random moments, a thousand times; SOAK="--kills 100 --seed 7" is passed on
@@ -15,7 +16,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := $(VENV)/bin
 
-.PHONY: check setup format lint types bands test docs lock soak power-cuts model simulate mutation bench bench-peers clean
+.PHONY: check setup format lint types bands test coverage docs lock soak power-cuts model simulate mutation bench bench-peers clean
 
 check: lint types bands test
 
@@ -42,7 +43,10 @@ bands: setup
 	$(BIN)/lint-imports
 
 test: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --durations=15
+	$(BIN)/python -m pytest -n $(WORKERS) --durations=15
+
+coverage: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
 
 docs: setup
 	$(BIN)/python docs/write_cli.py

@@ -62,6 +62,7 @@ def fork(
 
     Steps before that one answer from the record. VALUE is read by the parameter's type, or as what stands there now;
     write PATH:=JSON for anything else, PATH=@file for the text of a file.
+    The variable PATH, virtual environment and language are those of the shell that made the old run.
     """
     asked = _Asked(
         from_step,

@@ -51,6 +51,7 @@ class ShownRun:
     steps: Sequence[Step]
     left_out: int  # earlier steps that are not among them
     children: Mapping[str, int]  # step key: run number
+    handlers: Sequence[Run]  # runs of its on_failure workflow
 
 
 def show_run(terminal: Terminal, shown: ShownRun, *, whole: bool) -> None:
@@ -139,6 +140,8 @@ def _run_facts(shown: ShownRun) -> dict[str, str]:
         "parent": f"run {run.parent_id}, step {run.parent_step}" if run.parent_id is not None else "",
         "forked": _forked(run),
         "rerun of": f"run {run.rerun_of}" if run.rerun_of is not None else "",
+        "handles": f"the failure of run {run.handles}" if run.handles is not None else "",
+        "handler": ", ".join(f"run {each.id} {each.workflow} ({each.state})" for each in shown.handlers),
         "file": f"{run.path}:{run.function}" if run.path else "",
         "code": run.code[:12],
     }

@@ -123,6 +123,19 @@ class Cron:
                             yield midnight + minute + second
 
 
+def check(expression: str, seed: str) -> None:
+    """Refuse an expression that makes no sense, or that croniter reads otherwise. Raises UsageError."""
+    from flowctl.core.second_reader import Reading, check_agreement
+
+    parse(expression, seed)
+    readings = []
+    for field, text in zip(_FIELDS, _split(expression), strict=True):
+        top = field.high if field is not _WEEKDAY else field.hash_high
+        values = frozenset(value % 7 if field is _WEEKDAY else value for value in _values(field, text, seed))
+        readings.append(Reading(field.name, text, values, frozenset(range(field.low, top + 1))))
+    check_agreement(readings)
+
+
 @lru_cache(maxsize=256)
 def parse(expression: str, seed: str) -> Cron:
     """Return what an expression means, `H` being derived from the seed. Raises UsageError.

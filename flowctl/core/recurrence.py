@@ -67,7 +67,7 @@ def check(rule: Rule) -> Rule:
         if expression.lower() == cron.REBOOT:
             expression = cron.REBOOT
         else:
-            cron.parse(expression, rule.seed)
+            cron.check(expression, rule.seed)
     elif rule.kind == "every":
         expression = short_text(_period(expression))
     else:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Container, Iterable, Mapping, Optional
 
+from flowctl.sdk.checks import nearest
 from flowctl.sdk.definition import Workflow
 from flowctl.sdk.errors import InputError, Unreadable, Unstorable, shown
 from flowctl.sdk.hints import codec_for
 from flowctl.sdk.jsontext import parse_json
-from flowctl.sdk.options import nearest
 from flowctl.sdk.schema import hint_of, parameters_schema
 from flowctl.sdk.signature import Signature
 from flowctl.sdk.texts import misfit_of, parse_text, spelled

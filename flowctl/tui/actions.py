@@ -26,6 +26,15 @@ class Action(NamedTuple):
     refusal: Callable[[Any], str | None]  # why it cannot be done to that now
     destroys: bool = False  # it is asked for first
     form: str = ""  # "module:Class" of the screen that asks for what the command needs further
+    alone: bool = False  # its command names nothing
+
+
+class Selection(NamedTuple):
+    """Many runs in one state, as the options of a command select them."""
+
+    options: tuple[str, ...]
+    state: str
+    id: str = "of them"
 
 
 class Outcome(NamedTuple):
@@ -47,29 +56,40 @@ class Command(NamedTuple):
         plain = resolve({}, os.environ)
         options = [] if db == plain.db else ["--db", db]
         options += [] if namespace == plain.namespace else ["--namespace", namespace]
-        typed = shlex.join(["flowctl", *self.words[: self._end], *options, *self.words[self._end :]])
+        typed = shlex.join(["flowctl", *self._with(options)])
         return typed if self.given is None else f"{typed} <<< {shlex.quote(self.given)}"
 
     async def run(self, db: str, namespace: str) -> Outcome:
         """Run it on a thread of its own, and return what it said."""
+        if any("\0" in word for word in self.words):
+            return Outcome(2, None, "a name with a NUL character cannot be given to a command")
         options = ["--db", db, "--namespace", namespace, "--json", "--color", "never"]
-        argv = [*own_program(), *self.words[: self._end], *options, *self.words[self._end :]]
+        argv = [*own_program(), *self._with(options)]
         done = await asyncio.to_thread(_call, argv, self.given)
         text = done.stdout if done.returncode == 0 else done.stdout or done.stderr
         return Outcome(done.returncode, _json_of(text), _message(done))
 
-    @property
-    def _end(self) -> int:
-        """Return where options may stand: before the -- that a shell command follows."""
-        return self.words.index("--") if "--" in self.words else len(self.words)
+    def _with(self, options: Sequence[str]) -> list[str]:
+        """Return its words with options: what follows a `--` is a name, whatever it looks like."""
+        end = self.words.index("--") if "--" in self.words else len(self.words)
+        return [*self.words[:end], *options, *self.words[end:]]
 
 
 def command_for(action: Action, subjects: Sequence[Any]) -> Command:
     """Return the command of an action for what has a name, or else a number."""
     verb, *options = action.words
     head, *rest = verb.split(" ")
-    names = [str(getattr(subject, "name", None) or getattr(subject, "id", subject)) for subject in subjects]
+    selected = next((subject for subject in subjects if isinstance(subject, Selection)), None)
+    if selected is not None:
+        return Command((head, *rest, *options, *selected.options, *(["--yes"] if action.destroys else [])))
+    names = [] if action.alone else [_called(subject) for subject in subjects]
+    if any(name.startswith("-") for name in names):
+        return Command((head, *rest, *options, "--", *names))
     return Command((head, *rest, *names, *options))
+
+
+def _called(subject: Any) -> str:
+    return str(getattr(subject, "name", None) or getattr(subject, "id", subject))
 
 
 def refusal_of(action: Action, subjects: Sequence[Any]) -> str | None:

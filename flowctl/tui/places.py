@@ -24,6 +24,9 @@ PLACES = (
     Named("runs", "R", "Runs", "Every run, the newest first", "runs:RunsScreen"),
     Named("schedules", "S", "Schedules", "What is due, and what became of it", "schedules:SchedulesScreen"),
     Named("workflows", "W", "Workflows", "What can be run", "workflows:WorkflowsScreen"),
+    Named("queues", "Q", "Queues", "Queues and their limits, engines, the daemon, breakers", "queues:QueuesScreen"),
+    Named("dead", "D", "Dead", "Dead letters: failures that nobody has dealt with", "dead:DeadScreen"),
+    Named("events", "E", "Events", "What happened, and who did it", "events:EventsScreen"),
 )
 
 

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from flowctl.cli.main import cli
-from tests.conftest import FLOWCTL
+from tests.conftest import FLOWCTL, ROOT
 
 HEAVY = {"textual", "rich", "croniter", "apsw", "asyncio", "subprocess", "importlib.metadata"}
 SHOW = "import sys; print(' '.join(sorted(sys.modules)), file=sys.stderr)"
@@ -31,6 +31,14 @@ def test_a_list_loads_neither_the_screen_nor_what_draws(flowctl, hello) -> None:
     assert {"apsw"} == (HEAVY - {"subprocess"}) & modules_after("ls", "--json")
     assert {"apsw"} == (HEAVY - {"subprocess"}) & modules_after("ls")
     assert {"apsw"} == (HEAVY - {"subprocess"}) & modules_after("show", "@last", "--json")
+
+
+def test_a_list_loads_no_noun_but_runs_and_steps(flowctl, hello) -> None:
+    flowctl("run", hello, "name=x")
+    nouns = {f"flowctl.store.{path.stem}" for path in (ROOT / "flowctl" / "store").glob("*.sql")}
+    assert {"flowctl.store.runs", "flowctl.store.steps", "flowctl.store.payloads", "flowctl.store.store"} == (
+        nouns & modules_after("ls")
+    )
 
 
 def test_the_root_help_says_of_each_command_what_its_own_help_does() -> None:

@@ -184,6 +184,7 @@ SHAPES = {
     "retries": Shape(4, Counter(one=1, flaky=2, three=1), "flaky"),
     "operations": Shape(4, Counter(one=1, careful=1, three=1), "careful", ("P5",)),
 }
+BETWEEN = ("P5", "P6", "P7")  # where the death of an executor fails the run, which undoes what it can
 IDLE = ("P0", "P8", "P9")  # where no executor has a run, and the death of one costs nothing
 POINTS = {
     "P0": Point("run committed, unclaimed", ["run-created"], ["run-created"], ["run-created"], ["run-created"]),
@@ -327,9 +328,12 @@ def test_a01_killed_anywhere_a_run_is_finished_and_nothing_recorded_is_done_twic
     assert ("succeeded", str(expected.output)) == (after.state, after.output)
     again = Counter([expected.step] if who in place.again and point not in expected.asked else [])
     weighed = Counter(weigh=BALLAST if point == "P11" else 0)
-    assert expected.bodies + again + weighed == Counter(bench.ledger())
+    undone = replaced(bench)
+    assert bool(undone) == (shape == "operations" and who == "executor" and point in BETWEEN)
+    bodies = Counter({key.removeprefix("undo-"): n for (_, key, kind), n in undone.items() if kind == "step"})
+    assert expected.bodies + again + weighed + bodies == Counter(bench.ledger())
     recorded, cut = outcomes(bench)
-    assert {1} == set(recorded.values())
+    assert {1} == set((recorded - Counter({(run, key): n for (run, key, _), n in undone.items()})).values())
     if who != "executor":
         assert Counter(begun) == cut  # what may have begun is marked as interrupted, and nothing else
     elif point in IDLE:
@@ -377,6 +381,13 @@ def outcomes(bench: Bench) -> tuple[Counter[tuple[int, str]], Counter[str]]:
     with bench.store() as store:
         rows = store.connection.rows
         return Counter(map(tuple, rows(f"{steps} UNION ALL {runs}"))), Counter(key for (key,) in rows(cut))
+
+
+def replaced(bench: Bench) -> Counter[tuple[int, str, str]]:
+    """Return run, key and kind of the steps that had succeeded and that a retry did again, because they were undone."""
+    sql = "SELECT run_id, key, kind FROM steps WHERE state = 'succeeded' AND superseded_at IS NOT NULL"
+    with bench.store() as store:
+        return Counter(map(tuple, store.connection.rows(sql)))
 
 
 def left_over(folder: Path) -> list[int]:

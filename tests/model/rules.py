@@ -214,8 +214,15 @@ class Machine(Compared):
     def fork(self, pick: int, code: Snapshot | None, step: int | None, output: str | None) -> None:
         begun = [number for number in self.model.runs if self.model.current(number)]
         number = begun[pick % len(begun)] if begun and step is not None else self.any_run(pick)
-        if self.room or number not in self.model.runs:
-            self.do("fork", number, self._key(number, step), output, code)
+        key = self._key(number, step)
+        if (self.room or number not in self.model.runs) and not self._leaves_holes(number, key):
+            self.do("fork", number, key, output, code)
+
+    def _leaves_holes(self, number: int, key: str | None) -> bool:
+        """Tell whether steps before that one have not ended: a replay would ask for them anew."""
+        steps = [step for step in self.model.steps if step["run_id"] == number and step["superseded_at"] is None]
+        places = [step["seq"] for step in steps if step["key"] == key]
+        return any(step["seq"] < place and step["finished_at"] is None for place in places for step in steps)
 
     @rule(pick=PICK, code=CODE, step=PICK, output=st.none() | VALUE)
     def resolve(self, pick: int, code: Snapshot | None, step: int, output: str | None) -> None:

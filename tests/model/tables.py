@@ -32,6 +32,7 @@ NOTHING: Row = dict.fromkeys(
         "detached_at",
         "requires",
         "dropped_at",
+        "handles",
     )
 )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingsMap, BindingType
 from textual.screen import Screen
 from textual.widgets import Footer
 
@@ -38,8 +38,8 @@ class Place(Screen[None]):
         self._loading = False
         self._changed_since = False
         self._possible: list[bool] = []
-        for action in self.actions:
-            self._bindings.bind(action.key, f"act('{action.name}')", action.title)
+        own = [Binding(each.key, f"act('{each.name}')", each.title, id=each.name) for each in self.actions]
+        self._bindings = BindingsMap.merge([self._bindings, BindingsMap(own)])
 
     @property
     def flowctl(self) -> FlowctlApp:
@@ -126,8 +126,9 @@ class Place(Screen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """Say why an action that is greyed out cannot be done."""
+        bound = self.active_bindings.get(event.key)
         for action in self.actions:
-            if event.key == action.key:
+            if bound is not None and not bound.enabled and bound.binding.action == f"act('{action.name}')":
                 self.flowctl.act(action, self.subjects())
 
     def action_act(self, name: str) -> None:
