@@ -85,32 +85,32 @@ def schedule_options(function: F) -> F:
 class ScheduleOptions:
     """What the options of `schedule_options` were given; what was not is None or empty."""
 
-    workflow: str | None
-    cron: str | None
-    every: str | None
-    once: str | None
-    zone: str | None
-    start_at: str | None
-    end_at: str | None
-    jitter: str | None
-    catch_up: Any
-    cap: int | None
-    window: str | None
-    overlap: Any
-    pause_after: str | None
-    input_source: str | None
-    queue: str | None
-    priority: int | None
-    tags: tuple[str, ...]
-    timeout: str | None
-    attempts: int | None
-    requires: tuple[str, ...]
-    when: tuple[str, ...]
-    description: str | None
-    env_names: tuple[str, ...]
-    python: str | None
-    env_file: str | None
-    shell: bool
+    workflow: str | None = None
+    cron: str | None = None
+    every: str | None = None
+    once: str | None = None
+    zone: str | None = None
+    start_at: str | None = None
+    end_at: str | None = None
+    jitter: str | None = None
+    catch_up: Any = None
+    cap: int | None = None
+    window: str | None = None
+    overlap: Any = None
+    pause_after: str | None = None
+    input_source: str | None = None
+    queue: str | None = None
+    priority: int | None = None
+    tags: tuple[str, ...] = ()
+    timeout: str | None = None
+    attempts: int | None = None
+    requires: tuple[str, ...] = ()
+    when: tuple[str, ...] = ()
+    description: str | None = None
+    env_names: tuple[str, ...] = ()
+    python: str | None = None
+    env_file: str | None = None
+    shell: bool = False
 
     def changes(self, zone: str = "") -> dict[str, Any]:
         """Return the fields of a schedule of a zone that are given, without what it runs. Raises UsageError."""
@@ -191,7 +191,7 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
     if "kind" not in changes:
         raise UsageError("nothing says when it is due", "give --cron, --every or --once")
     options.check_cap(changes.get("catch_up", "latest"))
-    _check_name(name)
+    check_name(name)
     if options.workflow is None:
         target = _command_fields(words, options)
         environment: dict[str, str] | None = _captured(options, {})
@@ -203,7 +203,8 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
     return Wanted(NewSchedule(name=name, namespace=invocation.namespace, **fields), environment)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a schedule. Raises UsageError."""
     if not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name and not name.startswith("@")):
         raise UsageError(
             f"{name[:60]!r} is not a name", "give at most 200 visible characters, without /, and no @ in front"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flowctl.store.metrics import Metrics
     from flowctl.store.notices import Notices
     from flowctl.store.queues import Queues
+    from flowctl.store.recent import Recent
     from flowctl.store.retention import Retention
     from flowctl.store.schedules import Schedules
     from flowctl.store.search import Search
@@ -212,6 +213,13 @@ class Store:
         from flowctl.store.queues import Queues
 
         return Queues(self.connection)
+
+    @cached_property
+    def recent(self) -> Recent:
+        """Return what happened last to many schedules or workflows."""
+        from flowctl.store.recent import Recent
+
+        return Recent(self.connection)
 
     @cached_property
     def schedules(self) -> Schedules:

@@ -166,13 +166,16 @@ class FlowctlApp(App[None]):
     # -- doing something
 
     def act(self, action: Action, subjects: Sequence[Any]) -> None:
-        """Do something to what is chosen: ask first when it destroys, say why when it cannot be done."""
+        """Do something to what is chosen: ask first when it destroys or needs more, say why when it cannot be done."""
         refusal = refusal_of(action, subjects)
         if refusal is not None:
             self.notify(safe_line(refusal), title=f"{action.title}: not now", severity="warning", markup=False)
             return
-        command = command_for(action, [each for each in subjects if action.refusal(each) is None])
-        if action.destroys:
+        possible = [each for each in subjects if action.refusal(each) is None]
+        command = command_for(action, possible)
+        if action.form:
+            self.push_screen(places.screen_of(action.form, possible))
+        elif action.destroys:
             self.push_screen(Confirm(f"{action.title}?", self.shown(command)), self._when_sure(command))
         else:
             self.perform(command)

@@ -17,13 +17,13 @@ from flowctl.core.text import safe_json
 from flowctl.store import Store
 from flowctl.tui import outside
 from flowctl.tui.actions import Outcome
-from flowctl.tui.screens.form import Form
+from flowctl.tui.screens.decision import Decision
 from flowctl.tui.widgets.given import Given, Tick
 
 EDITED_HERE = 256 * 1024  # characters: more are only for an editor
 
 
-class ForkForm(Form):
+class ForkForm(Decision):
     """A fork of a run, before one of its steps or from the beginning."""
 
     keys = "ctrl+s start   ctrl+e open in $EDITOR   tab next field   Esc leave"

@@ -19,7 +19,7 @@ from flowctl.core.policy import step_in_doubt
 from flowctl.core.text import safe, shorten
 from flowctl.engine.why import why_run
 from flowctl.store import Store
-from flowctl.tui.screens.form import Form
+from flowctl.tui.screens.decision import Decision
 from flowctl.tui.widgets.given import Given, Tick
 
 SHOWN = 2_000  # characters of a step's input
@@ -57,7 +57,7 @@ class _Found(NamedTuple):
     step: Step | None  # that step
 
 
-class ResolveForm(Form):
+class ResolveForm(Decision):
     """A decision about a blocked run."""
 
     keys = "Enter choose, and send   tab next field   Esc leave"

@@ -18,7 +18,7 @@ from flowctl.core.signals import Signal
 from flowctl.core.text import safe_line
 from flowctl.sdk.options import check_name
 from flowctl.store import Store
-from flowctl.tui.screens.form import Form
+from flowctl.tui.screens.decision import Decision
 from flowctl.tui.widgets.given import Given
 from flowctl.tui.widgets.table import Column, Key, Row, Table
 
@@ -38,7 +38,7 @@ class _Found(NamedTuple):
     awaited: dict[str, Mapping[str, Any]]  # name: the schema of its value
 
 
-class SignalForm(Form):
+class SignalForm(Decision):
     """A signal to a run."""
 
     keys = "Enter send   tab next field   Esc leave"
