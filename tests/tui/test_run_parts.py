@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flowctl.core.listing import AttemptLine, StepLine
 from flowctl.core.model import Snapshot
-from flowctl.sdk.source import definitions
+from flowctl.sdk.source import definitions, source_hash
 from flowctl.tui.code import source_of
 from flowctl.tui.outside import editor_call
 from flowctl.tui.run_tree import Place, RunSteps, Span, Tree, together
@@ -106,6 +107,11 @@ def fetch(page):
 def flow():
     return fetch(1)
 """
+
+
+def test_a_function_has_the_same_hash_in_a_text_as_where_it_was_loaded() -> None:
+    found = {name: digest for name, _, digest in definitions(Path(__file__).read_text(encoding="utf-8"))}
+    assert source_hash(step) == found["step"]
 
 
 def test_the_source_of_a_step_is_found_by_its_hash_whatever_its_name_is() -> None:

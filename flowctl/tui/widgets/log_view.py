@@ -143,12 +143,13 @@ class LogView(Lines):
     # -- words
 
     def _laid_out(self, chunks: Sequence[LogLine]) -> list[Line]:
-        return [line for chunk in chunks for line in self._lines_of(chunk)]
+        digits = 8 if self._width < _NARROW else 12
+        return [line for chunk in chunks for line in self._lines_of(chunk, digits)]
 
-    def _lines_of(self, chunk: LogLine) -> list[Line]:
+    def _lines_of(self, chunk: LogLine, digits: int) -> list[Line]:
         source = chunk.level or ("" if chunk.stream == "stdout" else chunk.stream)
         step = shorten(safe_line(chunk.step or "-"), 24) if self._wanted is None else ""
-        at = clock_time(chunk.at)[: 8 if self._width < _NARROW else None]
+        at = clock_time(chunk.at)[:digits]
         head = " ".join(filter(None, (at, step, safe_line(source)))) + "  "
         style = _STYLES.get(chunk.level or "", "yellow" if chunk.stream == "stderr" else "")
         texts = without_colour(chunk.text).removesuffix("\n").split("\n")
