@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +99,8 @@ class LoadedFile:
         for workflow in self.workflows:
             if function in (workflow.function, workflow.name):
                 return workflow
+        import difflib
+
         near = difflib.get_close_matches(function, names, n=1)
         raise NotFound(
             f"{self.path} defines no workflow {function}",

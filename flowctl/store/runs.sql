@@ -24,6 +24,7 @@ id < +:before
     AND (:state IS NULL OR state = :state)
     AND (:workflow IS NULL OR workflow = :workflow)
     AND (:schedule IS NULL OR schedule = :schedule)
+    AND (:queue IS NULL OR queue = :queue)
     AND (:since IS NULL OR created_at >= :since)
     AND (:tags IS NULL OR NOT EXISTS (
         SELECT 1 FROM json_each(:tags) AS asked
@@ -209,7 +210,7 @@ UPDATE runs SET
 WHERE id IN (SELECT id FROM runs WHERE wake_at <= +:now AND followed_by IS NULL ORDER BY wake_at LIMIT +:limit)
 
 -- name: next_wake
-SELECT min(wake_at) FROM runs WHERE wake_at > :now
+SELECT min(wake_at) FROM runs WHERE wake_at > +:now
 
 -- name: next_wake_family
 SELECT min(wake_at) FROM (

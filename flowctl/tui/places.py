@@ -20,7 +20,12 @@ class Named(NamedTuple):
     screen: str
 
 
-PLACES = (Named("runs", "R", "Runs", "Every run, the newest first", "runs:RunsScreen"),)
+PLACES = (
+    Named("runs", "R", "Runs", "Every run, the newest first", "runs:RunsScreen"),
+    Named("queues", "Q", "Queues", "Queues and their limits, engines, the daemon, breakers", "queues:QueuesScreen"),
+    Named("dead", "D", "Dead", "Dead letters: failures that nobody has dealt with", "dead:DeadScreen"),
+    Named("events", "E", "Events", "What happened, and who did it", "events:EventsScreen"),
+)
 
 
 def _open(path: str) -> Screen[Any]:
