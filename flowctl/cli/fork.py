@@ -68,14 +68,9 @@ def fork(
     write PATH:=JSON for anything else, PATH=@file for the text of a file.
     The variable PATH, virtual environment and language are those of the shell that made the old run.
     """
-    asked = _Asked(
-        from_step,
-        tuple(map(parse_assignment, assignments)),
-        bool(given["edit"]),
-        _edited(given["edited"]),
-        _output(given["output"]),
-        bool(given["same_code"]),
-    )
+    edit, same_code = bool(given["edit"]), bool(given["same_code"])
+    edited, output = _edited(given["edited"]), _output(given["output"])
+    asked = _Asked(from_step, tuple(map(parse_assignment, assignments)), edit, edited, output, same_code)
     asked.check()
     supervisor = new_supervisor()
     try:

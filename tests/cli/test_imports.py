@@ -97,7 +97,7 @@ def test_examples_parse() -> None:
     for path, command, _ in all_commands(cli, context_of(cli, "flowctl")):
         for example in command.examples:
             for part in example.split(" && "):
-                words = shlex.split(part.split(" > ")[0])[1:]
+                words = shlex.split(part.split(" > ")[0].split(" < ")[0])[1:]
                 target, context = cli, cli.make_context("flowctl", words)
                 while isinstance(target, click.Group):
                     rest = [*context._protected_args, *context.args]
