@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from flowctl.core.digests import sha256
+
 RunState = Literal["queued", "running", "sleeping", "waiting", "paused", "blocked", "succeeded", "failed", "cancelled"]
 StepState = Literal["running", "succeeded", "failed", "cancelled", "interrupted"]
 StepKind = Literal["step", "shell", "sleep", "signal", "child", "value"]
@@ -37,10 +39,8 @@ class Snapshot(NamedTuple):
 
 def code_of(path: str, files: dict[str, str]) -> str:
     """Return the hash that names this code: SHA-256 over the workflow file's path and every file's path and text."""
-    from hashlib import sha256  # loads OpenSSL, which most commands never need
-
-    texts = [[name, sha256(text.encode()).hexdigest()] for name, text in sorted(files.items())]
-    return sha256(json.dumps([path, texts]).encode()).hexdigest()
+    texts = [[name, sha256(text.encode())] for name, text in sorted(files.items())]
+    return sha256(json.dumps([path, texts]).encode())
 
 
 @dataclass(frozen=True, slots=True)

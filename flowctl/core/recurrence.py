@@ -19,6 +19,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
 from flowctl.core import cron
+from flowctl.core.digests import sha256
 from flowctl.core.errors import UsageError
 from flowctl.core.zones import DAY_MS, LAST_MS, find_zone, milliseconds, spans, to_instant
 from flowctl.sdk.durations import short_text, to_ms
@@ -101,10 +102,8 @@ def fire_at(rule: Rule, due_at: int) -> int:
     """Return when the run of a slot starts: its nominal instant, moved later by the schedule's own stable jitter."""
     if not rule.jitter_ms:
         return due_at
-    from hashlib import sha256  # loads OpenSSL, which most schedules never need
-
-    digest = sha256(f"jitter\0{rule.seed}".encode("utf-8", "surrogatepass")).digest()
-    return due_at + int.from_bytes(digest[:8], "big") % rule.jitter_ms
+    digest = sha256(f"jitter\0{rule.seed}".encode("utf-8", "surrogatepass"))
+    return due_at + int(digest[:16], 16) % rule.jitter_ms
 
 
 def is_reboot(rule: Rule) -> bool:

@@ -46,6 +46,7 @@ class Daemon:
         self._next_at: int | None = None
         self._asked_at = -inf  # monotonic
         self._stirred = True
+        self._rang = False  # duties are to be asked, but not before the runs that came with it have begun
         self._knocked = False
         self.between: Callable[[], None] = _nothing  # called once a turn
 
@@ -95,11 +96,12 @@ class Daemon:
         clock = self._engine.clock
         now, monotonic = clock.now(), clock.monotonic()
         due = self._next_at is not None and self._next_at <= now
+        due = due or (self._rang and not self._engine.busy)
         if not (
             due or (self._stirred and monotonic >= self._asked_at + DUTY_S) or monotonic >= self._asked_at + POLL_S
         ):
             return
-        self._asked_at, self._stirred = monotonic, False
+        self._asked_at, self._stirred, self._rang = monotonic, False, False
         with suppress(Busy, DiskTrouble):  # what it cannot write now is written at a later look
             self._watch.look()  # before the scheduler plans: the gap is the reason of what was missed
         self._engine.supervisor.retire(monotonic - IDLE_S)
@@ -121,15 +123,16 @@ class Daemon:
             return now + FAILED_MS
 
     def _seconds_left(self) -> float:
-        return inf if self._next_at is None else max(0.0, (self._next_at - self._engine.clock.now()) / 1000)
+        clock = self._engine.clock
+        left = inf if self._next_at is None else (self._next_at - clock.now()) / 1000
+        return max(0.0, min(left, self._asked_at + DUTY_S - clock.monotonic() if self._rang else inf))
 
     def _rung(self) -> None:
         words = set(self._bell.answer())
         if FOREIGN in words:
             self._say("somebody with another user's rights rang, which was not heeded")
         self._knocked = self._knocked or KNOCK in words
-        if RING in words:
-            self._asked_at = -inf
+        self._rang = self._rang or RING in words
 
     def _woken(self) -> None:
         self._bell.hush()

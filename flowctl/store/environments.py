@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from flowctl.core.digests import sha256
 from flowctl.core.errors import Damaged
 from flowctl.store.connection import Connection
-from flowctl.store.payloads import read_column, sha256
+from flowctl.store.payloads import read_column
 from flowctl.store.queries import load
 
 SQL = load("environments")

@@ -6,6 +6,7 @@ import json
 import zlib
 from typing import TypeVar
 
+from flowctl.core.digests import sha256
 from flowctl.core.errors import Damaged
 from flowctl.store.connection import Connection
 from flowctl.store.queries import load
@@ -17,13 +18,6 @@ _SUFFIX = '"}'
 _LENGTH = len(PREFIX) + 64 + len(_SUFFIX)
 
 T = TypeVar("T")
-
-
-def sha256(data: bytes) -> str:
-    """Return the SHA-256 in hexadecimal."""
-    from hashlib import sha256 as digest  # loads OpenSSL, which most commands never need
-
-    return digest(data).hexdigest()
 
 
 def reference(text: str) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+from flowctl.core.digests import sha256
 from flowctl.core.errors import Damaged, NotFound
 from flowctl.core.model import Snapshot
 from flowctl.store.connection import Connection
-from flowctl.store.payloads import read_column, sha256
+from flowctl.store.payloads import read_column
 from flowctl.store.queries import load
 
 SQL = load("snapshots")

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from flowctl.core.digests import sha256
 from flowctl.core.errors import Damaged, DiskTrouble
 from flowctl.store import files, migrate
 from flowctl.store.connection import Connection, Parameters, Row
-from flowctl.store.payloads import reference, sha256
+from flowctl.store.payloads import reference
 from flowctl.store.queries import load
 
 SQL = load("verify")
