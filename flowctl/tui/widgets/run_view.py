@@ -55,7 +55,7 @@ class RunView(Vertical):
         """The person goes back to where they came from."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+        super().__init__(id=id, classes="gone")
         self.number: int | None = None
         self.seen: SeenRun | None = None
         self.tab = "output"
@@ -192,6 +192,8 @@ class RunView(Vertical):
         if node is None or self.seen is None:
             return
         step, place = node.step, node.place
+        if step is None:  # of branches nothing is told but their run's
+            place = Place("run", place.run)
         standing = (self.seen.line.state, self.seen.run.attempt) if step is None else step[4:10]
         wanted = (place, tab, standing)
         if tab == "logs":
