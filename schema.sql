@@ -127,6 +127,7 @@ CREATE TABLE runs (
     forked_from  INTEGER REFERENCES runs (id),  -- a run that is kept as long as this one: it shares steps with it
     forked_step  TEXT,                      -- key of the step it was forked from; NULL: from the beginning
     dropped_at   INTEGER,                   -- set when a person says that this failure needs nothing more
+    handles      INTEGER,                   -- the failed run whose on_failure workflow this is; it may have been pruned since
 
     CHECK (state IN ('queued', 'running', 'sleeping', 'waiting', 'paused', 'blocked', 'succeeded', 'failed', 'cancelled')),
     CHECK ((state = 'running') = (engine_id IS NOT NULL)),
@@ -160,6 +161,7 @@ CREATE INDEX runs_overlap ON runs (namespace, schedule, id) WHERE schedule IS NO
 CREATE INDEX runs_followed ON runs (followed_by) WHERE followed_by IS NOT NULL;
 CREATE INDEX runs_forked ON runs (forked_from) WHERE forked_from IS NOT NULL;
 CREATE INDEX runs_rerun ON runs (rerun_of) WHERE rerun_of IS NOT NULL;
+CREATE INDEX runs_handles ON runs (handles) WHERE handles IS NOT NULL;
 CREATE INDEX runs_after ON runs (after_id) WHERE after_id IS NOT NULL AND state = 'waiting';
 
 CREATE TABLE steps (

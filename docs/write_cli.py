@@ -68,7 +68,7 @@ def cell(text: str) -> str:
 def exit_codes() -> str:
     """Return the table of exit codes that errors have."""
     found: dict[int, list[str]] = {}
-    for kind in errors.FlowctlError.__subclasses__():
+    for kind in (kind for kind in errors.FlowctlError.__subclasses__() if kind.__module__ == errors.__name__):
         found.setdefault(kind.exit_code, []).append(inspect.cleandoc(kind.__doc__ or "").splitlines()[0])
     lines = ["## Exit codes of errors", "", "| code | when |", "|---|---|"]
     lines += [f"| {code} | {cell(' '.join(texts))} |" for code, texts in sorted(found.items())]

@@ -116,6 +116,13 @@ class TestOrderProcessing:
         assert ["failed", "failed"] == [attempt["state"] for attempt in charge["attempts"][:2]]
         assert "succeeded" == charge["state"]
 
+    def test_an_order_that_fails_is_undone_by_steps_of_its_own(self, flowctl, receipts):
+        orders = runs_of(flowctl, "process_order")
+        number = next(run["run"] for run in orders if run["input"]["order"]["number"] == "A-104")
+        run = flowctl("show", str(number), "--json").json
+        assert "failed" == run["state"]
+        assert ["undo-refund", "undo-release"] == steps_of(run)[-2:]
+
 
 class TestOnboarding:
     FILE = EXAMPLES / "onboarding" / "onboarding.py"

@@ -10,7 +10,7 @@ from bench.model import Case, Figures
 
 NAMES = (
     "workflows", "steps", "pure", "growth", "fan_out", "recovery", "idle", "cold", "large", "daemon", "planning",
-    "search",
+    "search", "fork", "screen",
 )  # fmt: skip
 
 

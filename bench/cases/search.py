@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,7 @@ from zlib import crc32
 from bench import large_file
 from bench.measuring import clock
 from bench.model import Case, Figures, Goal
-from flowctl.core.needle import text_needle
+from flowctl.core.needle import Needle, regex_needle, text_needle
 from flowctl.engine import indexing
 from flowctl.engine.searching import hits
 from flowctl.store import Store
@@ -21,15 +22,16 @@ from flowctl.store.search import Wanted
 WORDS = 5_000
 NOW = 1_800_000_000_000
 NEEDLES = 20
+HITS = 50  # as the command shows
 
 CASE = Case(
     name="search",
-    about="steps with 200 bytes of input and 200 of output: the index, and grep for a phrase that one step has",
-    figures={"index": "ms/1000 steps", "bytes": "bytes/step", "grep": "ms"},
+    about="steps with 200 bytes in and out: the index; grep for a phrase of one, a word of one in 100, a regex",
+    figures={"index": "ms/1000 steps", "bytes": "bytes/step", "grep": "ms", "word": "ms", "regex": "ms"},
     contenders=("flowctl",),
-    size=50_000,
+    size=1_000_000,
     quick=2_000,
-    goals=(Goal("bytes", 300, at_most=True), Goal("grep", 300, at_most=True)),
+    goals=(Goal("bytes", 300, at_most=True), Goal("grep", 300, at_most=True), Goal("word", 300, at_most=True)),
 )
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _STEP = """
@@ -52,13 +54,20 @@ def measure(_contender: str, size: int, folder: Path) -> Figures:
             pass
         took = clock() - began
         grown = _size(store) - before
-        began = clock()
-        for phrase in phrases[:: len(phrases) // NEEDLES]:
-            found = list(islice(hits(store, text_needle(phrase), Wanted("default"), indexed=True), 50))
-            if not found:
-                raise RuntimeError(f"{phrase} was not found")
-        grep = (clock() - began) / NEEDLES
-    return {"index": took * 1_000_000 / size, "bytes": grown / size, "grep": grep * 1000}
+        chosen = phrases[:: len(phrases) // NEEDLES]
+        grep = _time_of(store, [text_needle(phrase) for phrase in chosen])
+        word = _time_of(store, [text_needle(phrase.split()[0]) for phrase in chosen])
+        regex = _time_of(store, [regex_needle(re.escape(phrases[0]))])
+    return {"index": took * 1_000_000 / size, "bytes": grown / size, "grep": grep, "word": word, "regex": regex}
+
+
+def _time_of(store: Store, needles: Sequence[Needle]) -> float:
+    """Return the milliseconds until the newest hits of a needle are there."""
+    began = clock()
+    for needle in needles:
+        if not list(islice(hits(store, needle, Wanted("default"), indexed=True), HITS)):
+            raise RuntimeError(f"{needle.text or 'the expression'} was not found")
+    return (clock() - began) * 1000 / len(needles)
 
 
 def _size(store: Store) -> int:
@@ -77,7 +86,7 @@ def _fill(store: Store, size: int) -> list[str]:
 
 
 def _steps(size: int, phrases: list[str]) -> Iterator[dict[str, object]]:
-    words = _words()
+    words = _text()
     for number in range(size):
         run, seq = divmod(number, large_file.STEPS_PER_RUN)
         phrase, given, output = (" ".join(islice(words, count)) for count in (4, 21, 28))
@@ -88,10 +97,16 @@ def _steps(size: int, phrases: list[str]) -> Iterator[dict[str, object]]:
         yield {"run": run + 1, "seq": seq + 1, "key": f"fetch#{seq + 1}", "at": NOW, **texts, **sums}
 
 
-def _words() -> Iterator[str]:
-    """Yield words of three to nine letters, the same in each measurement."""
+def _text() -> Iterator[str]:
+    """Yield words in an order without pattern, the same in each measurement."""
+    words = [_word(number) for number in range(WORDS)]
     number = 1
     while True:
         number = (number * 6_364_136_223_846_793_005 + 1_442_695_040_888_963_407) % 2**64
-        letters = sha256(b"%d" % ((number >> 33) % WORDS)).hexdigest().translate(_LETTERS)
-        yield letters[: 3 + ord(letters[-1]) % 7]
+        yield words[(number >> 33) % WORDS]
+
+
+def _word(number: int) -> str:
+    """Return one of three to nine letters."""
+    letters = sha256(b"%d" % number).hexdigest().translate(_LETTERS)
+    return letters[: 3 + ord(letters[-1]) % 7]

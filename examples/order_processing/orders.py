@@ -2,9 +2,9 @@
 
     flowctl run examples/order_processing/orders.py:process_orders
 
-A card that is declined is followed by an attempt with the customer's wallet. When neither pays, or nothing can be
-shipped, the compensation is plain Python: `except StepFailed`, then undo in reverse order. Each order is a run of its
-own (a child), so `flowctl ls` shows which ones went wrong, and `flowctl show` why.
+A card that is declined is followed by an attempt with the customer's wallet. Each `compensate` registers the call that
+undoes what was just done: when neither pays, or nothing can be shipped, those calls are made, the last one first.
+Each order is a run of its own (a child), so `flowctl ls` shows which ones went wrong, and `flowctl show` why.
 
 The shop is a folder with one file, its ledger. Every entry carries the idempotency key of its step, so an attempt that
 is made again after a crash finds its own entry instead of charging twice.
@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from flowctl import GiveUp, StepFailed, current_run, gather, step, workflow
+from flowctl import GiveUp, StepFailed, compensate, current_run, gather, step, workflow
 
 HERE = Path(__file__).parent
 
@@ -85,7 +85,7 @@ def reserve(ledger: Path, order: Order) -> None:
 
 @step
 def release(ledger: Path, order: Order) -> None:
-    """Compensation of `reserve`."""
+    """Undo `reserve`."""
     enter(ledger, "released", order=order.number, item=order.item, quantity=order.quantity)
 
 
@@ -111,7 +111,7 @@ def charge_wallet(ledger: Path, order: Order) -> str:
 
 @step
 def refund(ledger: Path, order: Order, paid_by: str) -> None:
-    """Compensation of a charge."""
+    """Undo a charge."""
     enter(ledger, "refunded", order=order.number, by=paid_by, amount=str(order.total))
 
 
@@ -133,19 +133,22 @@ def take_payment(ledger: Path, order: Order) -> str:
 
 
 @workflow
-def process_order(order: Order, ledger: Path) -> Receipt:
-    """Process one order, and undo what was done if it cannot be completed."""
+def process_order(order: Order, ledger: Path) -> str:
+    """Process one order and return what paid for it, or fail and leave nothing of it behind."""
     reserve(ledger, order)
+    compensate(release.bind(ledger, order))
+    paid_by = take_payment(ledger, order)
+    compensate(refund.bind(ledger, order, paid_by))
+    ship(ledger, order)
+    return paid_by
+
+
+@workflow
+def settle_order(order: Order, ledger: Path) -> Receipt:
+    """Write the receipt of an order, which may have failed: the others go on."""
     try:
-        paid_by = take_payment(ledger, order)
+        paid_by = process_order(order, ledger)
     except StepFailed as failure:
-        release(ledger, order)
-        return Receipt(order.number, "cancelled", None, failure.message)
-    try:
-        ship(ledger, order)
-    except StepFailed as failure:
-        refund(ledger, order, paid_by)
-        release(ledger, order)
         return Receipt(order.number, "cancelled", None, failure.message)
     return Receipt(order.number, "shipped", paid_by, "")
 
@@ -153,7 +156,7 @@ def process_order(order: Order, ledger: Path) -> Receipt:
 @workflow
 def process_orders(orders: Path = HERE / "orders.json", ledger: Path = Path("ledger.jsonl")) -> list[Receipt]:
     """Process all orders of the day, three at a time."""
-    calls = [process_order.bind(order, ledger) for order in read_orders(orders)]
+    calls = [settle_order.bind(order, ledger) for order in read_orders(orders)]
     receipts = gather(*calls, concurrency=3)
     for receipt in receipts:
         print(f"{receipt.order}: {receipt.state} {receipt.paid_by or receipt.note}")

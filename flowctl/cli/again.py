@@ -46,6 +46,7 @@ def resume(invocation: Invocation, /, runs: tuple[str, ...], steal: bool, detach
     """Continue paused runs, and take over runs whose engine is gone, with the code they started with.
 
     They are worked on here until they have ended. Steps that are recorded do not run again.
+    PATH, virtual environment and language are still those of the shell that made the run.
     """
     from flowctl.engine import commands
 
@@ -79,6 +80,7 @@ def retry(invocation: Invocation, /, runs: tuple[str, ...], detach: bool, dry_ru
     """Let failed, cancelled or blocked runs go on, with the newest code of their file.
 
     Steps that succeeded are reused where step, input and source are unchanged; the first that differs blocks the run.
+    PATH, virtual environment and language are still those of the shell that made the run.
     """
     how = _Retry(given.pop("same_code"), given.pop("accept"), given.pop("from_step"))
     how.check()
@@ -100,7 +102,10 @@ def retry(invocation: Invocation, /, runs: tuple[str, ...], detach: bool, dry_ru
 @DETACH
 @pass_invocation
 def rerun(invocation: Invocation, /, runs: tuple[str, ...], same_code: bool, detach: bool, **given: Any) -> int:
-    """Start new runs of the same workflows with the same input, with the newest code of their file."""
+    """Start new runs of the same workflows with the same input, with the newest code of their file.
+
+    PATH, virtual environment and language are those of the shell that made the old run.
+    """
     from flowctl.engine import commands
 
     supervisor = new_supervisor()

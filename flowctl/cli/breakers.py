@@ -42,7 +42,7 @@ def list_(invocation: Invocation, /) -> int:
         from flowctl.cli.tables import Column, show_table
 
         names = ("BREAKER", "STATE", "FAILURES", "SINCE", "UNTIL")
-        show_table(invocation.terminal, [Column(name) for name in names], [_row(*each) for each in found])
+        show_table(invocation.terminal, [Column(name) for name in names], [breaker_row(*each) for each in found])
     else:
         invocation.terminal.say("no step with a breaker has failed yet")
     return 0
@@ -57,16 +57,12 @@ def reset(invocation: Invocation, /, name: str) -> int:
 
     with invocation.writing() as store:
         breaker = close(store, invocation.namespace, name, SYSTEM_CLOCK.now())
-    if invocation.json:
-        from flowctl.cli.json_shapes import dumps
-
-        invocation.terminal.data_json(dumps(_shape(breaker, 0)))
-    else:
-        invocation.terminal.data(f"breaker {name} is closed")
+    invocation.answer(_shape(breaker, 0), f"breaker {name} is closed")
     return 0
 
 
-def _row(breaker: Breaker, recent: int) -> tuple[str, ...]:
+def breaker_row(breaker: Breaker, recent: int) -> tuple[str, ...]:
+    """Return how a breaker is, as a person reads it."""
     return (
         breaker.name,
         breaker.state.replace("_", " "),

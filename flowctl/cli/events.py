@@ -86,7 +86,7 @@ def _print(invocation: Invocation, found: list[Event], limit: int) -> None:
     from flowctl.cli.tables import Column, show_table
 
     columns = [Column("WHEN"), Column("SUBJECT"), Column("WHAT"), Column("WHO")]
-    rows = [(local(event.at), _subject(event), _what(event), event.actor or "") for event in found]
+    rows = [(local(event.at), subject_of(event), what_of(event), event.actor or "") for event in found]
     show_table(invocation.terminal, columns, rows)
     if len(found) == limit:
         invocation.terminal.say(f"the newest {limit}; more with --limit")
@@ -100,7 +100,7 @@ def _print_line(invocation: Invocation, event: Event) -> None:
         return
     from flowctl.core.text import safe_line
 
-    fields = (local(event.at), _subject(event), _what(event), event.actor or "")
+    fields = (local(event.at), subject_of(event), what_of(event), event.actor or "")
     invocation.terminal.data("  ".join(safe_line(field) for field in fields if field))
 
 
@@ -109,7 +109,7 @@ def _shape(event: Event) -> dict[str, Any]:
         "event": event.id,
         "at": iso(event.at),
         "run": event.run_id,
-        "subject": _subject(event),
+        "subject": subject_of(event),
         "state": event.state,
         "attempt": event.attempt,
         "epoch": event.epoch,
@@ -118,9 +118,11 @@ def _shape(event: Event) -> dict[str, Any]:
     }
 
 
-def _subject(event: Event) -> str:
+def subject_of(event: Event) -> str:
+    """Return what an event is about."""
     return f"run {event.run_id}" if event.subject is None else event.subject
 
 
-def _what(event: Event) -> str:
+def what_of(event: Event) -> str:
+    """Return what happened."""
     return ": ".join(part for part in (event.state, event.reason) if part)

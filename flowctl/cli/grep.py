@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from flowctl.core.needle import Needle
     from flowctl.engine.searching import Hit
 
+NAMED_FORKS = 3  # of those that share a step
+
 
 @click.command(
     "grep",
@@ -52,6 +54,7 @@ def grep(invocation: Invocation, /, text: str, regex: bool, limit: int, **given:
     """Find a text in every input, output, error and log: which run, which step, and the path to it.
 
     It is found in upper and lower case, wherever a word begins with it; --regex finds it anywhere, but reads every row.
+    A step that forks share is found once: RUN names the run that recorded it, then the forks. --run finds it for each.
     """
     needle = _needle(text, regex)
     found = _hits(invocation, needle, limit, given) if invocation.has_database() else []
@@ -106,8 +109,13 @@ def _show(invocation: Invocation, found: list[Hit]) -> None:
     from flowctl.cli.tables import Column, show_table
 
     columns = [Column("RUN", right=True), Column("WORKFLOW"), Column("STEP"), Column("IN"), Column("TEXT", whole=False)]
-    rows = [(str(hit.run), hit.workflow, hit.step or "", _where(hit), hit.excerpt) for hit in found]
+    rows = [(_runs(hit), hit.workflow, hit.step or "", _where(hit), hit.excerpt) for hit in found]
     show_table(invocation.terminal, columns, rows)
+
+
+def _runs(hit: Hit) -> str:
+    named = [str(run) for run in (hit.run, *hit.forks[:NAMED_FORKS])]
+    return ", ".join([*named, "…"] if len(hit.forks) > NAMED_FORKS else named)
 
 
 def _where(hit: Hit) -> str:

@@ -78,13 +78,19 @@ def run_shape(run: Run, reason: str | None) -> dict[str, Any]:
         "schedule": run.schedule,
         "due_at": iso(run.due_at),
         "dropped_at": iso(run.dropped_at),
+        "handles": run.handles,
     }
 
 
-def full_run_shape(run: Run, reason: str | None, steps: Iterable[Step], attempts: Iterable[Attempt]) -> dict[str, Any]:
-    """Return the shape of a run with its steps, as `show` and `run` print it."""
+def full_run_shape(
+    run: Run, reason: str | None, steps: Iterable[Step], attempts: Iterable[Attempt], handlers: Iterable[Run]
+) -> dict[str, Any]:
+    """Return the shape of a run with its steps and the runs that handle its failures, as `show` and `run` print it."""
     failed = attempts_by_key(attempts)
-    return run_shape(run, reason) | {"steps": [step_shape(step, failed.get(step.key, ())) for step in steps]}
+    return run_shape(run, reason) | {
+        "steps": [step_shape(step, failed.get(step.key, ())) for step in steps],
+        "handled_by": [handler.id for handler in handlers],
+    }
 
 
 def step_shape(step: Step, attempts: Iterable[Attempt]) -> dict[str, Any]:

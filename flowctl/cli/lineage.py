@@ -29,7 +29,7 @@ _LINES = {True: ("├─ ", "└─ ", "│  "), False: ("|- ", "`- ", "|  ")}
 @click.argument("run", metavar="RUN", shell_complete=complete_run, help="A number, @last, @failed, or NAME@last.")
 @pass_invocation
 def lineage(invocation: Invocation, /, run: str) -> int:
-    """Show the tree of forks, reruns, retries and children that a run is part of, and what fed its steps.
+    """Show the tree of forks, reruns, retries, children and failure handlers of a run, and what fed its steps.
 
     Which output became which input is read from the recorded values: equal ones are taken for the same.
     """
@@ -67,6 +67,7 @@ def _headline(branch: Branch) -> str:
         "fork": f"fork before {step}" if step is not None else "fork from the beginning",
         "rerun": "rerun",
         "child": f"child of step {step}",
+        "handler": "handles its failure",
     }
     attempt = f"attempt {run.attempt}" if run.attempt > 1 else ""
     parts = [f"run {run.id}", run.workflow, relations[branch.relation], labelled(run.state), attempt]

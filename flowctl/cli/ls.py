@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -60,8 +61,16 @@ def ls(invocation: Invocation, /, search: str | None, count: bool, limit: int, *
     return 0
 
 
+def count_failures(failures: Iterable[tuple[str, str, int]]) -> Counter[tuple[str, str, str]]:
+    """Return how many runs failed, by workflow, kind of failure and type; given workflow, error and a number."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for workflow, error, number in failures:
+        counts[workflow, error_class(error), error_type(error)] += number
+    return counts
+
+
 def _print_counts(invocation: Invocation, runs: list[Run]) -> None:
-    counts = Counter((run.workflow, error_class(run.error), error_type(run.error)) for run in runs if run.error)
+    counts = count_failures((run.workflow, run.error, 1) for run in runs if run.error)
     if invocation.json:
         from flowctl.cli.json_shapes import dumps
 

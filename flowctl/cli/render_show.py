@@ -51,13 +51,14 @@ class ShownRun:
     steps: Sequence[Step]
     left_out: int  # earlier steps that are not among them
     children: Mapping[str, int]  # step key: run number
+    handlers: Sequence[Run]  # runs of its on_failure workflow
 
 
 def show_run(terminal: Terminal, shown: ShownRun, *, whole: bool) -> None:
     """Print a run: header, steps, then input, output and error."""
     run = shown.run
     _headline(terminal, f"run {run.id}", run.workflow, run.state, run_duration(run))
-    _facts(terminal, run_facts(run, shown.reason))
+    _facts(terminal, run_facts(run, shown.reason, shown.handlers))
     terminal.data("")
     if shown.left_out:
         terminal.data(f"… {shown.left_out:,} earlier steps: flowctl show {run.id} --all")
@@ -121,7 +122,7 @@ def _facts(terminal: Terminal, facts: Mapping[str, str]) -> None:
             terminal.data(f"  {name:<9} {safe_line(value)}")
 
 
-def run_facts(run: Run, reason: str | None) -> dict[str, str]:
+def run_facts(run: Run, reason: str | None, handlers: Sequence[Run] = ()) -> dict[str, str]:
     """Return what there is to say of a run beside its steps, by what it is; '' where there is nothing."""
     return {
         "reason": note(run, reason) if run.state != "failed" else "",  # its error says it below
@@ -139,6 +140,8 @@ def run_facts(run: Run, reason: str | None) -> dict[str, str]:
         "parent": f"run {run.parent_id}, step {run.parent_step}" if run.parent_id is not None else "",
         "forked": _forked(run),
         "rerun of": f"run {run.rerun_of}" if run.rerun_of is not None else "",
+        "handles": f"the failure of run {run.handles}" if run.handles is not None else "",
+        "handler": ", ".join(f"run {each.id} {each.workflow} ({each.state})" for each in handlers),
         "file": f"{run.path}:{run.function}" if run.path else "",
         "code": run.code[:12],
     }

@@ -66,7 +66,7 @@ def run_json(store: Store, run: Run) -> str:
     from flowctl.cli.words import Reasons
 
     steps, attempts = store.steps.of_run(run.id) + set_aside(store, run), store.steps.attempts(run.id)
-    return dumps(full_run_shape(run, Reasons(store).of(run), steps, attempts))
+    return dumps(full_run_shape(run, Reasons(store).of(run), steps, attempts, store.runs.handlers(run.id)))
 
 
 def _show_run(invocation: Invocation, store: Store, run: Run, whole: bool) -> None:
@@ -80,7 +80,7 @@ def _show_run(invocation: Invocation, store: Store, run: Run, whole: bool) -> No
     reasons = Reasons(store)
     gone = run.engine_id is not None and reasons.gone(run.engine_id) is not None
     children = {child.parent_step or "": child.id for child in store.runs.children(run.id)}
-    shown = ShownRun(run, reasons.of(run), gone, steps, left_out, children)
+    shown = ShownRun(run, reasons.of(run), gone, steps, left_out, children, store.runs.handlers(run.id))
     show_run(invocation.terminal, shown, whole=whole)
 
 

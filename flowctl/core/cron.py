@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from hashlib import sha256
 
 from flowctl.core.errors import UsageError
 from flowctl.sdk.errors import shown
@@ -121,6 +120,19 @@ class Cron:
                     for second in self.seconds:
                         if first <= midnight + minute + second < stop:
                             yield midnight + minute + second
+
+
+def check(expression: str, seed: str) -> None:
+    """Refuse an expression that makes no sense, or that croniter reads otherwise. Raises UsageError."""
+    from flowctl.core.second_reader import Reading, check_agreement
+
+    parse(expression, seed)
+    readings = []
+    for field, text in zip(_FIELDS, _split(expression), strict=True):
+        top = field.high if field is not _WEEKDAY else field.hash_high
+        values = frozenset(value % 7 if field is _WEEKDAY else value for value in _values(field, text, seed))
+        readings.append(Reading(field.name, text, values, frozenset(range(field.low, top + 1))))
+    check_agreement(readings)
 
 
 @lru_cache(maxsize=256)
@@ -243,6 +255,8 @@ def _hashed(field: _Field, match: re.Match[str], step: int, seed: str) -> range:
     if low > high:
         raise UsageError(f"{field.name} {shown(match[0])} runs backwards", "give the lower bound first: H(0-29)")
     _check_step(field, match[0], step, high - low)
+    from hashlib import sha256  # loads OpenSSL, which most schedules never need
+
     digest = sha256(f"{field.name}\0{seed}".encode("utf-8", "surrogatepass")).digest()
     number = int.from_bytes(digest[:8], "big")
     if match["step"]:

@@ -16,6 +16,7 @@ class RunFilter:
     states: tuple[RunState, ...] = ()
     workflow: str | None = None
     schedule: str | None = None
+    queue: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     since: int | None = None  # created at or after
     search: str | None = None  # in workflow, input, output, error

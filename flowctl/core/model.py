@@ -75,6 +75,7 @@ class NewRun:
     forked_from: int | None = None
     forked_step: str | None = None  # None: from the beginning
     replay: Replay = "pinned"
+    handles: int | None = None  # the failed run whose on_failure workflow this is
 
 
 class Run(NamedTuple):
@@ -125,6 +126,7 @@ class Run(NamedTuple):
     forked_from: int | None
     forked_step: str | None
     dropped_at: int | None
+    handles: int | None
 
 
 class NewStep(NamedTuple):

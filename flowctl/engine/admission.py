@@ -11,20 +11,13 @@ from collections.abc import Iterable
 from math import inf
 from typing import Any
 
-from flowctl.core.model import Queue
+from flowctl.core.model import Queue, Run
 from flowctl.store import Store
 from flowctl.store.runs import Due, Reach
 
 Lane = tuple[str, str]  # (namespace, queue)
 Key = tuple[Lane, str, Any]  # queue, attribute, value
 KNOWN_LIMIT = 100_000  # attributes that are kept in memory
-
-
-def count_start(store: Store, run: Due, now: int) -> None:
-    """Count a run that was claimed, where its queue has a rate limit."""
-    queue = store.queues.find(run.namespace, run.queue)
-    if queue is not None and queue.rate_ms is not None:
-        store.queues.begin(run, queue.rate_ms, now)
 
 
 class Keys:
@@ -93,6 +86,12 @@ class Admission:
         """Return at most so many runs of queues without limits."""
         reach = reach._replace(full=frozenset(self._queues))
         return [run.id for run in self._store.runs.claimable(self._now, reach, limit=count)]
+
+    def count_start(self, run: Run, now: int) -> None:
+        """Count a run that was claimed, where its queue has a rate limit."""
+        queue = self._queues.get((run.namespace, run.queue))
+        if queue is not None and queue.rate_ms is not None:
+            self._store.queues.begin(Due(run.id, run.namespace, run.queue), queue.rate_ms, now)
 
     def _full(self) -> frozenset[Lane]:
         """Return the queues in which no further run may begin now."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from flowctl.core.model import Run
 from flowctl.engine import offers
-from flowctl.engine.admission import Admission, Keys, count_start
-from flowctl.store.runs import Due, Reach
+from flowctl.engine.admission import Admission, Keys
+from flowctl.store.runs import Reach
 
 if TYPE_CHECKING:
     from flowctl.engine.engine import Engine
@@ -96,7 +96,9 @@ class Claims:
 
     def due(self, now: int, count: int) -> list[int]:
         """Return so many runs that may begin, and are on offer to no executor."""
-        admission = Admission(self._engine.store, now, self._keys)
+        return self._choose(Admission(self._engine.store, now, self._keys), now, count)
+
+    def _choose(self, admission: Admission, now: int, count: int) -> list[int]:
         found = admission.choose(self._reach_at(now), count)
         self._opens_at = admission.opens_at
         return found
@@ -107,15 +109,30 @@ class Claims:
 
     def claim_due(self, begin: Callable[[Run], None]) -> None:
         """Claim what is due and fits, and begin it. Belongs into the engine's transaction."""
-        engine = self._engine
+        now = self._engine.now
         self.look = False
-        for run_id in self.due(engine.now, self.room) if self.room > 0 else ():
-            run = self.claim(run_id, engine.now)
+        if self.room > 0:
+            self._claim_chosen(begin, now)
+        wakes = [self._next_wake(now), self._opens_at, *self._lost.values()]
+        self._wake_at = min((wake for wake in wakes if wake is not None and wake > now), default=None)
+
+    def _claim_chosen(self, begin: Callable[[Run], None], now: int) -> None:
+        admission = Admission(self._engine.store, now, self._keys)
+        for run_id in self._choose(admission, now, self.room):
+            run = self.claim(run_id, now)
             if run is not None:
+                # Not the tick's instant: the transaction may have waited long for another engine's.
+                admission.count_start(run, self._engine.clock.now())
                 begin(run)
-        engine.store.runs.line_up(engine.now)
-        wakes = [engine.store.runs.next_wake(engine.now, root_id=self._root), self._opens_at, *self._lost.values()]
-        self._wake_at = min((wake for wake in wakes if wake is not None and wake > engine.now), default=None)
+
+    def _next_wake(self, now: int) -> int | None:
+        """Return when a run that waits now is due; what is due already and has found no place lines up."""
+        runs = self._engine.store.runs
+        wake_at = runs.next_wake(0)
+        if wake_at is not None and wake_at <= now:
+            runs.line_up(now)
+            wake_at = runs.next_wake(now)
+        return wake_at if self._root is None else runs.next_wake(now, root_id=self._root)
 
     def claim(self, run_id: int, started_at: int) -> Run | None:
         """Take a run that is due. None when it is not any more, or this engine may begin no more runs."""
@@ -123,9 +140,6 @@ class Claims:
         if engine.stopping or self._lost.get(run_id, 0) > engine.now:
             return None
         run = engine.store.runs.claim(run_id, engine.id, engine.now, started_at)
-        if run is not None:
-            if self._root is not None:  # only who follows a run asks
-                self._had.add(run_id)
-            # Not the tick's instant: the transaction may have waited long for another engine's.
-            count_start(engine.store, Due(run.id, run.namespace, run.queue), engine.clock.now())
+        if run is not None and self._root is not None:  # only who follows a run asks
+            self._had.add(run_id)
         return run

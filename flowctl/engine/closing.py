@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +110,7 @@ def fail(session: Session, error: str, failed_steps: list[str]) -> None:
     """Fail the run, or begin its next attempt when it has one left; start its `on_failure` workflow when not."""
     run, now = session.run, session.engine.now
     session.store.steps.cancel(session.claim, now)
-    retries = json.loads(error).get("type") not in ("RunTimedOut", "GiveUp") and not session.undoing
-    if retries and run.attempt < run.options.get("attempts", 1):
+    if _is_tried_again(session, error):
         session.store.runs.finish(
             session.claim, now, "failed", error=error, failed_steps=failed_steps, reason=summary(error)
         )
@@ -126,42 +126,36 @@ def fail(session: Session, error: str, failed_steps: list[str]) -> None:
         session.engine.look_for_runs()
 
 
+def _is_tried_again(session: Session, error: str) -> bool:
+    given_up = json.loads(error).get("type") in ("RunTimedOut", "GiveUp") or session.undoing
+    return not given_up and session.run.attempt < session.run.options.get("attempts", 1)
+
+
 def failure_handler(run: Run, error: str) -> NewRun:
     """Return the run of the `on_failure` workflow of a run that has failed with that error."""
     handler = run.options["on_failure"]
     failure = {"run": run.id, "workflow": run.workflow, "error": json.loads(error)}
     text = json.dumps({handler["parameter"]: failure}, ensure_ascii=False)
-    return NewRun(
-        workflow=handler["workflow"],
-        path=handler["path"],
-        function=handler["function"],
-        code=run.code,
-        directory=run.directory,
-        input=text,
-        input_hash=canonical_hash(text),
-        namespace=run.namespace,
-        python=run.python,
-        env_file=run.env_file,
-        queue=run.queue,
-        priority=run.priority,
-        root_id=run.root_id or run.id,
-        environment=run.environment,
-        followed_by=run.followed_by,
-    )
+    return replace(families.started_by(run, handler, text, canonical_hash(text)), tags=run.tags, handles=run.id)
 
 
 def time_out(session: Session) -> None:
     """Fail a run that has taken longer than its timeout, and kill what it runs."""
     limit = session.run.options["timeout_ms"] / 1000
-    error = error_text("RunTimedOut", f"the run took longer than {limit:g} s")
-    if session.store.steps.undoable(session.run.id):
+    _undo_and_fail(session, error_text("RunTimedOut", f"the run took longer than {limit:g} s"))
+
+
+def _undo_and_fail(session: Session, error: str) -> None:
+    """Fail a run whose executor cannot undo what it has done: another one does so before."""
+    undoable = not session.undoing and session.store.steps.undoable(session.run.id)
+    if undoable and not _is_tried_again(session, error):
         families.cancel_children(session.engine, session.run.id)
         session.store.steps.interrupt(session.claim, session.engine.now)
         session.undoing, session.verdict = True, error
         restart(session)
-        return
-    fail(session, error, [])
-    let_go(session, keep=False)
+    else:
+        fail(session, session.verdict or error, [])
+        let_go(session, keep=False)
 
 
 def cancel(session: Session, grace_s: float) -> None:
@@ -307,8 +301,7 @@ def _died(session: Session, reason: str) -> None:
     if _unknown_outcome(session):
         interrupt(session)
     elif not running or (session.serial and len(running) > 1):
-        fail(session, error_text("ExecutorDied", f"the workflow function {reason}"), [])
-        let_go(session, keep=False)
+        _undo_and_fail(session, error_text("ExecutorDied", f"the workflow function {reason}"))
     elif len(running) == 1:
         bodies.failed_attempt(session, running[0], error_text("ExecutorDied", f"the step {reason}"))
         restart(session)

@@ -72,8 +72,6 @@ class Daemon:
         """Work until it is stopped. Raises Moved when the database is moved or deleted."""
         engine = self._engine
         while True:
-            with suppress(Busy, DiskTrouble):  # what it would have written is in the slots' reasons only
-                self._watch.look()
             engine.tick()
             if engine.stopping and not engine.busy:
                 return
@@ -84,7 +82,6 @@ class Daemon:
             if self._knocked:
                 self._knocked = False
                 self._stand_aside()
-            engine.supervisor.retire(engine.clock.monotonic() - IDLE_S)
             self.between()
 
     def _stand_aside(self) -> None:
@@ -103,6 +100,9 @@ class Daemon:
         ):
             return
         self._asked_at, self._stirred = monotonic, False
+        with suppress(Busy, DiskTrouble):  # what it cannot write now is written at a later look
+            self._watch.look()  # before the scheduler plans: the gap is the reason of what was missed
+        self._engine.supervisor.retire(monotonic - IDLE_S)
         before = self._engine.store.writes
         deadlines = [deadline for duty in self._duties if (deadline := self._done(duty, now)) is not None]
         self._next_at = min(deadlines, default=None)

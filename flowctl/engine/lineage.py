@@ -27,7 +27,7 @@ class Branch(NamedTuple):
     """One run of the tree, how it came of the run above it, and what came of it."""
 
     run: Run
-    relation: str  # "", "fork", "rerun" or "child"
+    relation: str  # "", "fork", "rerun", "child" or "handler"
     step: str | None  # forked before it, or waiting for the child
     branches: list[Branch]
     cut: bool = False  # there are more
@@ -55,7 +55,7 @@ def tree_of(store: Store, run: Run) -> Branch:
 
 def _above(store: Store, run: Run) -> Run | None:
     """Return the run that another was made of; what was pruned is no more."""
-    number = run.forked_from or run.rerun_of or run.parent_id
+    number = run.forked_from or run.rerun_of or run.parent_id or run.handles
     try:
         return None if number is None else store.runs.get(number)
     except NotFound:
@@ -84,6 +84,7 @@ def _below(store: Store, run: Run) -> Iterator[tuple[Run, str, str | None]]:
     yield from ((fork, "fork", fork.forked_step) for fork in store.runs.forks(run.id))
     yield from ((rerun, "rerun", None) for rerun in store.runs.reruns(run.id))
     yield from ((child, "child", child.parent_step) for child in store.runs.children(run.id))
+    yield from ((handler, "handler", None) for handler in store.runs.handlers(run.id))
 
 
 # -- what fed what --------------------------------------------------------------------------------------------------

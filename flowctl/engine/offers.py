@@ -38,7 +38,9 @@ def make(engine: Engine) -> None:
         session = next((session for session in quick if _fits(engine.store, run, session.executor)), None)
         if session is not None and session.executor is not None:
             quick.remove(session)
-            session.executor.offer = Offer(run.id, engine.now, engine.monotonic + WITHDRAW_S)
+            session.executor.offer = Offer(
+                run.id, (run.namespace, run.queue), engine.now, engine.monotonic + WITHDRAW_S
+            )
             session.outbox.append(run_message(run, engine.store.file_id, engine.now))
 
 
@@ -62,7 +64,7 @@ def accept(engine: Engine, executor: Executor) -> bool:
     offer = executor.offer
     if offer is None:
         return not executor.stray
-    if _is_limited(engine, offer.run_id):
+    if engine.store.queues.find(*offer.lane) is not None:  # it has been given limits since
         return False
     run = engine.claims.claim(offer.run_id, offer.made_at)
     if run is None:
@@ -71,12 +73,6 @@ def accept(engine: Engine, executor: Executor) -> bool:
     engine.add(run).go_on(executor)
     engine.look_for_runs()
     return True
-
-
-def _is_limited(engine: Engine, run_id: int) -> bool:
-    """Tell whether the queue of an offered run has been given limits since."""
-    run = engine.store.runs.get(run_id)
-    return engine.store.queues.find(run.namespace, run.queue) is not None
 
 
 def withdraw(engine: Engine) -> None:

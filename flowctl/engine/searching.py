@@ -12,7 +12,10 @@ from flowctl.store.search import Texts, Wanted
 
 
 class Hit(NamedTuple):
-    """One place: the path leads into the JSON of that part, and is None in logs."""
+    """One place: the path leads into the JSON of that part, and is None in logs.
+
+    `forks` are the runs that share the step: what was recorded in the first run is theirs too.
+    """
 
     run: int
     workflow: str
@@ -23,6 +26,7 @@ class Hit(NamedTuple):
     path: str | None
     excerpt: str
     at: int
+    forks: tuple[int, ...] = ()
 
 
 def hits(store: Store, needle: Needle, wanted: Wanted, *, indexed: bool) -> Iterator[Hit]:
@@ -30,7 +34,9 @@ def hits(store: Store, needle: Needle, wanted: Wanted, *, indexed: bool) -> Iter
     query = store.search.query(needle.text) if needle.text is not None else None
     seen: set[Hit] = set()
     for texts in store.search.texts(query, wanted, indexed=indexed):
-        for hit in _in_row(store, needle, texts):
+        places = list(_in_row(store, needle, texts))
+        forks = tuple(store.search.sharing(texts)) if places and texts.stream is None and texts.step is not None else ()
+        for hit in (place._replace(forks=forks) for place in places):
             if (
                 hit.attempt is None or hit not in seen
             ):  # a step and those that it replaced have their attempts in common

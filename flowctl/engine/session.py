@@ -50,7 +50,9 @@ class Session:
         self.refusal = "importing its code took too long"
         self._began = self._attempt_began()
         self.undoing = run.request == "cancel" and self.store.steps.undoable(run.id)
-        self.verdict: str | None = None  # the error of a run that is undone because it took too long
+        self.verdict: str | None = (
+            None  # the error of a run that is undone because it took too long, or its process died
+        )
 
     def _attempt_began(self) -> int:
         if "timeout_ms" not in self.run.options:

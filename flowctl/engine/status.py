@@ -48,11 +48,7 @@ def daemon_status(path: str, now: int) -> DaemonStatus:
         with Store.open(path, create=False, read_only=True) as store, store.reading():
             held = [run.id for run in store.runs.running()]
             running, due = len(held), store.runs.due_count(now)
-            engines = [
-                EngineFacts(each.pid, each.kind, each.queues, each.labels, len(store.runs.orphans([each.id])))
-                for each in store.engines.running()
-                if engine_alive(store.path, each)
-            ]
+            engines = live_engines(store)
             last_fire_at, next_at = store.schedules.last_fire_at(), store.schedules.next_due_at()
             lag_ms = max(0, now - next_at) if next_at is not None else 0
     return DaemonStatus(
@@ -60,6 +56,15 @@ def daemon_status(path: str, now: int) -> DaemonStatus:
         engines, running, due, last_fire_at, lag_ms, os.path.realpath(path),
         files.size(path), files.size(f"{path}-wal"),
     )  # fmt: skip
+
+
+def live_engines(store: Store) -> list[EngineFacts]:
+    """Return the engines that work on a file now."""
+    return [
+        EngineFacts(each.pid, each.kind, each.queues, each.labels, len(store.runs.orphans([each.id])))
+        for each in store.engines.running()
+        if engine_alive(store.path, each)
+    ]
 
 
 def memory_of(pid: int) -> int | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Sequence, Union
 
+from flowctl.sdk.checks import unknown_name
 from flowctl.sdk.context import current, step_info
 from flowctl.sdk.definition import BoundCall
 from flowctl.sdk.errors import DefinitionError
-from flowctl.sdk.options import StepOptions, check_name, step_options, unknown_name
+from flowctl.sdk.options import StepOptions, check_name, step_options
 
 if TYPE_CHECKING:
     from flowctl.sdk.codec import Codec

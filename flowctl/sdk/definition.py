@@ -244,7 +244,7 @@ class Step(_Callable[P, R]):
         return self._source or None  # type: ignore[return-value]
 
     def _check_sensitive(self) -> None:
-        from flowctl.sdk.options import unknown_name
+        from flowctl.sdk.checks import unknown_name
         from flowctl.sdk.signature import shape_of
 
         known = shape_of(self.function).names()

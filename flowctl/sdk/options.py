@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple, Optional
 
+from flowctl.sdk.checks import COUNT_LIMIT, Checks, checked, one_of, whole
 from flowctl.sdk.durations import short_text, to_ms
 from flowctl.sdk.errors import DefinitionError, GiveUp, Unstorable, shown
 
 NAME_LIMIT = 200
-COUNT_LIMIT = 1_000_000
 
 
 class StepOptions(NamedTuple):
@@ -77,16 +77,16 @@ _WORKFLOW_WIRE = ("timeout_ms", "attempts", "queue", "priority", "tags", "on_fai
 
 def step_options(subject: str, given: Mapping[str, Any]) -> StepOptions:
     """Return checked options of a step; `subject` names it in a DefinitionError, such as "@step fetch"."""
-    checked = _checked(subject, given, _STEP_CHECKS)
-    backoff = checked.get("backoff_ms", StepOptions().backoff_ms)
-    if "max_backoff_ms" not in checked:
-        checked["max_backoff_ms"] = max(backoff, StepOptions().max_backoff_ms)
-    elif backoff > checked["max_backoff_ms"]:
-        longest = short_text(checked["max_backoff_ms"])
+    options = _checked(subject, given, _STEP_CHECKS)
+    backoff = options.get("backoff_ms", StepOptions().backoff_ms)
+    if "max_backoff_ms" not in options:
+        options["max_backoff_ms"] = max(backoff, StepOptions().max_backoff_ms)
+    elif backoff > options["max_backoff_ms"]:
+        longest = short_text(options["max_backoff_ms"])
         raise DefinitionError(f"{subject}: backoff ({short_text(backoff)}) is longer than max_backoff ({longest})")
-    if checked.get("pure") and checked.get("reconcile"):
+    if options.get("pure") and options.get("reconcile"):
         raise DefinitionError(f"{subject}: a pure step has no side effects, so there is nothing to reconcile")
-    return StepOptions(**checked)
+    return StepOptions(**options)
 
 
 def workflow_options(subject: str, given: Mapping[str, Any]) -> WorkflowOptions:
@@ -94,34 +94,11 @@ def workflow_options(subject: str, given: Mapping[str, Any]) -> WorkflowOptions:
     return WorkflowOptions(**_checked(subject, given, _WORKFLOW_CHECKS))
 
 
-def nearest(wanted: str, known: Iterable[str]) -> str:
-    """Return the known name that looks most like the wanted one, or ''."""
-    from difflib import get_close_matches
-
-    return "".join(get_close_matches(wanted, list(known), n=1))
-
-
-def unknown_name(what: str, wanted: str, known: Iterable[str]) -> str:
-    """Return half a sentence that says a name is unknown and which one may be meant."""
-    names = list(known)
-    near = nearest(wanted, names)
-    rest = f"did you mean {near!r}?" if near else f"known are {', '.join(names)}" if names else "there are none"
-    return f"unknown {what} {wanted!r}; {rest}"
-
-
-def _checked(
-    subject: str, given: Mapping[str, Any], checks: Mapping[str, tuple[str, Callable[[Any], Any]]]
-) -> dict[str, Any]:
-    checked: dict[str, Any] = {}
-    for option, value in given.items():
-        if option not in checks:
-            raise DefinitionError(f"{subject}: {unknown_name('option', option, checks)}")
-        field, check = checks[option]
-        try:
-            checked[field] = check(value)
-        except ValueError as error:
-            raise DefinitionError(f"{subject}: {option}: {error}") from None
-    return checked
+def _checked(subject: str, given: Mapping[str, Any], checks: Checks) -> dict[str, Any]:
+    try:
+        return checked("option", given, checks)
+    except ValueError as error:
+        raise DefinitionError(f"{subject}: {error}") from None
 
 
 def _without_defaults(options: Any, fields: Iterable[str]) -> dict[str, Any]:
@@ -137,15 +114,6 @@ def check_name(value: Any) -> str:
     if not value.isprintable() or value != value.strip() or set(value) & set("#@:/\\") or value.startswith("-"):
         raise ValueError(f"{shown(value)} is not a name: leave out # @ : / \\, a leading - and what does not print")
     return value
-
-
-def _whole(least: int, most: int = COUNT_LIMIT) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        if type(value) is not int or not least <= value <= most:
-            raise ValueError(f"{shown(value)} is not a whole number from {least} to {most}")
-        return value
-
-    return check
 
 
 def _some_time(value: Any) -> Optional[int]:
@@ -178,15 +146,6 @@ def _exceptions(value: Any) -> tuple[type[BaseException], ...]:
     return kinds
 
 
-def _one_of(*known: str) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if value not in known:
-            raise ValueError(f"{shown(value)} is not one of {', '.join(map(repr, known))}")
-        return str(value)
-
-    return check
-
-
 def _yes_or_no(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{shown(value)} is not True or False")
@@ -203,16 +162,7 @@ def _breaker(value: Any) -> dict[str, Any]:
     given = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, Mapping) or "name" not in given:
         raise ValueError(f'{shown(value)} is not a name, or a dict with "name"')
-    checked = {}
-    for option, member in given.items():
-        if option not in _BREAKER_CHECKS:
-            raise ValueError(unknown_name("option", str(option), _BREAKER_CHECKS))
-        field, check = _BREAKER_CHECKS[option]
-        try:
-            checked[field] = check(member)
-        except ValueError as error:
-            raise ValueError(f"{option}: {error}") from None
-    return checked
+    return checked("option", given, _BREAKER_CHECKS)
 
 
 def _names(value: Any) -> frozenset[str]:
@@ -254,9 +204,9 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-_STEP_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+_STEP_CHECKS: Checks = {
     "name": ("name", check_name),
-    "retries": ("retries", _whole(0)),
+    "retries": ("retries", whole(0)),
     "backoff": ("backoff_ms", to_ms),
     "max_backoff": ("max_backoff_ms", to_ms),
     "jitter": ("jitter", _fraction),
@@ -264,28 +214,28 @@ _STEP_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "total_timeout": ("total_timeout_ms", _some_time),
     "retry_on": ("retry_on", _exceptions),
     "give_up_on": ("give_up_on", _exceptions),
-    "on_crash": ("on_crash", _one_of("rerun", "block")),
+    "on_crash": ("on_crash", one_of("rerun", "block")),
     "pure": ("pure", _yes_or_no),
     "breaker": ("breaker", _breaker),
     "reconcile": ("reconcile", _function),
     "sensitive": ("sensitive", _names),
 }
-_BREAKER_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+_BREAKER_CHECKS: Checks = {
     "name": ("name", check_name),
-    "failures": ("failures", _whole(1)),
+    "failures": ("failures", whole(1)),
     "window": ("window_ms", _span),
     "cooldown": ("cooldown_ms", _span),
-    "open": ("open", _one_of("wait", "fail")),
+    "open": ("open", one_of("wait", "fail")),
 }
-_WORKFLOW_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+_WORKFLOW_CHECKS: Checks = {
     "name": ("name", check_name),
     "timeout": ("timeout_ms", _some_time),
-    "attempts": ("attempts", _whole(1)),
+    "attempts": ("attempts", whole(1)),
     "queue": ("queue", check_name),
-    "priority": ("priority", _whole(-COUNT_LIMIT)),
+    "priority": ("priority", whole(-COUNT_LIMIT)),
     "tags": ("tags", _tags),
     "on_failure": ("on_failure", _as_it_is),
-    "isolation": ("isolation", _one_of("shared", "process")),
+    "isolation": ("isolation", one_of("shared", "process")),
     "requires": ("requires", _labels),
     "when": ("when", _conditions),
     "schedule": ("schedule", _schedule),

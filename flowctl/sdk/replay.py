@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from flowctl.sdk.errors import Mismatch
+
+if TYPE_CHECKING:
+    from flowctl.sdk.wire import Message
 
 FINISHED = frozenset({"succeeded", "failed"})  # these answer; the body of any other runs (again)
 
@@ -20,6 +23,21 @@ class Recorded(NamedTuple):
     source_hash: Optional[str]
     payload: Optional[str]
     undoes: Optional[int] = None
+
+
+def recorded_of(message: Message) -> Recorded:
+    """Return what a `past` message tells."""
+    fields = message.fields
+    return Recorded(
+        fields["seq"],
+        fields["key"],
+        fields["kind"],
+        fields["state"],
+        fields["input_hash"],
+        fields.get("source_hash"),
+        message.payload,
+        fields.get("undoes"),
+    )
 
 
 class Asked(NamedTuple):
@@ -62,6 +80,7 @@ class History:
 
     def __init__(self) -> None:
         self.last = 0  # place of the last one that the workflow function itself has asked for
+        self.last_undo = 0  # place of the last one that registers what undoes
         self._by_seq: dict[int, Recorded] = {}
         self._seq_of: dict[str, int] = {}
 
@@ -70,6 +89,8 @@ class History:
         self._by_seq[recorded.seq] = recorded
         if recorded.undoes is None or recorded.kind == "value":
             self.last = max(self.last, recorded.seq)
+        if recorded.undoes is not None and recorded.kind == "value":
+            self.last_undo = max(self.last_undo, recorded.seq)
         self._seq_of[recorded.key] = recorded.seq
 
     def unasked(self) -> list[str]:

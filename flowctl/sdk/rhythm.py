@@ -6,8 +6,9 @@ Only its shape is checked here; what an expression or a zone means is flowctl's 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import Any
 
+from flowctl.sdk.checks import Checks, checked, one_of, whole
 from flowctl.sdk.durations import to_ms
 from flowctl.sdk.errors import shown
 
@@ -23,19 +24,8 @@ def schedule_fields(value: Any) -> dict[str, Any]:
     if len(kinds) != 1:
         raise ValueError("give exactly one of cron, every and once")
     fields: dict[str, Any] = {"kind": kinds[0], "expression": _expression(kinds[0], given[kinds[0]])}
-    for name, part in given.items():
-        if name in _KINDS:
-            continue
-        if name not in _PARTS:
-            from flowctl.sdk.options import unknown_name
-
-            raise ValueError(unknown_name("part of a schedule", str(name), [*_KINDS, *_PARTS]))
-        field, check = _PARTS[name]
-        try:
-            fields[field] = check(part)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-    return fields
+    parts = {name: part for name, part in given.items() if name not in _KINDS}
+    return fields | checked("part of a schedule", parts, _PARTS, [*_KINDS, *_PARTS])
 
 
 def _expression(kind: str, value: Any) -> str:
@@ -54,25 +44,6 @@ def _text(value: Any) -> str:
     return value
 
 
-def _duration(value: Any) -> int:
-    return to_ms(value)
-
-
-def _limit(value: Any) -> int:
-    if type(value) is not int or not 1 <= value <= 1_000_000:
-        raise ValueError(f"{shown(value)} is not a whole number from 1 to 1000000")
-    return value
-
-
-def _one_of(*known: str) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if value not in known:
-            raise ValueError(f"{shown(value)} is not one of {', '.join(map(repr, known))}")
-        return str(value)
-
-    return check
-
-
 def _input(value: Any) -> str:
     from flowctl.sdk.jsontext import text_of
 
@@ -84,13 +55,13 @@ def _input(value: Any) -> str:
         raise ValueError(f"{shown(value)} holds what is not plain JSON") from None
 
 
-_PARTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+_PARTS: Checks = {
     "tz": ("zone", _text),
-    "jitter": ("jitter_ms", _duration),
-    "catch_up": ("catch_up", _one_of("latest", "skip", "all")),
-    "cap": ("catch_up_cap", _limit),
-    "window": ("window_ms", _duration),
-    "overlap": ("overlap", _one_of("skip", "queue", "allow", "replace")),
-    "pause_after": ("pause_after", _limit),
+    "jitter": ("jitter_ms", to_ms),
+    "catch_up": ("catch_up", one_of("latest", "skip", "all")),
+    "cap": ("catch_up_cap", whole(1)),
+    "window": ("window_ms", to_ms),
+    "overlap": ("overlap", one_of("skip", "queue", "allow", "replace")),
+    "pause_after": ("pause_after", whole(1)),
     "input": ("input", _input),
 }

@@ -38,7 +38,7 @@ class RunFacts(NamedTuple):
     started_at: int
     payload_limit: int
     attempts: int = 1  # of the run, at most
-    cancelled: bool = False  # it goes only as far as it is recorded, and is undone then
+    cancelled: bool = False  # it goes only as far as it has registered what undoes it, and is undone then
 
 
 class Operation(NamedTuple):
@@ -111,6 +111,9 @@ class Runtime:
         undoes = max(1, self._keys.last)
         self.call(registration(bound, undoes))
         self._undo.append((bound, undoes))
+        if self.facts.cancelled and self._keys.last >= self._history.last_undo:
+            self.interruption = Cancelled()  # what follows is not needed, and may be what its process died of
+            raise self.interruption
 
     def take_undo(self) -> list[tuple[BoundCall[Any], int]]:
         """Return the calls that undo what the run has done, which begin after all that it has asked for."""

@@ -14,7 +14,7 @@ from flowctl.sdk.definition import Workflow
 from flowctl.sdk.errors import Cancelled, InputError, Mismatch, Suspended, Unstorable
 from flowctl.sdk.jsontext import canonical_hash
 from flowctl.sdk.loader import Loaded, LoadFailed, load
-from flowctl.sdk.replay import History, Recorded
+from flowctl.sdk.replay import History, recorded_of
 from flowctl.sdk.wire import WIRE_VERSION, Message
 
 PAYLOAD_LIMIT = 10 << 20  # until the engine has said what it is
@@ -123,19 +123,7 @@ class Executor:
     # -- one run -------------------------------------------------------------------------------------------------------
 
     def _past(self, message: Message) -> None:
-        fields = message.fields
-        self._history.add(
-            Recorded(
-                fields["seq"],
-                fields["key"],
-                fields["kind"],
-                fields["state"],
-                fields["input_hash"],
-                fields.get("source_hash"),
-                message.payload,
-                fields.get("undoes"),
-            )
-        )
+        self._history.add(recorded_of(message))
 
     def _run_all(self, message: Optional[Message]) -> None:
         """Execute a run, and those that follow at once: what ends one travels with what begins the next."""

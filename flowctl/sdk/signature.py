@@ -7,11 +7,11 @@ from types import FunctionType
 from typing import Any, Callable, NamedTuple, Optional
 
 from flowctl.sdk import masking
+from flowctl.sdk.checks import nearest
 from flowctl.sdk.codec import ANY, Codec, Secret, with_room
 from flowctl.sdk.errors import InputError, Unreadable, Unstorable
 from flowctl.sdk.hints import codec_for
 from flowctl.sdk.jsontext import hash_of_one_scalar, hash_of_plain, loads, text_of
-from flowctl.sdk.options import nearest
 from flowctl.sdk.resolve import resolve_hints
 
 SENSITIVE: Mapping[str, bool] = {"$sensitive": True}

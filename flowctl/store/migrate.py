@@ -28,7 +28,7 @@ class Migration(NamedTuple):
 
 
 # A new migration goes last: the test of the schema prints its fingerprint.
-MIGRATIONS = (Migration(1, "0001_create_core.sql", "ad9c2fa00422dd7c53b06e22"),)
+MIGRATIONS = (Migration(1, "0001_create_core.sql", "6ba0c83f114728811efdd94b"),)
 
 _COMMENT = re.compile(r"--[^\n]*")
 _SPACE = re.compile(r"\s+")
@@ -172,6 +172,14 @@ def migrate(connection: Connection, version: int) -> None:
                 _back_up_before(connection)
             connection.write(read_data(os.path.join("migrations", migration.file)))
             connection.write(f"PRAGMA user_version = {migration.version}")
+            if migration.version == latest():
+                _note(connection, f"migrated from version {version} to {migration.version}")
+
+
+def _note(connection: Connection, text: str) -> None:
+    from flowctl.store.events import Events  # only who migrates pays for it
+
+    Events(connection).note("database", text, SYSTEM_CLOCK.now())
 
 
 def _back_up_before(connection: Connection) -> None:

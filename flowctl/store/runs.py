@@ -158,6 +158,10 @@ class Runs:
         """Return the runs that started a run anew, the oldest first."""
         return self._runs(SQL["reruns"], {"run": run_id})
 
+    def handlers(self, run_id: int) -> list[Run]:
+        """Return the runs of the `on_failure` workflow that a run's failures have started, the oldest first."""
+        return self._runs(SQL["handlers"], {"run": run_id})
+
     def child_of(self, parent_id: int, parent_step: str) -> Run | None:
         """Return the child run that answers a step of its parent."""
         row = self._connection.row(SQL["child_of"], {"run": parent_id, "step": parent_step})

@@ -2,7 +2,7 @@
 id, namespace, workflow, path, function, code, replay, options, python, directory, env_file, queue, priority, key, tags,
     input, input_hash, output, error, failed_steps, state, reason, request, attempt, crashes, epoch, engine_id, root_id,
     parent_id, parent_step, rerun_of, wake_at, created_at, started_at, finished_at, changed_at, schedule, due_at, requires,
-    environment, followed_by, after_id, forked_from, forked_step, dropped_at
+    environment, followed_by, after_id, forked_from, forked_step, dropped_at, handles
 
 -- part: claimed
 id = :run AND epoch = :epoch AND state = 'running'
@@ -24,6 +24,7 @@ id < +:before
     AND (:state IS NULL OR state = :state)
     AND (:workflow IS NULL OR workflow = :workflow)
     AND (:schedule IS NULL OR schedule = :schedule)
+    AND (:queue IS NULL OR queue = :queue)
     AND (:since IS NULL OR created_at >= :since)
     AND (:tags IS NULL OR NOT EXISTS (
         SELECT 1 FROM json_each(:tags) AS asked
@@ -47,13 +48,13 @@ INSERT INTO runs (
     namespace, workflow, path, function, code, options, python, directory, env_file, queue, priority, key, tags,
     input, input_crc, input_hash, state, reason, epoch, root_id, parent_id, parent_step, rerun_of, wake_at, created_at,
     changed_at, schedule, due_at, requires, environment, followed_by, after_id, forked_from, forked_step,
-    replay
+    replay, handles
 ) VALUES (
     :namespace, :workflow, :path, :function, :code, :options, :python, :directory, :env_file, :queue, :priority, :key, :tags,
     :input, :input_crc, :input_hash, CASE WHEN :after_id IS NULL THEN 'queued' ELSE 'waiting' END,
     CASE WHEN :after_id IS NOT NULL THEN 'until run ' || :after_id || ' has ended' END, 0, :root_id, :parent_id,
     :parent_step, :rerun_of, :wake_at, :now, :now, :schedule, :due_at, :requires, :environment, :followed_by, :after_id,
-    :forked_from, :forked_step, :replay
+    :forked_from, :forked_step, :replay, :handles
 ) RETURNING id
 
 -- name: of_key
@@ -113,6 +114,9 @@ SELECT {columns} FROM runs WHERE forked_from = +:run ORDER BY id
 
 -- name: reruns
 SELECT {columns} FROM runs WHERE rerun_of = +:run ORDER BY id
+
+-- name: handlers
+SELECT {columns} FROM runs WHERE handles = +:run ORDER BY id
 
 -- name: child_of
 SELECT {columns} FROM runs WHERE parent_id = :run AND parent_step = :step AND detached_at IS NULL
@@ -206,7 +210,7 @@ UPDATE runs SET
 WHERE id IN (SELECT id FROM runs WHERE wake_at <= +:now AND followed_by IS NULL ORDER BY wake_at LIMIT +:limit)
 
 -- name: next_wake
-SELECT min(wake_at) FROM runs WHERE wake_at > :now
+SELECT min(wake_at) FROM runs WHERE wake_at > +:now
 
 -- name: next_wake_family
 SELECT min(wake_at) FROM (

@@ -49,7 +49,7 @@ class Wanted(NamedTuple):
     """Whose texts are searched. None does not restrict."""
 
     namespace: str
-    run: int | None = None
+    run: int | None = None  # with the steps that it shares, if it is a fork
     workflow: str | None = None
     states: tuple[RunState, ...] = ()
     since: int | None = None  # the run was created at or after
@@ -205,6 +205,11 @@ class Search:
             found = self._begun(query) if query.open else {kind: self._pages_found(kind, query) for kind in BASES}
             streams = [self._read(kind, wanted, [*(each[kind] for each in left), found[kind]]) for kind in BASES]
         return heapq.merge(*streams, key=lambda each: -each.at)
+
+    def sharing(self, texts: Texts) -> list[int]:
+        """Return the forks that share a step."""
+        fields = {"run": texts.run_id, "key": texts.step, "step": texts.id}
+        return [row[0] for row in self._connection.rows(SQL["sharing"], fields)]
 
     def _read(self, kind: Kind, wanted: Wanted, ids: list[Iterator[int]]) -> Iterator[Texts]:
         distinct = _distinct(heapq.merge(*ids, reverse=True))

@@ -8,10 +8,12 @@
 
 -- part: wanted
 run.namespace = :namespace
-    AND (:run IS NULL OR run.id = :run)
     AND (:workflow IS NULL OR run.workflow = :workflow)
     AND (:since IS NULL OR run.created_at >= :since)
     AND (:states IS NULL OR run.state IN (SELECT value FROM json_each(:states)))
+
+-- part: of_run
+(:run IS NULL OR run.id = :run)
 
 -- name: marks
 SELECT key, CAST(value AS INTEGER) FROM meta WHERE key IN ('search_events', 'search_steps', 'search_logs')
@@ -102,15 +104,27 @@ SELECT id FROM logs WHERE id > +:mark AND id < +:before ORDER BY id DESC LIMIT +
 
 -- name: texts_of_runs
 SELECT run.id, run.id, run.workflow, run.state, NULL, run.created_at, input, output, error, 1, NULL FROM runs AS run
-WHERE run.id IN (SELECT value FROM json_each(:ids)) AND {wanted} ORDER BY run.id DESC
+WHERE run.id IN (SELECT value FROM json_each(:ids)) AND {of_run} AND {wanted} ORDER BY run.id DESC
 
 -- name: texts_of_steps
 SELECT step.id, run.id, run.workflow, run.state, step.key, step.begun_at, step.input, step.output, step.error, step.attempt,
     NULL
 FROM steps AS step JOIN runs AS run ON run.id = step.run_id
-WHERE step.id IN (SELECT value FROM json_each(:ids)) AND {wanted} ORDER BY step.id DESC
+WHERE step.id IN (SELECT value FROM json_each(:ids)) AND {wanted}
+    AND ({of_run} OR step.id IN (SELECT own.shared_id FROM steps AS own
+        WHERE own.run_id = +:run AND own.superseded_at IS NULL AND own.shared_id IS NOT NULL))
+ORDER BY step.id DESC
 
 -- name: texts_of_logs
 SELECT line.id, run.id, run.workflow, run.state, line.step, line.at, line.text, NULL, NULL, line.attempt, line.stream
 FROM logs AS line JOIN runs AS run ON run.id = line.run_id
-WHERE line.id IN (SELECT value FROM json_each(:ids)) AND {wanted} ORDER BY line.id DESC
+WHERE line.id IN (SELECT value FROM json_each(:ids)) AND {of_run} AND {wanted} ORDER BY line.id DESC
+
+-- name: sharing
+-- plan: scans the forks that it has found.
+WITH RECURSIVE forks (id) AS (
+    SELECT id FROM runs WHERE forked_from = +:run
+    UNION
+    SELECT fork.id FROM forks CROSS JOIN runs AS fork ON fork.forked_from = forks.id)
+SELECT own.run_id FROM forks CROSS JOIN steps AS own ON own.run_id = forks.id AND own.key = :key
+WHERE own.shared_id = :step AND own.superseded_at IS NULL ORDER BY own.run_id

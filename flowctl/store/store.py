@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from flowctl.core.errors import Moved, NotFound
 from flowctl.store import files, migrate
-from flowctl.store.breakers import Breakers
 from flowctl.store.connection import BUSY_TIMEOUT_MS, Connection
-from flowctl.store.doctor import Doctor
-from flowctl.store.engines import Engines
-from flowctl.store.environments import Environments
-from flowctl.store.events import Events
-from flowctl.store.holds import Holds
-from flowctl.store.logs import Logs
-from flowctl.store.metrics import Metrics
-from flowctl.store.notices import Notices
 from flowctl.store.payloads import Payloads
 from flowctl.store.queries import load
-from flowctl.store.queues import Queues
-from flowctl.store.retention import Retention
 from flowctl.store.runs import Runs
-from flowctl.store.schedules import Schedules
-from flowctl.store.search import Search
-from flowctl.store.signals import Signals
-from flowctl.store.snapshots import Snapshots
 from flowctl.store.steps import Steps
-from flowctl.store.why import Evidence
-from flowctl.store.workflows import Workflows
 
 if TYPE_CHECKING:
+    from flowctl.store.breakers import Breakers
+    from flowctl.store.doctor import Doctor
+    from flowctl.store.engines import Engines
+    from flowctl.store.environments import Environments
+    from flowctl.store.events import Events
+    from flowctl.store.holds import Holds
+    from flowctl.store.lists import Lists
+    from flowctl.store.logs import Logs
+    from flowctl.store.metrics import Metrics
+    from flowctl.store.notices import Notices
+    from flowctl.store.queues import Queues
+    from flowctl.store.recent import Recent
+    from flowctl.store.retention import Retention
+    from flowctl.store.schedules import Schedules
+    from flowctl.store.search import Search
+    from flowctl.store.signals import Signals
+    from flowctl.store.snapshots import Snapshots
     from flowctl.store.verify import Finding
+    from flowctl.store.why import Evidence
+    from flowctl.store.workflows import Workflows
 
 SQL = load("store")
 
@@ -44,25 +47,8 @@ class Store:
         self.connection = connection
         self.path = connection.path
         self.payloads = Payloads(connection)
-        self.holds = Holds(connection)
         self.steps = Steps(connection, self.payloads)
         self.runs = Runs(connection, self.payloads, self.steps)
-        self.snapshots = Snapshots(connection)
-        self.workflows = Workflows(connection)
-        self.engines = Engines(connection)
-        self.environments = Environments(connection)
-        self.events = Events(connection)
-        self.queues = Queues(connection)
-        self.schedules = Schedules(connection)
-        self.search = Search(connection, self.payloads)
-        self.retention = Retention(connection, self.search)
-        self.logs = Logs(connection)
-        self.breakers = Breakers(connection)
-        self.signals = Signals(connection, self.payloads)
-        self.evidence = Evidence(connection)
-        self.metrics = Metrics(connection)
-        self.doctor = Doctor(connection)
-        self.notices = Notices(connection)
         self.file_id = str(connection.value(SQL["file_id"]))
         self._seen = self._data_version()
         self._inode = files.inode(self.path)
@@ -76,11 +62,13 @@ class Store:
         create: bool = True,
         read_only: bool = False,
         busy_timeout: int = BUSY_TIMEOUT_MS,
+        actor: str | None = None,
     ) -> Self:
         """Open a database; create it if asked and missing; bring an older one up to date, after a backup.
 
-        `busy_timeout` is in milliseconds. With `read_only` nothing is created, migrated or written. Raises NotFound,
-        NotPermitted, Damaged, NewerFile, Busy, DiskTrouble, and UsageError for an older file that is only to be read.
+        `busy_timeout` is in milliseconds, `actor` whom the audit log names. With `read_only` nothing is created,
+        migrated or written. Raises NotFound, NotPermitted, Damaged, NewerFile, Busy, DiskTrouble, and
+        UsageError for an older file that is only to be read.
         """
         name = files.canonical(path)
         if not os.path.lexists(name):
@@ -92,7 +80,7 @@ class Store:
         files.check_file(name)
         if not read_only:
             files.make_private(name)
-        return cls(_connect(name, read_only, busy_timeout))
+        return cls(_connect(name, read_only, busy_timeout, actor))
 
     def close(self) -> None:
         """Close the file."""
@@ -175,11 +163,147 @@ class Store:
     def _data_version(self) -> int:
         return int(self.connection.value("PRAGMA data_version"))
 
+    # -- nouns that not every command asks for: imported, and their SQL read, when they are first used
 
-def _connect(name: str, read_only: bool, busy_timeout: int) -> Connection:
+    @cached_property
+    def holds(self) -> Holds:
+        """Return the runs that wait until their conditions hold."""
+        from flowctl.store.holds import Holds
+
+        return Holds(self.connection)
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """Return the source that runs started with."""
+        from flowctl.store.snapshots import Snapshots
+
+        return Snapshots(self.connection)
+
+    @cached_property
+    def workflows(self) -> Workflows:
+        """Return the registry of names that runs can be started by."""
+        from flowctl.store.workflows import Workflows
+
+        return Workflows(self.connection)
+
+    @cached_property
+    def engines(self) -> Engines:
+        """Return the processes that decide, alive or not."""
+        from flowctl.store.engines import Engines
+
+        return Engines(self.connection)
+
+    @cached_property
+    def environments(self) -> Environments:
+        """Return the variables captured at registrations."""
+        from flowctl.store.environments import Environments
+
+        return Environments(self.connection)
+
+    @cached_property
+    def events(self) -> Events:
+        """Return the audit log."""
+        from flowctl.store.events import Events
+
+        return Events(self.connection)
+
+    @cached_property
+    def queues(self) -> Queues:
+        """Return the limits of named lanes."""
+        from flowctl.store.queues import Queues
+
+        return Queues(self.connection)
+
+    @cached_property
+    def recent(self) -> Recent:
+        """Return what happened last to many schedules or workflows."""
+        from flowctl.store.recent import Recent
+
+        return Recent(self.connection)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Return the rules that create runs, and the ledger of their slots."""
+        from flowctl.store.schedules import Schedules
+
+        return Schedules(self.connection)
+
+    @cached_property
+    def search(self) -> Search:
+        """Return the full-text index."""
+        from flowctl.store.search import Search
+
+        return Search(self.connection, self.payloads)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Return how long runs are kept, and what deletes them."""
+        from flowctl.store.retention import Retention
+
+        return Retention(self.connection, self.search)
+
+    @cached_property
+    def lists(self) -> Lists:
+        """Return the long lists of runs: in an order, by page."""
+        from flowctl.store.lists import Lists
+
+        return Lists(self.connection, self.payloads)
+
+    @cached_property
+    def logs(self) -> Logs:
+        """Return what user code printed and logged."""
+        from flowctl.store.logs import Logs
+
+        return Logs(self.connection)
+
+    @cached_property
+    def breakers(self) -> Breakers:
+        """Return the circuit breakers."""
+        from flowctl.store.breakers import Breakers
+
+        return Breakers(self.connection)
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Return the messages to runs."""
+        from flowctl.store.signals import Signals
+
+        return Signals(self.connection, self.payloads)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Return what it takes to say why."""
+        from flowctl.store.why import Evidence
+
+        return Evidence(self.connection)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Return the counts over the whole file."""
+        from flowctl.store.metrics import Metrics
+
+        return Metrics(self.connection)
+
+    @cached_property
+    def doctor(self) -> Doctor:
+        """Return what the doctor asks of the file."""
+        from flowctl.store.doctor import Doctor
+
+        return Doctor(self.connection)
+
+    @cached_property
+    def notices(self) -> Notices:
+        """Return the channels and what each was told."""
+        from flowctl.store.notices import Notices
+
+        return Notices(self.connection)
+
+
+def _connect(name: str, read_only: bool, busy_timeout: int, actor: str | None) -> Connection:
     """Open and identify a file. A file that is refused is left as it was found, with its WAL."""
     had_wal = files.size(name + "-wal") > 0
     connection = Connection(name, read_only=read_only, busy_timeout=busy_timeout)
+    connection.actor = actor
     try:
         try:
             with connection.reading():  # version and schema of one moment, while another process may be migrating

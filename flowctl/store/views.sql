@@ -64,7 +64,7 @@ SELECT id, namespace, workflow, state, reason, attempt, crashes, {input}, {outpu
     schedule, due_at, {iso_due} AS due, parent_id, parent_step, root_id, rerun_of, forked_from,
     created_at, {iso_created} AS created, started_at, {iso_started} AS started, finished_at, {iso_finished} AS finished,
     finished_at - started_at AS duration_ms, wake_at, {iso_wake} AS wake, path, function, directory, code, dropped_at,
-    {iso_dropped} AS dropped
+    {iso_dropped} AS dropped, handles
 FROM main.runs
 
 -- name: steps

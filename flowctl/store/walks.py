@@ -32,6 +32,7 @@ def parameters(filter: RunFilter, state: RunState | None) -> dict[str, Any]:
         "state": state,
         "workflow": filter.workflow,
         "schedule": filter.schedule,
+        "queue": filter.queue,
         "since": filter.since,
         "tags": json.dumps(filter.tags, ensure_ascii=False) if filter.tags else None,
         "dead": filter.dead,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -12,18 +14,23 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
+from textual.worker import WorkerFailed
 
 from flowctl.cli.instants import local
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.config import ScreenSettings
 from flowctl.core.errors import FlowctlError
-from flowctl.core.text import safe_line
-from flowctl.tui import places
+from flowctl.core.text import safe_line, shorten
+from flowctl.engine.daemon_lock import running_daemon
+from flowctl.store import Store
+from flowctl.tui import clipboard, places
 from flowctl.tui.actions import Action, Command, Outcome, command_for, refusal_of
 from flowctl.tui.reader import Reader
 from flowctl.tui.screens.confirm import Confirm
 
 POLL_S = 0.25
+TROUBLE_POLL_S = 1.0  # then the file is opened anew each time
+DAEMON_POLLS = 4  # between two looks at the daemon while nothing changes
 
 
 class FileChanged(Message):
@@ -48,15 +55,22 @@ class FlowctlApp(App[None]):
         Binding("y", "copy_command", "Copy command", show=False, id="copy"),
     ]
     trouble: reactive[str] = reactive("")  # why what is shown may be old
+    daemon: reactive[tuple[int | None, int] | None] = reactive(None)  # pid, and how many runs run; None: not known
 
-    def __init__(self, db: str, namespace: str, settings: ScreenSettings, run: int | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, db: str, namespace: str, settings: ScreenSettings, run: int | None = None, *, debugs: bool = False
+    ) -> None:
+        # Without colour Textual makes greys of a theme's colours: of the terminal's own, which it does not know, black.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.db = db
         self.namespace = namespace
         self.settings = settings
         self.reader = Reader(db)
         self.last_command = ""
+        self.defect: Exception | None = None  # what ended the screen
         self._opens = run
+        self._debugs = debugs
+        self._told: set[str] = set()  # defects of workers that were told
 
     # -- life
 
@@ -65,32 +79,60 @@ class FlowctlApp(App[None]):
         self.register_theme(_terminal_theme())
         self.theme = self.settings.theme if self.settings.theme in self.available_themes else "terminal"
         self.set_keymap(dict(self.settings.keys))
+        if not self.is_headless:
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
         self.run_worker(self._watch(), group="watch")
         if self._opens is not None:
             self.open_run(self._opens)
 
     def on_unmount(self) -> None:
-        """Close the file; whoever would ask it something is stopped first."""
-        self.workers.cancel_all()
+        """Close the file."""
         self.reader.close()
 
     async def _watch(self) -> None:
+        polls = 0
         while True:
-            await asyncio.sleep(POLL_S)
             try:
                 changed = await self.reader.changed()
+                if changed or polls % DAEMON_POLLS == 0:
+                    self.daemon = await self.reader.ask(_daemon)
             except FlowctlError as error:
                 self.say_trouble(error)
-                continue
-            if changed or self.trouble:
-                self.trouble = ""
-                self.screen.post_message(FileChanged())
+                self.daemon = None
+            else:
+                if (changed and polls) or self.trouble:
+                    self.trouble = ""
+                    self.screen.post_message(FileChanged())
+            polls += 1
+            await asyncio.sleep(TROUBLE_POLL_S if self.trouble else POLL_S)
 
     def say_trouble(self, error: FlowctlError) -> None:
         """Tell that the file cannot be read, and since when what is shown is old."""
         text = safe_line(" · ".join(filter(None, [error.message, error.hint])))
         if not self.trouble.startswith(text):
             self.trouble = f"{text} (what is shown is of {local(SYSTEM_CLOCK.now())[11:]})"
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Tell what a worker failed at, and go on. Whatever else fails ends the screen: the shell is told of it.
+
+        Textual would end with a traceback either way, and has no other place where both can be caught.
+        """
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        if isinstance(error, WorkerFailed) and isinstance(cause, FlowctlError):
+            self.say_trouble(cause)
+        elif isinstance(error, WorkerFailed) and not self._debugs:
+            text = f"flowctl itself failed: {type(cause).__name__}: {cause}"
+            if text not in self._told:
+                self._told.add(text)
+                self.notify(
+                    safe_line(text), title="flowctl tui --debug shows more", severity="error", timeout=30, markup=False
+                )
+        elif self.is_headless:
+            super()._handle_exception(error)
+        else:
+            self.defect = self.defect or (cause if isinstance(cause, Exception) else error)
+            self.exit(return_code=1)
 
     # -- going somewhere
 
@@ -110,8 +152,10 @@ class FlowctlApp(App[None]):
         """Yield what the command palette lists: the places, what can be done here, and Textual's own."""
         for place in places.PLACES:
             yield SystemCommand(f"Go to {place.title}", place.does, lambda name=place.name: self.switch_mode(name))
+        listed: set[str] = set()  # what has several keys is listed once
         for binding in screen.active_bindings.values():
-            if binding.enabled and binding.binding.description and binding.node is not self:
+            if binding.enabled and binding.binding.description not in {"", *listed} and binding.node is not self:
+                listed.add(binding.binding.description)
                 yield SystemCommand(
                     binding.binding.description,
                     binding.binding.tooltip or f"key {binding.binding.key}",
@@ -122,13 +166,16 @@ class FlowctlApp(App[None]):
     # -- doing something
 
     def act(self, action: Action, subjects: Sequence[Any]) -> None:
-        """Do something to what is chosen: ask first when it destroys, say why when it cannot be done."""
+        """Do something to what is chosen: ask first when it destroys or needs more, say why when it cannot be done."""
         refusal = refusal_of(action, subjects)
         if refusal is not None:
             self.notify(safe_line(refusal), title=f"{action.title}: not now", severity="warning", markup=False)
             return
-        command = command_for(action, [each for each in subjects if action.refusal(each) is None])
-        if action.destroys:
+        possible = [each for each in subjects if action.refusal(each) is None]
+        command = command_for(action, possible)
+        if action.form:
+            self.push_screen(places.screen_of(action.form, possible))
+        elif action.destroys:
             self.push_screen(Confirm(f"{action.title}?", self.shown(command)), self._when_sure(command))
         else:
             self.perform(command)
@@ -150,14 +197,22 @@ class FlowctlApp(App[None]):
 
     async def performed(self, command: Command) -> Outcome:
         """Run a command, tell what came of it, and return that."""
-        self.last_command = self.shown(command)
-        outcome = await command.run(self.db, self.namespace)
+        outcome = await self.ran(command)
         if outcome.message and outcome.code:
             self.notify(safe_line(outcome.message), title=safe_line(self.last_command), severity="error", markup=False)
         else:
-            self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
+            self.tell_done()
         self.screen.post_message(FileChanged())
         return outcome
+
+    async def ran(self, command: Command) -> Outcome:
+        """Run a command, which `y` copies from now on, and return what it said."""
+        self.last_command = self.shown(command)
+        return await command.run(self.db, self.namespace)
+
+    def tell_done(self) -> None:
+        """Tell that the last command has done its work."""
+        self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
 
     def action_copy_command(self) -> None:
         """Copy the last command that was run from here."""
@@ -165,9 +220,30 @@ class FlowctlApp(App[None]):
             self.copy(self.last_command)
 
     def copy(self, text: str) -> None:
-        """Copy a text to the clipboard, by way of the terminal. A lone surrogate is copied as its escape."""
-        self.copy_to_clipboard(text.encode(errors="backslashreplace").decode())
-        self.notify(safe_line(text[:200]), title="Copied", markup=False)
+        """Copy a text to the clipboard, by way of the terminal and of the desktop; without either, show it."""
+        text = text.encode(errors="backslashreplace").decode()
+        by_terminal = clipboard.takes_copies(os.environ)
+        if by_terminal:
+            self.copy_to_clipboard(text)
+        self.run_worker(self._copied(text, by_terminal), group="copies")
+
+    async def _copied(self, text: str, by_terminal: bool) -> None:
+        by_desktop = await asyncio.to_thread(clipboard.copy, text, os.environ)
+        if by_terminal or by_desktop:
+            self.notify(safe_line(shorten(text, 200)), title="Copied", markup=False)
+            return
+        from flowctl.tui.screens.shown import Shown
+
+        self.push_screen(Shown("This terminal takes no copies: select the text, with shift held down", text))
+
+    def key_of(self, name: str, key: str) -> str:
+        """Return the key of a binding: that of the configuration file, or its own."""
+        return self.settings.keys.get(name, key)
+
+
+def _daemon(store: Store) -> tuple[int | None, int]:
+    facts = running_daemon(store.path)
+    return None if facts is None else facts.pid, len(store.runs.running())
 
 
 def _terminal_theme() -> Theme:

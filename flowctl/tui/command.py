@@ -12,7 +12,7 @@ from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.cli.references import find_run
 from flowctl.cli.terminal import is_terminal
-from flowctl.core.config import load_config
+from flowctl.core.config import config_path, load_config
 from flowctl.core.errors import UsageError
 
 
@@ -29,6 +29,10 @@ def tui(invocation: Invocation, /, run: str | None) -> int:
     if not is_terminal(sys.stdin) or not is_terminal(sys.stdout):
         raise UsageError("the screen needs a terminal", "flowctl ls, flowctl show RUN")
     settings = load_config(os.environ).tui
+
+    from flowctl.tui.settings import check_settings
+
+    check_settings(settings, config_path(os.environ))
     number: int | None = None
     if run is not None:
         with invocation.reading() as store:
@@ -36,6 +40,8 @@ def tui(invocation: Invocation, /, run: str | None) -> int:
 
     from flowctl.tui.app import FlowctlApp
 
-    app = FlowctlApp(invocation.db, invocation.namespace, settings, number)
+    app = FlowctlApp(invocation.db, invocation.namespace, settings, number, debugs=invocation.debug)
     app.run(mouse=settings.mouse)
+    if app.defect is not None:
+        raise app.defect
     return app.return_code or 0

@@ -42,6 +42,7 @@ def test_each_place_has_run_step_part_path_and_excerpt(grep: Callable[..., Outco
             "path": "$.items[0].name",
             "excerpt": "Ann Lee",
             "at": "1970-01-01T00:16:40.000Z",
+            "forks": [],
         }
     ] == grep("ann lee", "--json").json
     lines = grep("Ann").stdout.splitlines()
@@ -64,6 +65,31 @@ def test_a_run_a_workflow_a_state_and_a_time_restrict_it(grep: Callable[..., Out
     assert [] == grep("lee", "--state", "succeeded", "--json").json
     assert [2] == [hit["run"] for hit in grep("lee", "--since", "1970-01-01T00:16:41Z", "--json").json]
     assert [] == grep("lee", "--namespace", "other", "--json").json
+
+
+def test_what_forks_share_is_found_once_with_the_run_that_recorded_it_and_names_them(
+    quick: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    path = tmp_path / "report.py"
+    path.write_text(
+        "from flowctl import step, workflow\n\n"
+        "@step\ndef fetch() -> str:\n    print('a zebra')\n    return 'zebra'\n\n"
+        "@step\ndef save(page: str) -> int:\n    return len(page)\n\n"
+        "@workflow\ndef report() -> int:\n    return save(fetch())\n"
+    )
+    quick("run", path)
+    quick("fork", 1, "--from", "save")
+    quick("fork", 2, "--from", "save")
+
+    def found(*words: str) -> list[tuple[int, str, str, list[int]]]:
+        hits = quick("grep", "zebra", *words, "--json").json
+        return sorted((hit["run"], hit["step"], hit["part"], hit["forks"]) for hit in hits)
+
+    fetched = (1, "fetch", "output", [2, 3])
+    saved = [(number, "save", "input", []) for number in (1, 2, 3)]
+    assert [fetched, (1, "fetch", "stdout", []), *saved] == found()
+    assert [fetched, (3, "save", "input", [])] == found("--run", "3")
+    assert "1, 2, 3" in quick("grep", "zebra").stdout
 
 
 def test_a_regular_expression_is_found_anywhere(grep: Callable[..., Outcome]) -> None:

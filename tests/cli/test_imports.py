@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from flowctl.cli.main import cli
-from tests.conftest import FLOWCTL
+from tests.conftest import FLOWCTL, ROOT
 
 HEAVY = {"textual", "rich", "croniter", "apsw", "asyncio", "subprocess", "importlib.metadata"}
 SHOW = "import sys; print(' '.join(sorted(sys.modules)), file=sys.stderr)"
@@ -31,6 +33,29 @@ def test_a_list_loads_neither_the_screen_nor_what_draws(flowctl, hello) -> None:
     assert {"apsw"} == (HEAVY - {"subprocess"}) & modules_after("ls", "--json")
     assert {"apsw"} == (HEAVY - {"subprocess"}) & modules_after("ls")
     assert {"apsw"} == (HEAVY - {"subprocess"}) & modules_after("show", "@last", "--json")
+
+
+def test_a_list_loads_no_noun_but_runs_and_steps(flowctl, hello) -> None:
+    flowctl("run", hello, "name=x")
+    nouns = {f"flowctl.store.{path.stem}" for path in (ROOT / "flowctl" / "store").glob("*.sql")}
+    assert {"flowctl.store.runs", "flowctl.store.steps", "flowctl.store.payloads", "flowctl.store.store"} == (
+        nouns & modules_after("ls")
+    )
+
+
+def test_a_daemon_loads_neither_openssl_nor_parsers_that_it_does_not_need(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    words = ["--db", str(tmp_path / "flow.db"), "daemon", "run", "--ready-fd", str(theirs)]
+    code = f"import sys; from flowctl.cli.main import main; main({words!r}); {SHOW}"
+    process = subprocess.Popen([sys.executable, "-c", code], pass_fds=[theirs], stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    with open(ours) as ready:
+        assert ready.readline() == "{}\n"
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    loaded = set(said.split("\n")[-2].split())
+    assert "flowctl.engine.scheduler" in loaded
+    assert set() == loaded & {"_hashlib", "_ssl", "pyexpat", "tomllib", "difflib", "html.entities", "email", "logging"}
 
 
 def test_the_root_help_says_of_each_command_what_its_own_help_does() -> None:

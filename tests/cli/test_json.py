@@ -11,7 +11,7 @@ import pytest
 RUN = {
     "run", "namespace", "workflow", "state", "reason", "input", "output", "error", "queue", "priority", "key", "tags",
     "attempt", "code", "created_at", "started_at", "finished_at", "duration_ms", "wake_at", "parent", "forked_from",
-    "schedule", "due_at", "error_class", "dropped_at",
+    "schedule", "due_at", "error_class", "dropped_at", "handles",
 }  # fmt: skip
 STEP = {
     "key", "name", "kind", "state", "input", "output", "error", "started_at", "finished_at", "duration_ms", "shared",
@@ -29,7 +29,7 @@ def test_m06_runs_steps_and_attempts_have_one_shape(flowctl, hello, failing) -> 
         flowctl("show", "2", "--json").json,
     ]
     for shape in shapes:
-        assert RUN | {"steps"} == shape.keys()
+        assert RUN | {"steps", "handled_by"} == shape.keys()
         for step in shape["steps"]:
             assert STEP == step.keys()
             for attempt in step["attempts"]:

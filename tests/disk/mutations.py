@@ -9,7 +9,6 @@ from typing import NamedTuple
 from flowctl.core.keeping import Retained
 from flowctl.core.model import Claim
 from flowctl.engine import commands, doctor, notifier, queues, recovery, schedules
-from flowctl.engine.admission import count_start
 from flowctl.engine.claim import EngineLock
 from flowctl.engine.engine import Engine
 from flowctl.engine.retention import HOLD_S, NOTES_MS, SLOTS_MS, Wanted, prune
@@ -222,7 +221,9 @@ MUTATIONS = (
         lambda store: queues.change_queue(store, "default", "mail", {"rate": None, "rate_ms": None}, NOW),
     ),
     Mutation(
-        "a start is counted", before.limited, _written(lambda store: count_start(store, Due(1, "default", "mail"), NOW))
+        "a start is counted",
+        before.limited,
+        _written(lambda store: store.queues.begin(Due(1, "default", "mail"), 60_000, NOW)),
     ),
     Mutation("a due run stands in its queue", before.sleeping, _written(lambda store: store.runs.line_up(NOW))),
     Mutation("reserve", before.queued, lambda store: commands.reserve(store, 1, 1, NOW)),

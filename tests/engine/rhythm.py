@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from flowctl.core.clock import SystemClock
+from flowctl.core.listing import RunFilter
 from flowctl.core.model import (
     Claim,
     NewEngine,
     NewSchedule,
     NewWorkflow,
     Run,
-    RunFilter,
     Schedule,
     Slot,
     Snapshot,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -83,6 +84,26 @@ def side_by_side() -> list[str]:
 def hurried() -> None:
     reserve("flight", free)
     slowly("work")
+
+@workflow(attempts=2)
+def dies(twice: bool = False) -> str:
+    reserve("flight", free)
+    reserve("hotel", free)
+    pay(100)
+    if not twice:
+        reserve("car", free)
+    sleep(0.01)  # once it is over, everything before it is on record
+    os._exit(3)
+
+@workflow
+def dies_early() -> str:
+    reserve("flight", free)
+    if (HERE / "ledger").read_text().count("pay"):
+        os._exit(3)
+    reserve("hotel", free)
+    pay(100)
+    sleep(0.01)
+    os._exit(3)
 
 @workflow
 def parent() -> str:
@@ -205,6 +226,29 @@ def test_g07_a_run_that_took_too_long_is_undone_and_fails(bench: Bench, tmp_path
     bench.flowctl("run", "trip.py:hurried", code=7)
     assert ["book flight", "slowly work", "free flight-1"] == bench.ledger()
     assert "RunTimedOut" == bench.shown()["error"]["type"]
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_g07_a_run_whose_process_dies_between_two_steps_is_undone_once_no_attempt_is_left(
+    bench: Bench, tmp_path: Path, twice: bool
+) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "money").touch()
+    bench.flowctl("run", "trip.py:dies", f"twice={json.dumps(twice)}", code=1)
+    booked = ["book flight", "book hotel", "pay"] + ([] if twice else ["book car"])
+    undone = UNDONE[1:] if twice else UNDONE
+    assert booked + undone == bench.ledger()
+    assert ("failed", 2, "ExecutorDied") == (
+        bench.shown()["state"], bench.shown()["attempt"], bench.shown()["error"]["type"]
+    )  # fmt: skip
+
+
+def test_g07_a_run_that_cannot_be_replayed_to_be_undone_fails_as_it_is(bench: Bench, tmp_path: Path) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "money").touch()
+    bench.flowctl("run", "trip.py:dies_early", code=1)
+    assert ["book flight", "book hotel", "pay"] == bench.ledger()
+    assert "ExecutorDied" == bench.shown()["error"]["type"]
 
 
 def test_g07_children_are_undone_with_their_parent(bench: Bench) -> None:

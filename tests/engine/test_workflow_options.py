@@ -68,7 +68,7 @@ def test_on_failure_runs_once_with_the_failure_when_no_attempt_is_left(bench: Be
             note("breaks")
             raise ValueError("bad")
 
-        @workflow(on_failure=alarm, attempts=2)
+        @workflow(on_failure=alarm, attempts=2, tags={"team": "night"})
         def main(fail: bool) -> None:
             if fail:
                 breaks()
@@ -78,8 +78,35 @@ def test_on_failure_runs_once_with_the_failure_when_no_attempt_is_left(bench: Be
     assert bench.ledger() == ["breaks", "breaks", "main 1 StepFailed: step breaks failed: ValueError: bad"]
     assert bench.shown(2)["workflow"] == "alarm"
     assert bench.shown(2)["state"] == "succeeded"
+    assert (bench.shown(2)["tags"], bench.shown(2)["handles"]) == ({"team": "night"}, 1)
+    assert (bench.shown(1)["handled_by"], bench.shown(1)["handles"]) == ([2], None)
+    assert "handler   run 2 alarm (succeeded)" in bench.flowctl("show", 1).stdout
+    assert "handles   the failure of run 1" in bench.flowctl("show", 2).stdout
+    assert "run 2  alarm  handles its failure" in bench.flowctl("lineage", 2).stdout
     bench.flowctl("run", "alarm.py:main", "fail=false")
     assert len(bench.flowctl("ls", "--json").json) == 3
+
+
+def test_whoever_goes_on_with_a_run_has_the_variables_of_the_shell_that_made_it(bench: Bench) -> None:
+    bench.write(
+        "where.py",
+        """
+        @step
+        def look() -> str:
+            if not (HERE / "mended").exists():
+                raise OSError("not yet")
+            return os.environ["LC_TIME"]
+
+        @workflow
+        def where() -> str:
+            return look()
+        """,
+    )
+    bench.flowctl("run", "where.py", code=1, LC_TIME="C.first")
+    bench.write("mended", "")
+    for words in (("retry", 1), ("rerun", 1), ("fork", 1)):
+        assert "C.first" == bench.flowctl(*words, LC_TIME="C.second").json
+    assert "C.second" == bench.flowctl("run", "where.py", LC_TIME="C.second").json
 
 
 def test_each_run_with_isolation_has_a_process_of_its_own(bench: Bench) -> None:

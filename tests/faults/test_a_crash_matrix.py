@@ -1,7 +1,8 @@
 """A01: kill -9 of the engine, of its executors, or of both, at each point of a run, for four shapes of workflows.
 
-P10, a file that is being migrated, is in tests/store/test_migrate.py; there is no P12, pruning, yet. Each case lets a
-real engine go as far as its point and stand still there, kills, and has a second process finish the run.
+The fourth has a breaker, a signal and a compensation; a fifth is killed while it is undone. P10, a file that is being
+migrated, is in tests/store/test_migrate.py; there is no P12, pruning, yet. Each case lets a real engine go as far as
+its point and stand still there, kills, and has a second process finish the run.
 """
 
 from __future__ import annotations
@@ -147,6 +148,21 @@ def operations(nap: float = 0, grams: int = 0) -> int:
     last = three(word)
     stand_still("after three")
     return last
+
+@step(retries=1, backoff="10ms")
+def give_back(n: int) -> None:
+    body("undo-give_back")
+
+@step(retries=1, backoff="10ms")
+def take_back(n: int) -> None:
+    body("undo-take_back")
+
+@workflow
+def undone() -> None:
+    first = one(1)
+    compensate(take_back.bind(first))
+    compensate(give_back.bind(two(first)))
+    raise LookupError("no")
 """
 WHO = ("engine", "executor", "both")
 NO_ENGINE = ("engine", "both")
@@ -184,6 +200,7 @@ SHAPES = {
     "retries": Shape(4, Counter(one=1, flaky=2, three=1), "flaky"),
     "operations": Shape(4, Counter(one=1, careful=1, three=1), "careful", ("P5",)),
 }
+BETWEEN = ("P5", "P6", "P7")  # where the death of an executor fails the run, which undoes what it can
 IDLE = ("P0", "P8", "P9")  # where no executor has a run, and the death of one costs nothing
 POINTS = {
     "P0": Point("run committed, unclaimed", ["run-created"], ["run-created"], ["run-created"], ["run-created"]),
@@ -327,15 +344,52 @@ def test_a01_killed_anywhere_a_run_is_finished_and_nothing_recorded_is_done_twic
     assert ("succeeded", str(expected.output)) == (after.state, after.output)
     again = Counter([expected.step] if who in place.again and point not in expected.asked else [])
     weighed = Counter(weigh=BALLAST if point == "P11" else 0)
-    assert expected.bodies + again + weighed == Counter(bench.ledger())
+    undone = replaced(bench)
+    assert bool(undone) == (shape == "operations" and who == "executor" and point in BETWEEN)
+    bodies = Counter({key.removeprefix("undo-"): n for (_, key, kind), n in undone.items() if kind == "step"})
+    assert expected.bodies + again + weighed + bodies == Counter(bench.ledger())
     recorded, cut = outcomes(bench)
-    assert {1} == set(recorded.values())
+    assert {1} == set((recorded - Counter({(run, key): n for (run, key, _), n in undone.items()})).values())
     if who != "executor":
         assert Counter(begun) == cut  # what may have begun is marked as interrupted, and nothing else
     elif point in IDLE:
         assert (0, Counter()) == (scene.engine.returncode, cut)
     else:
         assert set(cut.values()) <= {1}
+    assert [] == left_over(tmp_path)
+
+
+UNDOING = {
+    "U2": (["step-running@5"], ()),
+    "U3": (["in undo-give_back"], WHO),
+    "U4": (["in undo-give_back", "unread"], NO_ENGINE),
+    "U5": (["in undo-give_back", "done-undo-give_back"], NO_ENGINE),
+    "U8": (["run-failed"], ()),
+}
+
+
+@pytest.mark.parametrize(("point", "who"), [*product(UNDOING, WHO)], ids=map("-".join, product(UNDOING, WHO)))
+def test_a01_killed_anywhere_while_it_undoes_a_run_is_undone_and_nothing_recorded_is_done_twice(
+    point: str, who: str, bench: Bench, tmp_path: Path
+) -> None:
+    stages, again = UNDOING[point]
+    scene = Scene(bench, tmp_path, "undone", stages, "")
+    for stage in stages:
+        scene.reach(stage)
+    scene.kill(who)
+    scene.go()
+    if who == "executor":
+        scene.engine.wait(timeout=60)
+    else:
+        bench.flowctl("resume", 1, code=5 if point == "U8" else 1)
+
+    after = bench.run_of(1)
+    assert after is not None
+    assert "failed" == after.state
+    assert "LookupError" in (after.error or "")
+    repeated = Counter(["undo-give_back"] if who in again else [])
+    assert Counter(["one", "two", "undo-give_back", "undo-take_back"]) + repeated == Counter(bench.ledger())
+    assert {1} == set(outcomes(bench)[0].values())
     assert [] == left_over(tmp_path)
 
 
@@ -377,6 +431,13 @@ def outcomes(bench: Bench) -> tuple[Counter[tuple[int, str]], Counter[str]]:
     with bench.store() as store:
         rows = store.connection.rows
         return Counter(map(tuple, rows(f"{steps} UNION ALL {runs}"))), Counter(key for (key,) in rows(cut))
+
+
+def replaced(bench: Bench) -> Counter[tuple[int, str, str]]:
+    """Return run, key and kind of the steps that had succeeded and that a retry did again, because they were undone."""
+    sql = "SELECT run_id, key, kind FROM steps WHERE state = 'succeeded' AND superseded_at IS NOT NULL"
+    with bench.store() as store:
+        return Counter(map(tuple, store.connection.rows(sql)))
 
 
 def left_over(folder: Path) -> list[int]:

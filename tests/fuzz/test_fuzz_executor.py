@@ -224,10 +224,12 @@ class Stage:
             self.theatre.idle = 0
 
     def families_of_others(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return every row that has nothing to do with this family."""
+        """Return every row of the runs that have nothing to do with this family. An event may be of no run."""
         rows = dump(self.store)
         return {
-            table: [row for row in rows[table] if row[0 if table in ("runs", "attempts") else 1] < self.root]
+            table: [
+                row for row in rows[table] if (row[0 if table in ("runs", "attempts") else 1] or self.root) < self.root
+            ]
             for table in ("runs", "steps", "events", "logs", "attempts")
         }
 

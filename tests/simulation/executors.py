@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flowctl.engine.supervisor import CodeTarget, Executor
 from flowctl.sdk.errors import Mismatch
-from flowctl.sdk.replay import History, Recorded
+from flowctl.sdk.replay import History, recorded_of
 from flowctl.sdk.wire import WIRE_VERSION, Message
 from tests.simulation.imitation import RECEIVE, Cancelled, Fate, Runtime, Suspended, error
 from tests.simulation.ledger import Broken, Execution
@@ -183,7 +183,7 @@ class ScriptedExecutor(Executor):
             if message.kind == "load":
                 yield from self._load(message)
             elif message.kind == "past":
-                history.add(_recorded(message))
+                history.add(recorded_of(message))
             elif message.kind == "run":
                 yield from self._run_all(message, history)
                 history = History()
@@ -252,16 +252,3 @@ class ScriptedExecutor(Executor):
                 return "failed", {"failed_steps": []}, error("SuspensionSwallowed", "")
             return "suspended", {}, None
         return "succeeded", {}, json.dumps(value)
-
-
-def _recorded(message: Message) -> Recorded:
-    fields = message.fields
-    return Recorded(
-        fields["seq"],
-        fields["key"],
-        fields["kind"],
-        fields["state"],
-        fields["input_hash"],
-        fields.get("source_hash"),
-        message.payload,
-    )

@@ -105,7 +105,9 @@ class World:
         """Have the other engines notice in about a second that one is dead."""
         for host in self._hosts:
             if host.alive:
-                host.stir(self.machine.random.uniform(CHECK_S, CHECK_S + LOOK_S))
+                # On the agenda: an earlier turn, in which it does not look around yet, must not stand for this one.
+                later = self.machine.random.uniform(CHECK_S, CHECK_S + LOOK_S)
+                self.machine.agenda.after(later, partial(host.stir, 0.0))
 
     def on_heard(self, host: Host) -> None:
         """Perhaps do something to a family in the moment in which one of its executors speaks."""

@@ -35,6 +35,8 @@ FILTERS: list[tuple[dict[str, Any], list[int]]] = [
     ({"workflow": "report"}, [3]),
     ({"workflow": "report", "states": ("succeeded",)}, []),
     ({"workflow": "nothing"}, []),
+    ({"queue": "default"}, [4, 3, 2, 1]),
+    ({"queue": "mail"}, []),
     ({"tags": {"team": "a"}}, [3, 2]),
     ({"tags": {"team": "a", "env": "prod"}}, [3]),
     ({"tags": {"team": "b"}}, []),

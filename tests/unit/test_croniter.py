@@ -1,7 +1,7 @@
 """What flowctl and croniter read alike: plain expressions in UTC, where neither clocks nor either-or days are in play.
 
 flowctl reads cron fields itself: it refuses what croniter bends (`22-2`, `*/90`, `R`), and follows cron(8) where
-croniter does not. So croniter is a second opinion here, and no dependency of the program.
+croniter does not. croniter is the second reader when a schedule is made: what the two take differently is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowctl.core.recurrence import Rule, next_slot
+from flowctl.core.errors import UsageError
+from flowctl.core.recurrence import Rule, check, next_slot
 
 START = 1_767_225_600_000  # 2026-01-01 in UTC
 
@@ -55,6 +56,37 @@ def theirs(expression: str, count: int) -> list[int]:
 @given(expressions)
 def test_a_plain_expression_means_what_croniter_reads(expression: str) -> None:
     assert theirs(expression, 20) == ours(expression, 20)
+
+
+@settings(max_examples=300)
+@given(expressions)
+def test_both_readers_agree_on_a_plain_expression_so_that_it_is_accepted(expression: str) -> None:
+    assert expression == check(Rule("cron", expression, "UTC")).expression
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "0 0 l * *",
+        "0 0 1,l * *",
+        "0 0 * * 5l",
+        "0 0 * * 5#2,mon",
+        "h h(3-5) * * *",
+        "30 0 12 ? * mon",
+        "0 0 * * 5-7",
+        "@daily",
+    ],
+)
+def test_what_only_flowctl_writes_so_is_accepted_too(expression: str) -> None:
+    assert expression == check(Rule("cron", expression, "UTC")).expression
+
+
+@pytest.mark.parametrize(
+    ("expression", "field"), [("10-10 * * * *", "minute 10-10"), ("0 0 3-3 * *", "day of month 3-3")]
+)
+def test_an_expression_that_the_two_readers_take_differently_is_refused(expression: str, field: str) -> None:
+    with pytest.raises(UsageError, match=f"{field} can be read in two ways: as \\d+, and by croniter as every one"):
+        check(Rule("cron", expression, "UTC"))
 
 
 @pytest.mark.parametrize("expression", ["@hourly", "@daily", "@weekly", "@monthly", "@yearly", "0 9 * jan-mar mon-fri"])

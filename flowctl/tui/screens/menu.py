@@ -44,7 +44,8 @@ class Menu(ModalScreen[None]):
     def _option(self, action: Action) -> Option:
         refusal = refusal_of(action, self._subjects)
         shown = cast("FlowctlApp", self.app).shown(command_for(action, self._subjects))
-        text = Text.assemble(f"{action.key} {action.title:<8} ", (safe_line(refusal or shown), "dim"))
+        key = cast("FlowctlApp", self.app).key_of(action.name, action.key)
+        text = Text.assemble(f"{key or ' '} {safe_line(action.title):<8} ", (safe_line(refusal or shown), "dim"))
         return Option(text, id=action.name, disabled=refusal is not None)
 
     @on(OptionList.OptionSelected)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingsMap, BindingType
 from textual.screen import Screen
 from textual.widgets import Footer
 
@@ -38,8 +38,8 @@ class Place(Screen[None]):
         self._loading = False
         self._changed_since = False
         self._possible: list[bool] = []
-        for action in self.actions:
-            self._bindings.bind(action.key, f"act('{action.name}')", action.title)
+        own = [Binding(each.key, f"act('{each.name}')", each.title, id=each.name) for each in self.actions]
+        self._bindings = BindingsMap.merge([self._bindings, BindingsMap(own)])
 
     @property
     def flowctl(self) -> FlowctlApp:
@@ -58,6 +58,10 @@ class Place(Screen[None]):
     def subjects(self) -> list[Any]:
         """Return what an action is done to: what is marked, or what is under the cursor."""
         return []
+
+    def further(self) -> tuple[Action, ...]:
+        """Return the actions that have no key: the menu lists them after the others."""
+        return ()
 
     # -- given to it
 
@@ -125,10 +129,10 @@ class Place(Screen[None]):
         return True
 
     def on_key(self, event: events.Key) -> None:
-        """Say why an action that is greyed out cannot be done. One that can be is done by its binding, after this."""
+        """Say why an action that is greyed out cannot be done."""
         bound = self.active_bindings.get(event.key)
         for action in self.actions:
-            if event.key == action.key and bound is not None and bound.node is self and not bound.enabled:
+            if bound is not None and not bound.enabled and bound.binding.action == f"act('{action.name}')":
                 self.flowctl.act(action, self.subjects())
 
     def action_act(self, name: str) -> None:
@@ -139,7 +143,7 @@ class Place(Screen[None]):
         """List what can be done to what is chosen, with the commands."""
         from flowctl.tui.screens.menu import Menu
 
-        self.app.push_screen(Menu(self.actions, self.subjects()))
+        self.app.push_screen(Menu((*self.actions, *self.further()), self.subjects()))
 
     def _named(self, parameters: tuple[object, ...]) -> Action:
         return next(action for action in self.actions if action.name == parameters[0])

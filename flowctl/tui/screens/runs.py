@@ -3,111 +3,73 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import os
 from functools import partial
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import Input
 
 from flowctl.cli.instants import local, short
 from flowctl.cli.words import look
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import FlowctlError, UsageError
-from flowctl.core.listing import RunFilter, RunLine
-from flowctl.store import Store
+from flowctl.core.listing import RunLine
+from flowctl.core.text import safe_line
 from flowctl.tui.actions import RUN_ACTIONS
-from flowctl.tui.filters import parse_filter
-from flowctl.tui.screens.place import Place
-from flowctl.tui.widgets.filter_line import FilterLine
+from flowctl.tui.screens.number import Number
+from flowctl.tui.screens.run_list import RunList
+from flowctl.tui.views import NUMBERS, load_views, save_view, views_path
 from flowctl.tui.widgets.run_view import RunView
-from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
+from flowctl.tui.widgets.table import Cell, Column, Row, Table
 
 COLUMNS = (
     Column("RUN", 7, right=True),
     Column("STATE", 11),
     Column("WORKFLOW", 0),
     Column("STARTED", 19),
-    Column("DURATION", 8, right=True),
+    Column("DURATION", 9, right=True, from_width=70),
     Column("TRIGGER", 16, from_width=86),
     Column("QUEUE", 10, from_width=104),
     Column("TAGS", 24, from_width=130),
 )
-
-
 BESIDE = 140  # columns from which on the chosen run is beside the list
 LINGER_S = 0.15  # so long a cursor stays on a run before that is read
 
 
-class RunsScreen(Place):
-    """The list of runs."""
+class RunsScreen(RunList):
+    """The list of all runs, with saved views, and the chosen one beside it where there is room."""
 
     name_of_place = "runs"
     actions = RUN_ACTIONS
+    columns: ClassVar[tuple[Column, ...]] = COLUMNS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", id="filter"),
-        Binding("escape", "clear", "Clear", show=False),
-        Binding("o", "sort", "Sort", id="sort"),
+        *(
+            Binding(number, f"view('{number}')", f"View {number}", show=False, id=f"view_{number}")
+            for number in NUMBERS
+        ),
+        Binding("ctrl+s", "save_view", "Save this view", show=False, id="save_view"),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._filter = ""
-        self._lines: dict[int, RunLine] = {}
+    def row(self, run: RunLine) -> Row:
+        """Return the cells of a run."""
+        return run_row(run)
 
-    def compose_body(self) -> ComposeResult:
-        """Yield the filter and the list."""
-        yield FilterLine()
+    def compose_list(self) -> ComposeResult:
+        """Yield the list and the chosen run."""
         with Horizontal():
-            yield Table(COLUMNS, self._fetch, id="runs")
+            yield from super().compose_list()
             yield RunView()
-
-    def on_mount(self) -> None:
-        """Read, and let the list have the keys."""
-        super().on_mount()
-        self.table.focus()
-
-    @property
-    def table(self) -> Table:
-        """Return the list."""
-        return self.query_one(Table)
 
     async def load(self) -> None:
         """Read which runs there are."""
-        asked = self._asked()
-        numbers = await self.ask(lambda store: store.runs.numbers(asked))
-        self.table.show(numbers)
-        count = f"{len(numbers):,} runs" if len(numbers) != 1 else "1 run"
-        self.tell(f"{count}{f' · {self._filter}' if self._filter else ''}" if numbers else self._empty())
+        await super().load()
         self._show_chosen()
 
-    def _asked(self) -> RunFilter:
-        return parse_filter(self._filter, self.flowctl.namespace, SYSTEM_CLOCK.now())
-
-    def _empty(self) -> str:
-        return f"no run fits {self._filter} · Esc shows all" if self._filter else "no runs yet: flowctl run FILE.py"
-
-    async def _fetch(self, keys: Sequence[Key]) -> Mapping[Key, Row]:
-        numbers = [cast("int", key) for key in keys]
-
-        def question(store: Store) -> dict[int, RunLine]:
-            return store.runs.lines(numbers)
-
-        found = await self.ask(question)
-        self._lines = found if len(self._lines) > 2_000 else self._lines | found
-        return {number: run_row(line) for number, line in found.items()}
-
-    def subjects(self) -> list[RunLine]:
-        """Return the marked runs, or the one under the cursor."""
-        keys: list[Key | None] = [*self.table.marked] or [self.table.key]
-        return [self._lines[key] for key in keys if isinstance(key, int) and key in self._lines]
-
-    @on(Table.Moved)
-    def _follow(self) -> None:
-        self.grey_out()
+    @on(Table.Moved, "#runs")
+    def _beside(self) -> None:
         self._show_chosen()
 
     @on(events.Resize)
@@ -134,35 +96,43 @@ class RunsScreen(Place):
     def _back_to_list(self) -> None:
         self.table.focus()
 
-    @on(Table.Chosen)
-    def _open(self, event: Table.Chosen) -> None:
-        self.flowctl.open_run(cast("int", event.key))
+    def empty(self) -> str:
+        """Return what is said when there is no run."""
+        return "no runs yet: flowctl run FILE.py"
 
-    # -- filter
-
-    def action_filter(self) -> None:
-        """Let a filter be typed."""
-        self.query_one(FilterLine).open(self._filter)
-
-    def action_clear(self) -> None:
-        """Show all runs."""
-        self._use("")
-
-    @on(Input.Submitted)
-    def _apply(self, event: Input.Submitted) -> None:
-        self._use(event.value.strip())
-
-    def _use(self, text: str) -> None:
+    def action_view(self, number: str) -> None:
+        """Show a saved view."""
         try:
-            parse_filter(text, self.flowctl.namespace, SYSTEM_CLOCK.now())
+            text = load_views(views_path(os.environ)).get(number)
         except UsageError as error:
-            self.notify(f"{error.message}: {error.hint}", severity="warning", markup=False)
+            self._refused(error)
             return
-        self._filter = text
-        self.query_one(FilterLine).close()
-        self.table.focus()
-        self.table.show((), fresh=True)
-        self.action_reload()
+        if text is None:
+            self.notify(f"no view is saved on {number}: filter, then ctrl+s {number}", markup=False)
+        else:
+            self.use(text)
+
+    def action_save_view(self) -> None:
+        """Keep the filter on a number key."""
+        try:
+            views = load_views(views_path(os.environ))
+        except UsageError as error:
+            self._refused(error)
+            return
+        self.app.push_screen(Number(f"Keep {self.filter or 'all runs'} on which number?", views), self._save_view)
+
+    def _save_view(self, number: str | None) -> None:
+        if not number:
+            return
+        try:
+            save_view(views_path(os.environ), number, self.filter)
+        except UsageError as error:
+            self._refused(error)
+        else:
+            self.notify(safe_line(f"{number} shows {self.filter or 'all runs'}"), title="Saved", markup=False)
+
+    def _refused(self, error: FlowctlError) -> None:
+        self.notify(safe_line(f"{error.message}: {error.hint}"), severity="warning", markup=False)
 
 
 def run_row(run: RunLine) -> Row:
@@ -173,7 +143,7 @@ def run_row(run: RunLine) -> Row:
         Cell(f"{found.icon} {run.state}", found.style),
         run.workflow,
         local(run.started_at or run.created_at),
-        short(_duration(run)),
+        short(duration(run)),
         trigger(run),
         run.queue,
         " ".join(f"{name}={value}" for name, value in run.tags.items()),
@@ -190,7 +160,8 @@ def trigger(run: RunLine) -> str:
     return "person"
 
 
-def _duration(run: RunLine) -> int | None:
+def duration(run: RunLine) -> int | None:
+    """Return how long a run took, or has taken until now, in milliseconds."""
     if run.started_at is None:
         return None
     if run.finished_at is not None:

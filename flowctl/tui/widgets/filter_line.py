@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.suggester import Suggester
-from textual.widgets import Input
 
-from flowctl.tui.filters import completed
+from flowctl.tui.filters import Syntax, completed
+from flowctl.tui.widgets.safe_input import SafeInput
 
 
-class FilterLine(Input):
-    """Hidden until it is needed."""
+class FilterLine(SafeInput):
+    """Hidden until it is needed. Tab, or the right arrow, takes what is offered."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            placeholder="text, or state:failed workflow:NAME since:2d tag:k=v is:dead", suggester=_Words(self)
-        )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "cursor_right", "Complete", show=False),
+        Binding("escape", "leave", "Back", show=False),
+    ]
+
+    class Left(Message):
+        """What was typed is given up."""
+
+    def __init__(self, syntax: Syntax) -> None:
+        super().__init__(placeholder=syntax.example, suggester=_Words(self), select_on_focus=False)
+        self.syntax = syntax
         self.names: dict[str, list[str]] = {}
         self.display = False
 
@@ -22,16 +33,12 @@ class FilterLine(Input):
         """Show it, with that text."""
         self.display = True
         self.value = text
+        self.cursor_position = len(text)
         self.focus()
 
-    def close(self) -> None:
-        """Hide it."""
-        self.display = False
-
-    def key_escape(self) -> None:
+    def action_leave(self) -> None:
         """Give up what was typed."""
-        self.close()
-        self.screen.focus_next()
+        self.post_message(self.Left())
 
 
 class _Words(Suggester):
@@ -41,4 +48,4 @@ class _Words(Suggester):
 
     async def get_suggestion(self, value: str) -> str | None:
         """Return the text with its last word completed."""
-        return completed(value, self._line.names)
+        return completed(value, self._line.syntax, self._line.names)

@@ -1,13 +1,21 @@
-"""The first line: the places, and the one where one is."""
+"""The first line: the places, the one where one is, and whether a daemon works."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.events import Click
 from textual.widgets import Static
 
 from flowctl.tui.places import PLACES, Named
+
+if TYPE_CHECKING:
+    from flowctl.tui.app import FlowctlApp
+
+_WHOLE = 72  # columns from which on the name of the program has room
 
 
 class Heading(Horizontal):
@@ -22,14 +30,51 @@ class Heading(Horizontal):
         yield Static("flowctl", classes="title")
         for place in PLACES:
             yield _Name(place, place.name == self._here)
+        yield _Daemon(classes="daemon")
+
+    def on_resize(self) -> None:
+        """Leave out what there is no room for."""
+        self.query_one(".title").display = self.app.size.width >= _WHOLE
 
 
 class _Name(Static):
     def __init__(self, place: Named, here: bool) -> None:
-        super().__init__(f"{place.key} {place.title}", markup=False, classes="here" if here else "")
+        super().__init__(markup=False, classes="here" if here else "")
         self._place = place
+
+    def on_mount(self) -> None:
+        """Show the title, and in it the key."""
+        key = cast("FlowctlApp", self.app).key_of(self._place.name, self._place.key)
+        if self._place.title.startswith(key):
+            self.update(Text.assemble((key, "underline"), self._place.title[len(key) :]))
+        else:
+            self.update(Text(f"{key} {self._place.title}"))
 
     def on_click(self, event: Click) -> None:
         """Go there."""
         event.stop()
         self.app.switch_mode(self._place.name)
+
+
+class _Daemon(Static):
+    """What the daemon does, in as many words as there is room for."""
+
+    def on_mount(self) -> None:
+        """Follow what is known of it."""
+        self.watch(self.app, "daemon", self._tell)
+
+    def on_resize(self) -> None:
+        """Choose the words anew."""
+        self._tell()
+
+    def _tell(self) -> None:
+        known = cast("FlowctlApp", self.app).daemon
+        texts = [""] if known is None else _texts(*known)
+        room = self.size.width - 2  # its padding
+        self.update(Text(next((text for text in texts if len(text) <= room), "")))
+
+
+def _texts(pid: int | None, running: int) -> list[str]:
+    if pid is None:
+        return ["○ no daemon: flowctl daemon start", "○ no daemon", "○"]
+    return [f"● daemon pid {pid}, {running:,} running", f"● daemon, {running:,} running", "● daemon", "●"]

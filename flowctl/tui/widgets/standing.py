@@ -20,6 +20,10 @@ class Standing(Static):
         """Watch for trouble."""
         self.watch(self.app, "trouble", self._tell)
 
+    def on_resize(self) -> None:
+        """Tell of a terminal that is too small."""
+        self._tell()
+
     def watch_text(self) -> None:
         """Show the new text."""
         self._tell()
@@ -27,4 +31,6 @@ class Standing(Static):
     def _tell(self) -> None:
         trouble = getattr(self.app, "trouble", "")
         self.set_class(bool(trouble), "trouble")
-        self.update(f"! {trouble}" if trouble else safe_line(self.text))
+        width, height = self.app.size
+        small = f"the terminal has {width}x{height}: 60x20 is the least · " if width < 60 or height < 20 else ""
+        self.update(small + (f"! {trouble}" if trouble else safe_line(self.text)))

@@ -57,6 +57,7 @@ class Table(ScrollView, can_focus=True):
         Binding("end,G", "go_to(-1)", "Last", show=False),
         Binding("enter", "choose", "Open", show=True, id="open"),
         Binding("space", "mark", "Mark", show=False, id="mark"),
+        Binding("ctrl+a", "mark_all", "Mark all, or none", show=False, id="mark_all"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--header", "table--cursor", "table--marked", "table--faint"}
     cursor: reactive[int] = reactive(0)
@@ -105,6 +106,7 @@ class Table(ScrollView, can_focus=True):
         self.columns = tuple(columns)
         self.keys: Sequence[Key] = ()
         self.marked: list[Key] = []
+        self.most_marked = 1_000  # at once
         self.sorted_by = ""  # title of the column that has an arrow, with the arrow
         self._fetch = fetch
         self._rows: dict[Key, Row] = {}
@@ -119,13 +121,20 @@ class Table(ScrollView, can_focus=True):
 
     def show(self, keys: Sequence[Key], *, fresh: bool = False) -> None:
         """Show these rows, and fetch anew those in sight. With `fresh` the list begins at its first row again."""
-        before, place = self.key, self.cursor - self._first
+        before, first = self.key, self._first
+        cursor_in_sight = first <= self.cursor < first + max(1, self.size.height - 1)
+        held = self.cursor if cursor_in_sight else first  # the row that keeps its place on the screen
+        held_key = self.keys[held] if held < len(self.keys) else None
         self.keys = keys
         self.virtual_size = Size(self.size.width, len(keys) + 1)
-        at = 0 if fresh or before is None else self._place_of(before)
+        at = 0 if fresh or before is None else self._place_of(before, self.cursor)
         self.set_reactive(Table.cursor, max(0, min(at, len(keys) - 1)))
-        self.scroll_to(y=0 if fresh else max(0, self.cursor - max(0, place)), animate=False)
-        self._show_cursor()
+        if fresh:
+            self.scroll_to(y=0, animate=False)
+        elif first and held_key is not None:  # a list that is at its top stays there: what is new comes into sight
+            self.scroll_to(y=max(0, first + self._place_of(held_key, held) - held), animate=False)
+        if fresh or cursor_in_sight:
+            self._show_cursor()
         self.refetch()
         self.post_message(self.Moved(self, self.key))
 
@@ -133,11 +142,21 @@ class Table(ScrollView, can_focus=True):
         """Fetch the rows in sight again: what they say may have changed. The old ones stay until then."""
         self.run_worker(self._fetch_in_sight(everything=True), exclusive=True, group="fetch")
 
-    def _place_of(self, key: Key) -> int:
+    def put(self, rows: Mapping[Key, Row]) -> None:
+        """Show rows of which something is known without a fetch."""
+        self._rows.update(rows)
+        self.refresh()
+
+    @property
+    def in_sight(self) -> Sequence[Key]:
+        """Return the keys of the rows in sight."""
+        return self.keys[self._first : self._first + self.size.height]
+
+    def _place_of(self, key: Key, otherwise: int) -> int:
         try:
             return self.keys.index(key)
         except ValueError:
-            return self.cursor
+            return otherwise
 
     async def _fetch_in_sight(self, *, everything: bool) -> None:
         height = max(1, self.size.height)
@@ -210,6 +229,15 @@ class Table(ScrollView, can_focus=True):
         else:
             self.marked.append(self.key)
         self.action_move(1)
+        self.refresh()
+        self.post_message(self.Moved(self, self.key))
+
+    def action_mark_all(self) -> None:
+        """Mark every row, or none when every one is marked."""
+        if len(self.keys) > self.most_marked:
+            self.notify(f"at most {self.most_marked:,} rows are marked at once: use a filter", severity="warning")
+            return
+        self.marked = [] if len(self.marked) == len(self.keys) else list(self.keys)
         self.refresh()
         self.post_message(self.Moved(self, self.key))
 

@@ -1,0 +1,113 @@
+"""The screen in a terminal, on a file with 100,000 runs: until the first list is there, each key, and at rest."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import ioctl
+from pathlib import Path
+
+from bench.cases.cold import flowctl_command
+from bench.large_file import STEPS_PER_RUN, large_file
+from bench.measuring import clock, percentile, resident_mb
+from bench.model import Case, Figures, Goal
+
+ROWS, COLUMNS = 48, 160
+KEYS = 100  # of each kind
+QUIET_S = 0.03  # without output: what a key has caused is drawn
+REST_S = 10.0
+_DOWN, _PAGES, _END = b"j", (b"\x1b[6~", b"\x1b[5~"), b"\x1b[F"
+_DRAWN = b"\xe2\x9c\x93 succeeded"  # a row of the list
+
+CASE = Case(
+    name="screen",
+    about="the terminal screen on 100,000 runs: first list, a key until it is drawn (p95), memory, and cost at rest",
+    figures={"first": "ms", "key": "ms", "page": "ms", "end": "ms", "rss": "MB", "rest": "% of a core"},
+    contenders=("flowctl",),
+    size=100_000,
+    quick=2_000,
+    goals=(Goal("first", 400, at_most=True), Goal("key", 100, at_most=True), Goal("rest", 1, at_most=True)),
+)
+
+
+def measure(_contender: str, size: int, folder: Path) -> Figures:
+    """Return what a person at the screen waits for, and what it costs while nobody does anything."""
+    file = large_file(folder.parent, size * STEPS_PER_RUN)
+    with _screen(file) as (process, terminal, began):
+        first = _until_drawn(terminal) - began
+        _until_quiet(terminal)
+        keys = [_key(terminal, _DOWN) for _ in range(KEYS)]
+        pages = [_key(terminal, _PAGES[number % 2]) for number in range(KEYS)]
+        end = _key(terminal, _END)
+        before = _processor_s(process.pid)
+        time.sleep(REST_S)
+        rest = (_processor_s(process.pid) - before) / REST_S
+        return {
+            "first": first * 1e3,
+            "key": percentile(keys, 95) * 1e3,
+            "page": percentile(pages, 95) * 1e3,
+            "end": end * 1e3,
+            "rss": resident_mb(process.pid),
+            "rest": rest * 100,
+        }
+
+
+@contextmanager
+def _screen(file: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, float]]:
+    """Start the screen in a terminal of its own; yield its process, our end of the terminal, and when that was."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    env = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    began = clock()
+    words = [*flowctl_command(), "--db", str(file), "tui"]
+    with subprocess.Popen(
+        words, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        try:
+            yield process, ours, began
+        finally:
+            process.send_signal(signal.SIGKILL)
+            os.close(ours)
+
+
+def _until_drawn(terminal: int) -> float:
+    """Return when the first row was there. Raises TimeoutError."""
+    seen = b""
+    while _DRAWN not in seen:
+        if not select.select([terminal], [], [], 60)[0]:
+            raise TimeoutError("no list of runs within a minute")
+        seen = (seen + os.read(terminal, 1 << 16))[-(1 << 20) :]
+    return clock()
+
+
+def _until_quiet(terminal: int) -> float:
+    """Read until nothing more is drawn; return when the last of it came."""
+    last = clock()
+    while select.select([terminal], [], [], QUIET_S)[0]:
+        os.read(terminal, 1 << 16)
+        last = clock()
+    return last
+
+
+def _key(terminal: int, key: bytes) -> float:
+    """Return the seconds from a key to the last of what it has drawn."""
+    began = clock()
+    os.write(terminal, key)
+    if not select.select([terminal], [], [], 60)[0]:
+        raise TimeoutError("a key has drawn nothing")
+    return _until_quiet(terminal) - began
+
+
+def _processor_s(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

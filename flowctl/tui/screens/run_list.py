@@ -1,0 +1,189 @@
+"""A list of runs: live, filtered, and sorted by any of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.listing import RunFilter, RunLine
+from flowctl.store import Store
+from flowctl.store.lists import Order
+from flowctl.tui.filters import parse_filter
+from flowctl.tui.screens.filtered import Filtered
+from flowctl.tui.screens.run_place import RunPlace
+from flowctl.tui.widgets.table import Column, Key, Row, Table
+
+_TAGGED = 500  # runs whose tags are offered
+_KNOWN = 2_000  # runs that are kept in mind beside those in sight
+
+
+class Sort(NamedTuple):
+    """By which column the list is sorted, and whether the greatest is first. None: by number."""
+
+    title: str
+    by: Order | None
+    down: bool
+
+
+SORTS = (
+    Sort("RUN", None, True),
+    Sort("STARTED", "started", True),
+    Sort("DURATION", "duration", True),
+    Sort("WORKFLOW", "workflow", False),
+    Sort("STATE", "state", False),
+)
+
+
+class RunList(RunPlace, Filtered):
+    """Runs in a table."""
+
+    columns: ClassVar[tuple[Column, ...]] = ()
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "sort", "Sort", id="sort"),
+        Binding("O", "reverse", "Sort the other way round", show=False, id="reverse"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sort = SORTS[0]
+        self._lines: dict[int, RunLine] = {}
+
+    def compose_body(self) -> ComposeResult:
+        """Yield the filter and the list."""
+        yield from self.compose_filter()
+        yield from self.compose_list()
+
+    def compose_list(self) -> ComposeResult:
+        """Yield the list."""
+        yield Table(self.columns, self._fetch, id="runs")
+
+    def on_mount(self) -> None:
+        """Read, and let durations tick."""
+        super().on_mount()
+        self._show_sort()
+        self.set_interval(1.0, self._tick)
+
+    def empty(self) -> str:
+        """Return what is said of a list without a run when there is no filter."""
+        return ""
+
+    async def load(self) -> None:
+        """Read which runs there are."""
+        numbers = await self.ask(self.numbers)
+        self.table.show(numbers)
+        count = f"{len(numbers):,} runs" if len(numbers) != 1 else "1 run"
+        if numbers:
+            self.tell(f"{count}{f' · {self.filter}' if self.filter else ''}")
+        else:
+            self.tell(f"no run fits {self.filter} · Esc shows all" if self.filter else self.empty())
+
+    def asked(self) -> RunFilter:
+        """Return which runs are shown."""
+        return parse_filter(self.filter, self.flowctl.namespace, SYSTEM_CLOCK.now())
+
+    def row(self, run: RunLine) -> Row:
+        """Return the cells of a run."""
+        raise NotImplementedError
+
+    def numbers(self, store: Store) -> list[int]:
+        """Return the numbers of the runs that are shown, in their order."""
+        numbers, sort = store.runs.numbers(self.asked()), self._sort
+        if sort.by is not None:
+            numbers = store.lists.ordered(numbers, sort.by, SYSTEM_CLOCK.now())
+            return numbers[::-1] if sort.down else numbers
+        return numbers if sort.down else numbers[::-1]
+
+    async def _fetch(self, keys: Sequence[Key]) -> Mapping[Key, Row]:
+        numbers = [cast("int", key) for key in keys]
+
+        def question(store: Store) -> dict[int, RunLine]:
+            return store.runs.lines(numbers)
+
+        found = await self.ask(question)
+        if len(self._lines) > _KNOWN:
+            self._lines = {number: line for number, line in self._lines.items() if number in self.table.marked}
+        self._lines |= found
+        return {number: self.row(line) for number, line in found.items()}
+
+    def _tick(self) -> None:
+        """Let the durations of what runs go on, as long as some of it is in sight."""
+        lines = [self._lines.get(cast("int", key)) for key in self.table.in_sight]
+        running = {line.id: self.row(line) for line in lines if line is not None and line.state == "running"}
+        if running and self.is_current:
+            self.table.put(cast("Mapping[Key, Row]", running))
+
+    def subjects(self) -> list[RunLine]:
+        """Return the marked runs, or the one under the cursor."""
+        keys: list[Key | None] = [*self.table.marked] or [self.table.key]
+        return [self._lines[key] for key in keys if isinstance(key, int) and key in self._lines]
+
+    @on(Table.Moved)
+    def _follow(self) -> None:
+        unknown = [key for key in self.table.marked if key not in self._lines]
+        if unknown:
+            self.run_worker(self._learn(unknown), group="marked", exclusive=True)
+        self.grey_out()
+
+    async def _learn(self, keys: Sequence[Key]) -> None:
+        await self._fetch(keys)
+        self.grey_out()
+
+    @on(Table.Chosen)
+    def _open(self, event: Table.Chosen) -> None:
+        self.flowctl.open_run(cast("int", event.key))
+
+    # -- filter
+
+    def check(self, text: str) -> None:
+        """Raise UsageError for a filter that means nothing."""
+        parse_filter(text, self.flowctl.namespace, SYSTEM_CLOCK.now())
+
+    async def names(self) -> dict[str, list[str]]:
+        """Return the workflows, schedules, queues and tags there are."""
+        namespace = self.flowctl.namespace
+
+        def question(store: Store) -> dict[str, list[str]]:
+            recent = store.runs.lines(store.runs.numbers(RunFilter(namespace, limit=_TAGGED))).values()
+            return {
+                "workflow": store.lists.workflows(namespace),
+                "schedule": [schedule.name for schedule in store.schedules.all(namespace)],
+                "queue": sorted({run.queue for run in recent}),
+                "tag": sorted({f"{name}={value}" for run in recent for name, value in run.tags.items()}),
+            }
+
+        return await self.ask(question)
+
+    # -- order
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        shown = {column.title for column in self.columns}
+        sorts = [sort for sort in SORTS if sort.title in shown]
+        titles = [sort.title for sort in sorts]
+        self._use_sort(sorts[(titles.index(self._sort.title) + 1) % len(sorts)])
+
+    def action_reverse(self) -> None:
+        """Sort the other way round."""
+        self._use_sort(self._sort._replace(down=not self._sort.down))
+
+    @on(Table.HeaderClicked)
+    def _sort_by(self, event: Table.HeaderClicked) -> None:
+        if event.title == self._sort.title:
+            self.action_reverse()
+        for sort in SORTS:
+            if event.title == sort.title != self._sort.title:
+                self._use_sort(sort)
+
+    def _use_sort(self, sort: Sort) -> None:
+        self._sort = sort
+        self._show_sort()
+        self.action_reload()
+
+    def _show_sort(self) -> None:
+        self.table.sorted_by = f"{self._sort.title}{'▼' if self._sort.down else '▲'}"
+        self.table.refresh()
