@@ -333,3 +333,17 @@ def test_twenty_thousand_steps_are_laid_out_at_once_and_drawn_as_far_as_they_are
 
     on_screen(db, journey)
     assert len(drawn) < 500
+
+
+def test_a_click_moves_the_cursor_and_one_on_the_sign_folds(db: str, pipeline: Callable[..., str]) -> None:
+    async def journey(pilot: Pilot[Any]) -> None:
+        await opens(pilot, 1)
+        await sees(pilot, "fetch#2")
+        await pilot.click(Steps, offset=(0, 2))  # the sign before "3 branches", below the title and the run
+        await until(pilot, lambda: "fetch#2" not in seen(pilot.app))
+        await pilot.click(Steps, offset=(6, 3))
+        await until(pilot, lambda: pilot.app.screen.chosen_step == "sleep")
+        await pilot.click("#tab-attempts")
+        await sees(pilot, "ATTEMPT")
+
+    on_screen(db, journey)

@@ -37,8 +37,7 @@ class RunScreen(RunPlace):
         return self.view.steps.own_key
 
     def on_mount(self) -> None:
-        """Read, and let the steps have the keys."""
-        super().on_mount()
+        """Let the steps have the keys."""
         self.view.steps.focus()
 
     async def load(self) -> None:

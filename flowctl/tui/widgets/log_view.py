@@ -30,18 +30,14 @@ class Ask(Protocol):
         """Return the answer. Raises FlowctlError."""
 
 
-Begin = Callable[[Callable[[], Awaitable[None]], str], None]  # work, and its group: a newer one replaces it
-
-
 class LogView(Lines):
     """The lines of one step, or of the whole run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "whole", "Step or whole run", id="whole_log")]
 
-    def __init__(self, ask: Ask, begin: Begin, *, id: str | None = None) -> None:
+    def __init__(self, ask: Ask, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._ask = ask
-        self._begin = begin
         self._subject: tuple[int, str | None] = (0, None)  # run and step
         self._whole = False
         self._moving = False
@@ -120,20 +116,20 @@ class LogView(Lines):
         """Read more when the first line comes near, and say whether it follows."""
         super().watch_scroll_y(old_value, new_value)
         if new_value < old_value and new_value < 2 * self.size.height and self._more_above:
-            self._begin(self._read_before, "before")
+            self.run_worker(self._read_before(), group="before")
         self._tell()
 
     def action_whole(self) -> None:
         """Show the lines of the whole run, or of the step alone."""
         if self._subject[1] is not None:
             self._whole = not self._whole
-            self._begin(self._restart, "before")
+            self.run_worker(self._restart(), group="before")
 
     # -- searching
 
     def look_for(self, needle: str) -> None:
         """Go to the last line that has this text, of all there are."""
-        self._begin(lambda: self._look_for(needle), "search")
+        self.run_worker(self._look_for(needle), group="search")
 
     async def _look_for(self, needle: str) -> None:
         while self._more_above:

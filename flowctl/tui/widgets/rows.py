@@ -63,6 +63,9 @@ class Rows(ScrollView, can_focus=True):
     def action_choose(self) -> None:
         """Open what is under the cursor."""
 
+    def clicked(self, x: int) -> None:
+        """Do what a click does beside moving the cursor there."""
+
     # -- given to it
 
     @property
@@ -126,6 +129,8 @@ class Rows(ScrollView, can_focus=True):
         self.cursor = row
         if opened:
             self.action_choose()
+        else:
+            self.clicked(event.x)
 
     def render_line(self, y: int) -> Strip:
         """Return one line: the title, or a row."""

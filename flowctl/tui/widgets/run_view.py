@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
@@ -14,7 +13,7 @@ from textual.containers import Container, Vertical
 from textual.message import Message
 from textual.widgets import ContentSwitcher, Input, Static
 
-from flowctl.core.errors import FlowctlError, NotFound
+from flowctl.core.errors import NotFound
 from flowctl.core.model import FINAL_STATES, Run
 from flowctl.tui import outside, run_words
 from flowctl.tui.code import source_of
@@ -55,7 +54,7 @@ class RunView(Vertical):
         """The person goes back to where they came from."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+        super().__init__(id=id, classes="gone")
         self.number: int | None = None
         self.seen: SeenRun | None = None
         self.tab = "output"
@@ -77,7 +76,7 @@ class RunView(Vertical):
                     yield Payload(id="input")
                     yield Payload(id="output")
                     yield Lines(id="error")
-                    yield LogView(self._flowctl.reader.ask, self._begin, id="logs")
+                    yield LogView(self._flowctl.reader.ask, id="logs")
                     yield Lines(id="attempts")
                     yield Lines(id="code")
                 yield Input(placeholder="text to look for: Enter goes there, n and N to the next", id="search")
@@ -178,20 +177,16 @@ class RunView(Vertical):
         about.display = node.step is not None
         self._begin(self._show_tab, "tab")
 
-    def _begin(self, work: Callable[[], Awaitable[None]], group: str) -> None:
-        self.run_worker(partial(self._told, work), group=group, exclusive=True)  # type: ignore[arg-type] # an async one
-
-    async def _told(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except FlowctlError as error:
-            self._flowctl.say_trouble(error)
+    def _begin(self, work: Callable[[], Coroutine[None, None, None]], group: str) -> None:
+        self.run_worker(work, group=group, exclusive=True)  # type: ignore[arg-type] # an async one
 
     async def _show_tab(self) -> None:
         node, tab = self.steps.node, self.tab
         if node is None or self.seen is None:
             return
         step, place = node.step, node.place
+        if step is None:  # of branches nothing is told but their run's
+            place = Place("run", place.run)
         standing = (self.seen.line.state, self.seen.run.attempt) if step is None else step[4:10]
         wanted = (place, tab, standing)
         if tab == "logs":

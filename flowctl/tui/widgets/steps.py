@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
-from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.timer import Timer
@@ -138,11 +137,9 @@ class Steps(Rows):
             above = (at for at in range(self.cursor - 1, -1, -1) if self.rows[at].depth < node.depth)
             self.cursor = next(above, self.cursor)
 
-    def on_click(self, event: events.Click) -> None:
+    def clicked(self, x: int) -> None:
         """Fold or unfold by a click on the sign."""
-        super().on_click(event)
-        node = self.node
-        if node is not None and event.y > 0 and event.x // 2 == node.depth:
+        if self.node is not None and x // 2 == self.node.depth:
             self.action_fold()
 
     # -- drawing
