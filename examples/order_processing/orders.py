@@ -3,7 +3,7 @@
     flowctl run examples/order_processing/orders.py:process_orders
 
 A card that is declined is followed by an attempt with the customer's wallet. Each `compensate` registers the call that
-undoes what was done just before: when neither pays, or nothing can be shipped, those calls are made, the last one first.
+undoes what was just done: when neither pays, or nothing can be shipped, those calls are made, the last one first.
 Each order is a run of its own (a child), so `flowctl ls` shows which ones went wrong, and `flowctl show` why.
 
 The shop is a folder with one file, its ledger. Every entry carries the idempotency key of its step, so an attempt that

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from flowctl.cli.instants import local, short
+from flowctl.cli.instants import short
 from flowctl.cli.invocation import Invocation
 from flowctl.cli.tables import Cell, Column, Row, show_table
 from flowctl.cli.terminal import Terminal, can_draw
@@ -88,7 +88,7 @@ def _outcome(slot: Slot) -> Cell:
 
 def _note(schedule: Schedule) -> str:
     if schedule.paused_at is not None:
-        return f"paused ({schedule.pause_reason}) since {local(schedule.paused_at)}"
+        return f"paused ({schedule.pause_reason}) since {local_text(schedule.paused_at, schedule.zone)}"
     return schedule.description
 
 

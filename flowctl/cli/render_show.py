@@ -58,7 +58,7 @@ def show_run(terminal: Terminal, shown: ShownRun, *, whole: bool) -> None:
     """Print a run: header, steps, then input, output and error."""
     run = shown.run
     _headline(terminal, f"run {run.id}", run.workflow, run.state, run_duration(run))
-    _facts(terminal, _run_facts(shown))
+    _facts(terminal, run_facts(run, shown.reason, shown.handlers))
     terminal.data("")
     if shown.left_out:
         terminal.data(f"… {shown.left_out:,} earlier steps: flowctl show {run.id} --all")
@@ -122,10 +122,10 @@ def _facts(terminal: Terminal, facts: Mapping[str, str]) -> None:
             terminal.data(f"  {name:<9} {safe_line(value)}")
 
 
-def _run_facts(shown: ShownRun) -> dict[str, str]:
-    run = shown.run
+def run_facts(run: Run, reason: str | None, handlers: Sequence[Run] = ()) -> dict[str, str]:
+    """Return what there is to say of a run beside its steps, by what it is; '' where there is nothing."""
     return {
-        "reason": note(run, shown.reason) if run.state != "failed" else "",  # its error says it below
+        "reason": note(run, reason) if run.state != "failed" else "",  # its error says it below
         "failure": error_class(run.error) if run.error is not None else "",
         "dropped": local(run.dropped_at),
         "created": local(run.created_at),
@@ -141,7 +141,7 @@ def _run_facts(shown: ShownRun) -> dict[str, str]:
         "forked": _forked(run),
         "rerun of": f"run {run.rerun_of}" if run.rerun_of is not None else "",
         "handles": f"the failure of run {run.handles}" if run.handles is not None else "",
-        "handler": ", ".join(f"run {each.id} {each.workflow} ({each.state})" for each in shown.handlers),
+        "handler": ", ".join(f"run {each.id} {each.workflow} ({each.state})" for each in handlers),
         "file": f"{run.path}:{run.function}" if run.path else "",
         "code": run.code[:12],
     }

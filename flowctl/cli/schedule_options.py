@@ -22,7 +22,7 @@ from flowctl.core.model import NewSchedule, Schedule, Workflow
 from flowctl.core.text import quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
-NONE = "none"  # takes a limit away
+NONE = "none"  # takes away what a schedule has
 _AFTER = "flowctl.after"  # where a click context keeps the words that stand after --
 
 _OPTIONS = (
@@ -59,8 +59,8 @@ _OPTIONS = (
     click.option("--when", multiple=True, metavar="CONDITION|none", help="Hold its runs until this holds; repeatable."),
     click.option("--description", metavar="TEXT", help="What it is for."),
     click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
-    click.option("--python", metavar="PATH", help="Interpreter for the workflow's code."),
-    click.option("--env-file", metavar="FILE", help=".env file with variables for its runs."),
+    click.option("--python", metavar="PATH|none", help="Interpreter for the workflow's code."),
+    click.option("--env-file", metavar="FILE|none", help=".env file with variables for its runs."),
     click.option("--shell", is_flag=True, help="COMMAND is one text for the shell: pipes, variables, patterns."),
 )
 
@@ -122,19 +122,19 @@ class ScheduleOptions:
             "catch_up_cap": self.cap,
             "overlap": self.overlap,
             "description": self.description,
-            "python": _interpreter(self.python),
-            "env_file": Submission(env_file=self.env_file).full_env_file(),
             "jitter_ms": None if self.jitter is None else parse_duration(self.jitter, "--jitter"),
         }
         found |= {name: value for name, value in plain.items() if value is not None}
         now = SYSTEM_CLOCK.now()
-        limits: tuple[tuple[str, str | None, Callable[[str], int]], ...] = (
+        removable: tuple[tuple[str, str | None, Callable[[str], Any]], ...] = (
+            ("python", self.python, _interpreter),
+            ("env_file", self.env_file, _env_file),
             ("start_at", self.start_at, lambda text: parse_instant(text, "--start-at", now, zone)),
             ("end_at", self.end_at, lambda text: parse_instant(text, "--end-at", now, zone)),
             ("window_ms", self.window, lambda text: _positive(parse_duration(text, "--window"), "--window")),
             ("pause_after", self.pause_after, _count),
         )
-        found |= {name: None if text == NONE else read(text) for name, text, read in limits if text is not None}
+        found |= {name: None if text == NONE else read(text) for name, text, read in removable if text is not None}
         return found
 
     def check_cap(self, catch_up: str) -> None:
@@ -254,8 +254,8 @@ def _workflow_fields(workflow: Workflow, words: tuple[str, ...], options: Schedu
         raise UsageError("--shell is for a command", "leave out --workflow, and give the command after --")
     source = options.input_source
     arguments = parse_arguments(words, None if source is None else read_input(source))
-    python = absolute_python(options.python) or workflow.python
-    env_file = Submission(env_file=options.env_file).full_env_file()
+    python = absolute_python(_named(options.python)) or workflow.python
+    env_file = _env_file(_named(options.env_file))
     supervisor = new_supervisor()
     try:
         loaded = load_file(supervisor, CodeTarget(workflow.path, workflow.directory, python, env_file))
@@ -291,9 +291,18 @@ def _moment(text: str, zone: str) -> str:
     return text if "-" in text else str(parse_instant(text, "--once", SYSTEM_CLOCK.now(), zone))
 
 
-def _interpreter(python: str | None) -> str | None:
+def _named(text: str | None) -> str | None:
+    """Return what an option names, None when it takes something away."""
+    return None if text == NONE else text
+
+
+def _env_file(name: str | None) -> str | None:
+    return Submission(env_file=name).full_env_file()
+
+
+def _interpreter(python: str) -> str | None:
     """Return --python as it is kept. Raises NotFound."""
-    if python is not None and shutil.which(os.path.expanduser(python)) is None:
+    if shutil.which(os.path.expanduser(python)) is None:
         raise NotFound(f"there is no program {quoted(python)} (--python)", "name an interpreter: --python PATH")
     return absolute_python(python)
 

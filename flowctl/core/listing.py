@@ -1,11 +1,11 @@
-"""What lists ask for, and what they show of a run. None in a filter does not restrict."""
+"""What lists ask for, and what they show of a run and its steps. None in a filter does not restrict."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from flowctl.core.model import Request, RunState
+from flowctl.core.model import Request, RunState, StepKind, StepState
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +56,31 @@ class RunLine(NamedTuple):
     created_at: int
     started_at: int | None
     finished_at: int | None
+
+
+class StepLine(NamedTuple):
+    """What a list shows of a step: its row without payloads."""
+
+    seq: int
+    key: str
+    name: str
+    kind: StepKind
+    state: StepState
+    attempt: int
+    wake_at: int | None
+    begun_at: int
+    started_at: int
+    finished_at: int | None
+    shared: bool  # with the run that its run was forked from
+    said_by: str | None
+    progress: str | None
+
+
+class AttemptLine(NamedTuple):
+    """What a list shows of an attempt that did not succeed."""
+
+    key: str
+    attempt: int
+    state: Literal["failed", "cancelled", "interrupted"]
+    started_at: int
+    finished_at: int

@@ -43,10 +43,20 @@ def source_hash(function: Callable[..., Any]) -> Optional[bytes]:
         return None
     try:
         definition = _definitions_in(code.co_filename).get((code.co_name, code.co_firstlineno))
-        words = None if definition is None else "".join(_words(definition, top=True))
+        return None if definition is None else _hash(definition)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
-    return None if words is None else hash_of_plain(words)
+
+
+def definitions(text: str) -> Iterator[tuple[str, range, bytes]]:
+    """Yield the functions of a source text: name, lines, and hash as `source_hash` returns it. Raises SyntaxError."""
+    tree = compile(text, "<source>", "exec", _PARSE_ONLY, dont_inherit=True)
+    for (name, first), node in _functions(tree):
+        yield name, range(first, node.end_lineno + 1), _hash(node)
+
+
+def _hash(definition: Any) -> bytes:
+    return hash_of_plain("".join(_words(definition, top=True)))
 
 
 def _definitions_in(filename: str) -> dict[tuple[str, int], Any]:

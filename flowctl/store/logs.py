@@ -38,3 +38,8 @@ class Logs:
         """Return the chunks of a run, or of one of its steps, in the order in which they were captured."""
         parameters = {"run": run_id, "step": step, "after": after_id, "limit": -1 if limit is None else limit}
         return [LogLine(*row) for row in self._connection.rows(SQL["of_run"], parameters)]
+
+    def before(self, run_id: int, step: str | None, before_id: int, limit: int) -> list[LogLine]:
+        """Return the last chunks with a smaller number, the oldest of them first."""
+        parameters = {"run": run_id, "step": step, "before": before_id, "limit": limit}
+        return [LogLine(*row) for row in reversed(self._connection.rows(SQL["before"], parameters))]

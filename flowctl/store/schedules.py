@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import Any, NamedTuple
 
@@ -185,6 +184,8 @@ class Schedules:
 
     def _unknown(self, namespace: str, name: str) -> NotFound:
         names = [row[0] for row in self._connection.rows(SQL["names"], {"namespace": namespace})]
+        import difflib
+
         near = difflib.get_close_matches(name, names, n=1)
         shown = name if name.isprintable() and name else repr(name)
         hint = f"did you mean {near[0]}?" if near else "flowctl schedules list"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Never
 
 from flowctl.core.errors import ClaimLost, Conflict
+from flowctl.core.listing import AttemptLine, StepLine
 from flowctl.core.model import Attempt, Claim, NewStep, Said, Step
 from flowctl.store.connection import Connection, Row
 from flowctl.store.payloads import Payloads, pack
@@ -193,6 +194,10 @@ class Steps:
             yield from page
             after = page[-1].seq
 
+    def lines(self, run_id: int, *, after_seq: int = 0) -> list[StepLine]:
+        """Return what a list shows of the current steps of a run, in the program's order."""
+        return [StepLine(*row) for row in self._connection.rows(SQL["lines"], {"run": run_id, "after": after_seq})]
+
     def replaced(self, run_id: int) -> list[Step]:
         """Return the steps that a retry set aside and that have not run anew, in the program's order."""
         return [self._step(row) for row in self._connection.rows(SQL["replaced"], {"run": run_id})]
@@ -225,6 +230,14 @@ class Steps:
         rows = self._connection.rows(SQL[name], {"run": run_id, "key": key})
         unpack = self._payloads.unpack_optional
         return [Attempt(found, number, state, unpack(error), *times) for found, number, state, error, *times in rows]
+
+    def attempt_lines(self, run_id: int) -> list[AttemptLine]:
+        """Return what a list shows of the attempts that did not succeed, by key and number."""
+        return [AttemptLine(*row) for row in self._connection.rows(SQL["attempt_lines"], {"run": run_id})]
+
+    def children(self, run_id: int) -> dict[str, int]:
+        """Return the numbers of the runs that a run started, by the key of the step that each answers."""
+        return dict(self._connection.rows(SQL["children"], {"run": run_id}))
 
     # -- parts
 

@@ -162,6 +162,11 @@ SELECT {columns} FROM steps WHERE {current}
 SELECT {columns} FROM steps
 WHERE run_id = +:run AND superseded_at IS NULL AND seq > +:after ORDER BY seq LIMIT +:limit
 
+-- name: lines
+SELECT seq, key, name, kind, state, attempt, wake_at, begun_at, started_at, finished_at, shared_id IS NOT NULL, said_by,
+    progress
+FROM steps WHERE run_id = +:run AND superseded_at IS NULL AND seq > +:after ORDER BY seq
+
 -- name: replaced
 SELECT {columns} FROM steps WHERE run_id = +:run AND superseded_at IS NOT NULL
     AND NOT EXISTS (
@@ -183,3 +188,9 @@ SELECT key, attempt, state, error, started_at, finished_at FROM attempts WHERE r
 -- name: attempts_of_step
 SELECT key, attempt, state, error, started_at, finished_at FROM attempts
 WHERE run_id = +:run AND key = +:key ORDER BY attempt
+
+-- name: attempt_lines
+SELECT key, attempt, state, started_at, finished_at FROM attempts WHERE run_id = +:run ORDER BY key, attempt
+
+-- name: children
+SELECT parent_step, id FROM runs WHERE parent_id = +:run ORDER BY id

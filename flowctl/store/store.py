@@ -62,11 +62,13 @@ class Store:
         create: bool = True,
         read_only: bool = False,
         busy_timeout: int = BUSY_TIMEOUT_MS,
+        actor: str | None = None,
     ) -> Self:
         """Open a database; create it if asked and missing; bring an older one up to date, after a backup.
 
-        `busy_timeout` is in milliseconds. With `read_only` nothing is created, migrated or written. Raises NotFound,
-        NotPermitted, Damaged, NewerFile, Busy, DiskTrouble, and UsageError for an older file that is only to be read.
+        `busy_timeout` is in milliseconds, `actor` whom the audit log names. With `read_only` nothing is created,
+        migrated or written. Raises NotFound, NotPermitted, Damaged, NewerFile, Busy, DiskTrouble, and
+        UsageError for an older file that is only to be read.
         """
         name = files.canonical(path)
         if not os.path.lexists(name):
@@ -78,7 +80,7 @@ class Store:
         files.check_file(name)
         if not read_only:
             files.make_private(name)
-        return cls(_connect(name, read_only, busy_timeout))
+        return cls(_connect(name, read_only, busy_timeout, actor))
 
     def close(self) -> None:
         """Close the file."""
@@ -297,10 +299,11 @@ class Store:
         return Notices(self.connection)
 
 
-def _connect(name: str, read_only: bool, busy_timeout: int) -> Connection:
+def _connect(name: str, read_only: bool, busy_timeout: int, actor: str | None) -> Connection:
     """Open and identify a file. A file that is refused is left as it was found, with its WAL."""
     had_wal = files.size(name + "-wal") > 0
     connection = Connection(name, read_only=read_only, busy_timeout=busy_timeout)
+    connection.actor = actor
     try:
         try:
             with connection.reading():  # version and schema of one moment, while another process may be migrating

@@ -136,14 +136,11 @@ def _always(_: object) -> None:
     return None
 
 
+_RETRIED = _only(
+    frozenset({"failed", "cancelled", "blocked"}), "only one that has failed, or is blocked, can be retried"
+)
 RUN_ACTIONS = (
-    Action(
-        "retry",
-        "r",
-        "Retry",
-        ("retry", "--detach"),
-        _only(frozenset({"failed", "cancelled", "blocked"}), "only one that has failed, or is blocked, can be retried"),
-    ),
+    Action("retry", "r", "Retry", ("retry", "--detach"), _RETRIED),
     Action("rerun", "n", "Rerun", ("rerun", "--detach"), _always),
     Action("cancel", "x", "Cancel", ("cancel",), _unless(FINAL_STATES, "it has ended"), destroys=True),
     Action(
@@ -164,6 +161,14 @@ RUN_ACTIONS = (
         "drop", "X", "Drop", ("drop",), _only(frozenset({"failed"}), "only a failure can be dropped"), destroys=True
     ),
 )
+RETRY_SAME_CODE = Action(
+    "retry-same-code", "", "Retry with the code it has", ("retry", "--same-code", "--detach"), _RETRIED
+)
+
+
+def retry_from(step: str) -> Action:
+    """Return the action that runs a step, and all after it, again."""
+    return Action("retry-from", "", f"Retry from {step}", ("retry", "--from", step, "--detach"), _RETRIED)
 
 
 def _only_paused(schedule: Schedule) -> str | None:

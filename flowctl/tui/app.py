@@ -29,6 +29,7 @@ from flowctl.tui.reader import Reader
 from flowctl.tui.screens.confirm import Confirm
 
 POLL_S = 0.25
+TROUBLE_POLL_S = 1.0  # then the file is opened anew each time
 DAEMON_POLLS = 4  # between two looks at the daemon while nothing changes
 
 
@@ -59,7 +60,8 @@ class FlowctlApp(App[None]):
     def __init__(
         self, db: str, namespace: str, settings: ScreenSettings, run: int | None = None, *, debugs: bool = False
     ) -> None:
-        super().__init__()
+        # Without colour Textual makes greys of a theme's colours: of the terminal's own, which it does not know, black.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.db = db
         self.namespace = namespace
         self.settings = settings
@@ -103,7 +105,7 @@ class FlowctlApp(App[None]):
                     self.trouble = ""
                     self.screen.post_message(FileChanged())
             polls += 1
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(TROUBLE_POLL_S if self.trouble else POLL_S)
 
     def say_trouble(self, error: FlowctlError) -> None:
         """Tell that the file cannot be read, and since when what is shown is old."""
@@ -150,8 +152,10 @@ class FlowctlApp(App[None]):
         """Yield what the command palette lists: the places, what can be done here, and Textual's own."""
         for place in places.PLACES:
             yield SystemCommand(f"Go to {place.title}", place.does, lambda name=place.name: self.switch_mode(name))
+        listed: set[str] = set()  # what has several keys is listed once
         for binding in screen.active_bindings.values():
-            if binding.enabled and binding.binding.description and binding.node is not self:
+            if binding.enabled and binding.binding.description not in {"", *listed} and binding.node is not self:
+                listed.add(binding.binding.description)
                 yield SystemCommand(
                     binding.binding.description,
                     binding.binding.tooltip or f"key {binding.binding.key}",
@@ -193,14 +197,22 @@ class FlowctlApp(App[None]):
 
     async def performed(self, command: Command) -> Outcome:
         """Run a command, tell what came of it, and return that."""
-        self.last_command = self.shown(command)
-        outcome = await command.run(self.db, self.namespace)
+        outcome = await self.ran(command)
         if outcome.message and outcome.code:
             self.notify(safe_line(outcome.message), title=safe_line(self.last_command), severity="error", markup=False)
         else:
-            self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
+            self.tell_done()
         self.screen.post_message(FileChanged())
         return outcome
+
+    async def ran(self, command: Command) -> Outcome:
+        """Run a command, which `y` copies from now on, and return what it said."""
+        self.last_command = self.shown(command)
+        return await command.run(self.db, self.namespace)
+
+    def tell_done(self) -> None:
+        """Tell that the last command has done its work."""
+        self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
 
     def action_copy_command(self) -> None:
         """Copy the last command that was run from here."""
@@ -209,7 +221,7 @@ class FlowctlApp(App[None]):
 
     def copy(self, text: str) -> None:
         """Copy a text to the clipboard, by way of the terminal and of the desktop; without either, show it."""
-        text = text.encode(errors="replace").decode()
+        text = text.encode(errors="backslashreplace").decode()
         by_terminal = clipboard.takes_copies(os.environ)
         if by_terminal:
             self.copy_to_clipboard(text)

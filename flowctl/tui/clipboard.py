@@ -43,4 +43,8 @@ def _command(environ: Mapping[str, str]) -> list[str] | None:
         ("DISPLAY" in environ, ["xclip", "-selection", "clipboard"]),
         (sys.platform == "darwin", ["pbcopy"]),
     ]
-    return next((words for there, words in offered if there and shutil.which(words[0], path=environ.get("PATH"))), None)
+    for there, (name, *words) in offered:
+        program = shutil.which(name, path=environ.get("PATH")) if there else None
+        if program is not None:
+            return [program, *words]
+    return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from textual.binding import Binding
-from textual.keys import Keys, key_to_character
+from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
 from textual.theme import BUILTIN_THEMES
 
 from flowctl.core.config import ScreenSettings
@@ -19,7 +19,7 @@ from flowctl.core.text import quoted
 
 TERMINAL = "terminal"  # the theme that has the terminal's own colours
 _MODIFIERS = frozenset({"alt", "ctrl", "hyper", "meta", "shift", "super"})
-_KEYS = frozenset(str(key.value) for key in Keys)
+_KEYS = frozenset({*(str(key.value) for key in Keys), *KEY_NAME_REPLACEMENTS.values()})
 
 
 class Bound(NamedTuple):

@@ -15,7 +15,9 @@ from flowctl.cli.main import main
 from flowctl.core.config import ScreenSettings
 from flowctl.store import Store
 from flowctl.tui.app import FlowctlApp
+from tests.cli.conftest import on_terminal
 
+__all__ = ["on_terminal"]
 LONGEST_S = 20.0
 FLOWS = '''
 from flowctl import step, workflow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,17 @@ def test_an_action_is_its_command_and_y_copies_it(db: str, shop: Callable[..., s
 
     on_screen(db, journey)
     assert "queued" == state_of(db, 3)
+
+
+def test_a_key_does_its_action_once(db: str, shop: Callable[..., str]) -> None:
+    async def journey(pilot: Pilot[Any]) -> None:
+        await sees(pilot, "✗ failed")
+        await pilot.press("n")
+        await sees(pilot, "4 runs", "flowctl rerun 3 --detach")
+        await until(pilot, lambda: all(each.is_finished for each in pilot.app.workers if each.group == "commands"))
+
+    on_screen(db, journey)
+    assert 4 == len(json.loads(shop("ls", "--json")))
 
 
 def test_what_destroys_is_asked_for_first(db: str, shop: Callable[..., str]) -> None:

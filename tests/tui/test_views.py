@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
 from flowctl.core.model import NewRun, Snapshot, code_of
 from flowctl.store import Store
 from flowctl.tui.filters import EVENT_FILTER, RUN_FILTER, completed, parse_event_filter, parse_filter, selectors
+from flowctl.tui.places import PLACES
 from flowctl.tui.views import BUILT_IN, load_views, save_view
+from tests.store.scene import Scene
 from tests.tui.conftest import on_screen, seen, sees, until
 
 
@@ -182,5 +185,44 @@ def test_new_runs_appear_while_a_list_of_thousands_keeps_its_place(db: str) -> N
         submit(db, 3)
         await sees(pilot, "6,004 runs", f"{top} ○ queued")
         assert (13, before) == (table.scroll_offset.y, table.key)
+
+    on_screen(db, journey)
+
+
+def test_the_palette_lists_every_place_what_can_be_done_and_the_views(db: str, shop: Callable[..., str]) -> None:
+    async def journey(pilot: Pilot[Any]) -> None:
+        await sees(pilot, "3 runs", "✗ failed")
+        offered = [command.title for command in pilot.app.get_system_commands(pilot.app.screen)]
+        assert len(offered) == len({*offered})
+        assert {f"Go to {place.title}" for place in PLACES} <= {*offered}
+        assert {"Retry", "Filter", "Sort", "Show view 3", "Save this view", "Mark", "Theme", "Quit"} <= {*offered}
+        assert "Cancel" not in offered  # a failed run cannot be cancelled
+        await pilot.press("colon", *"show view 3", "enter")
+        await sees(pilot, "1 run · state:failed")
+        await pilot.press("colon", *"go to dead", "enter")
+        await sees(pilot, "ratio user error ZeroDivisionError")
+
+    on_screen(db, journey)
+
+
+def test_the_keys_of_the_place_are_shown(db: str, shop: Callable[..., str]) -> None:
+    async def journey(pilot: Pilot[Any]) -> None:
+        await sees(pilot, "3 runs")
+        await pilot.press("question_mark")
+        await sees(pilot, "Keys", "Sort the other way round", "Save this view", "Mark all, or none", "Copy command")
+
+    on_screen(db, journey, size=(80, 60))
+
+
+def test_the_time_of_what_runs_goes_on(db: str, flowctl: Callable[..., str]) -> None:
+    with Store.open(db) as store:
+        scene = Scene(store)
+        scene.now = SYSTEM_CLOCK.now()
+        scene.held()
+
+    async def journey(pilot: Pilot[Any]) -> None:
+        await sees(pilot, "▶ running")
+        shown = pilot.app.screen.table._rows[1][4]
+        await until(pilot, lambda: shown != pilot.app.screen.table._rows[1][4])
 
     on_screen(db, journey)

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 from flowctl.core.model import Queue
 from flowctl.core.text import safe_line
 from flowctl.tui.actions import Command
+from flowctl.tui.widgets.safe_input import SafeInput
 
 if TYPE_CHECKING:
     from flowctl.tui.app import FlowctlApp
@@ -36,7 +37,7 @@ class Limits(ModalScreen[None]):
     def __init__(self, queue: Queue) -> None:
         super().__init__()
         self._queue = queue.name
-        self._before = dict(zip([option for option, _ in _FIELDS], _texts(queue), strict=True))
+        self._before = dict(zip([option for option, _ in _FIELDS], map(safe_line, _texts(queue)), strict=True))
 
     def compose(self) -> ComposeResult:
         """Yield the fields, and the command."""
@@ -44,7 +45,7 @@ class Limits(ModalScreen[None]):
             yield Static(safe_line(f"Limits of queue {self._queue}"), markup=False, classes="title")
             for option, label in _FIELDS:
                 yield Static(label, markup=False, classes="label faint")
-                yield Input(self._before[option], id=option.strip("-"))
+                yield SafeInput(self._before[option], id=option.strip("-"))
             yield Static(markup=False, classes="command")
             yield Static(markup=False, classes="wrong")
             yield Static(

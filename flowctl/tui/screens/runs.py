@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from functools import partial
 from typing import ClassVar
 
+from textual import events, on
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 
 from flowctl.cli.instants import local, short
 from flowctl.cli.words import look
@@ -17,7 +22,8 @@ from flowctl.tui.actions import RUN_ACTIONS
 from flowctl.tui.screens.number import Number
 from flowctl.tui.screens.run_list import RunList
 from flowctl.tui.views import NUMBERS, load_views, save_view, views_path
-from flowctl.tui.widgets.table import Cell, Column, Row
+from flowctl.tui.widgets.run_view import RunView
+from flowctl.tui.widgets.table import Cell, Column, Row, Table
 
 COLUMNS = (
     Column("RUN", 7, right=True),
@@ -29,10 +35,12 @@ COLUMNS = (
     Column("QUEUE", 10, from_width=104),
     Column("TAGS", 24, from_width=130),
 )
+BESIDE = 140  # columns from which on the chosen run is beside the list
+LINGER_S = 0.15  # so long a cursor stays on a run before that is read
 
 
 class RunsScreen(RunList):
-    """The list of all runs, with saved views."""
+    """The list of all runs, with saved views, and the chosen one beside it where there is room."""
 
     name_of_place = "runs"
     actions = RUN_ACTIONS
@@ -48,6 +56,45 @@ class RunsScreen(RunList):
     def row(self, run: RunLine) -> Row:
         """Return the cells of a run."""
         return run_row(run)
+
+    def compose_list(self) -> ComposeResult:
+        """Yield the list and the chosen run."""
+        with Horizontal():
+            yield from super().compose_list()
+            yield RunView()
+
+    async def load(self) -> None:
+        """Read which runs there are."""
+        await super().load()
+        self._show_chosen()
+
+    @on(Table.Moved, "#runs")
+    def _beside(self) -> None:
+        self._show_chosen()
+
+    @on(events.Resize)
+    def _make_room(self, event: events.Resize) -> None:
+        self.query_one(RunView).display = event.size.width >= BESIDE
+        self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        """Show the run under the cursor beside the list, if there is room."""
+        view = self.query_one(RunView)
+        if view.display and isinstance(self.table.key, int):
+            number = self.table.key
+            shows = partial(self._show, view, number)
+            self.run_worker(shows, group="beside", exclusive=True)  # type: ignore[arg-type] # an async one
+
+    async def _show(self, view: RunView, number: int) -> None:
+        await asyncio.sleep(LINGER_S if number != view.number else 0)
+        try:
+            await view.open(number)
+        except FlowctlError as error:
+            self.flowctl.say_trouble(error)
+
+    @on(RunView.Left)
+    def _back_to_list(self) -> None:
+        self.table.focus()
 
     def empty(self) -> str:
         """Return what is said when there is no run."""

@@ -7,12 +7,12 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.suggester import Suggester
-from textual.widgets import Input
 
 from flowctl.tui.filters import Syntax, completed
+from flowctl.tui.widgets.safe_input import SafeInput
 
 
-class FilterLine(Input):
+class FilterLine(SafeInput):
     """Hidden until it is needed. Tab, or the right arrow, takes what is offered."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
