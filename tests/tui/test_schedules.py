@@ -138,12 +138,10 @@ def test_an_input_is_checked_by_the_workflow_and_never_in_the_arguments(db: str,
     on_screen(db, journey)
 
 
-def test_a_schedule_of_a_command_is_added(db: str, flowctl: Flowctl) -> None:
-    flowctl("init")
-
+def test_a_schedule_of_a_command_is_added_where_there_is_no_database_yet(db: str) -> None:
     async def journey(pilot: Pilot[Any]) -> None:
         await pilot.press("S")
-        await sees(pilot, "no schedules yet", "flowctl schedules add")
+        await sees(pilot, "there is no run yet")
         await pilot.press("n")
         await types(pilot, "disk")
         await sees(pilot, "nothing says when it is due")

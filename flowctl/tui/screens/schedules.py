@@ -52,6 +52,7 @@ class SchedulesScreen(Place):
     def __init__(self) -> None:
         super().__init__()
         self._seen: dict[str, Seen] = {}
+        self._workflows: list[str] = []  # that a new schedule may run
 
     def compose_body(self) -> ComposeResult:
         """Yield the list."""
@@ -71,6 +72,7 @@ class SchedulesScreen(Place):
         """Read which schedules there are, and what became of each."""
         namespace = self.flowctl.namespace
         self._seen = await self.ask(lambda store: _seen(store, namespace))
+        self._workflows = await self.ask(lambda store: [each.name for each in store.workflows.list(namespace)])
         self.table.show([*self._seen])
         self._tell_of_cursor()
 
@@ -101,13 +103,11 @@ class SchedulesScreen(Place):
 
         self.app.push_screen(SlotsScreen(cast("str", event.key)))
 
-    async def action_add(self) -> None:
+    def action_add(self) -> None:
         """Make a schedule."""
         from flowctl.tui.screens.schedule_forms import AddForm
 
-        namespace = self.flowctl.namespace
-        known = await self.ask(lambda store: [each.name for each in store.workflows.list(namespace)])
-        self.app.push_screen(AddForm(known))
+        self.app.push_screen(AddForm(self._workflows))
 
 
 def _seen(store: Store, namespace: str) -> dict[str, Seen]:

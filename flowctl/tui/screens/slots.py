@@ -28,13 +28,14 @@ from flowctl.tui.screens.place import Place
 from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
 
 COLUMNS = (
-    Column("DUE", 29),
+    Column("DUE", 28),
     Column("OUTCOME", 11),
     Column("RUN", 6, right=True),
-    Column("STATE", 11, from_width=72),
+    Column("STATE", 11, from_width=92),
     Column("REASON", 0),
 )
 _COMING = 3  # slots that are due next
+_KEPT = 2_000  # slots that were fetched
 
 
 class SlotsScreen(Place):
@@ -49,7 +50,8 @@ class SlotsScreen(Place):
         self._of = schedule
         self._schedule: Schedule | None = None
         self._coming: list[int] = []
-        self._runs: dict[Key, int] = {}
+        self._slots: dict[Key, Slot] = {}
+        self._count = ""
 
     def compose_body(self) -> ComposeResult:
         """Yield how the schedule stands, and the ledger."""
@@ -78,8 +80,8 @@ class SlotsScreen(Place):
         self.table.show([*reversed(self._coming), *past])
         if first and past:
             self.table.cursor = len(self._coming)  # the newest of the past: its run is what one looks for
-        count = "1 slot" if len(past) == 1 else f"{len(past):,} slots"
-        self.tell(f"{count} · Enter opens the run" if past else "no slot was due yet")
+        self._count = "1 slot" if len(past) == 1 else f"{len(past):,} slots" if past else "no slot was due yet"
+        self._tell_of_cursor()
 
     def _read(self, store: Store) -> tuple[Schedule, str, list[int]]:
         schedule = store.schedules.get(self.flowctl.namespace, self._of)
@@ -98,7 +100,8 @@ class SlotsScreen(Place):
             return found, store.runs.lines(slot.run_id for slot in found if slot.run_id is not None)
 
         found, runs = await self.ask(question)
-        self._runs |= {slot.due_at: slot.run_id for slot in found if slot.run_id is not None}
+        fetched: dict[Key, Slot] = {slot.due_at: slot for slot in found}
+        self._slots = fetched if len(self._slots) > _KEPT else self._slots | fetched
         rows: dict[Key, Row] = {at: self._coming_row(schedule, at) for at in due if at in self._coming}
         return rows | {slot.due_at: slot_row(schedule, slot, runs.get(slot.run_id or 0)) for slot in found}
 
@@ -111,11 +114,17 @@ class SlotsScreen(Place):
         """Return the schedule."""
         return [] if self._schedule is None else [self._schedule]
 
+    @on(Table.Moved)
+    def _tell_of_cursor(self) -> None:
+        """Say why the slot under the cursor became what it did: in the list the reason may have no room."""
+        slot = None if self.table.key is None else self._slots.get(self.table.key)
+        self.tell(" · ".join(filter(None, [self._count, slot and slot.reason])))
+
     @on(Table.Chosen)
     def _open(self, event: Table.Chosen) -> None:
-        run = self._runs.get(event.key)
-        if run is not None:
-            self.flowctl.open_run(run)
+        slot = self._slots.get(event.key)
+        if slot is not None and slot.run_id is not None:
+            self.flowctl.open_run(slot.run_id)
         else:
             self.notify("this slot has no run", severity="warning")
 

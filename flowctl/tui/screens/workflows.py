@@ -25,7 +25,7 @@ COLUMNS = (
     Column("RUN", 6, right=True, from_width=90),
     Column("SUCCEEDED", 10, right=True),
     Column("TAKES", 7, right=True),
-    Column("LAST RUNS", LENGTH, from_width=76),
+    Column("LAST RUNS", 0),
     Column("PARAMETERS", 0, from_width=96),
     Column("FILE", 0, from_width=130),
 )
