@@ -14,6 +14,7 @@ from flowctl.tui.widgets.run_view import RunView
 class RunScreen(RunPlace):
     """One run."""
 
+    AUTO_FOCUS = "Steps"
     name_of_place = "runs"
     actions = RUN_ACTIONS
 
@@ -35,11 +36,6 @@ class RunScreen(RunPlace):
     def chosen_step(self) -> str | None:
         """Return the key of the run's step under the cursor, or of the one whose child run the cursor is in."""
         return self.view.steps.own_key
-
-    def on_mount(self) -> None:
-        """Read, and let the steps have the keys."""
-        super().on_mount()
-        self.view.steps.focus()
 
     async def load(self) -> None:
         """Read the run, and show it."""
