@@ -11,7 +11,8 @@ PAGE = Path(__file__).with_name("keys.md")
 HEAD = """\
 # Keys of the screen
 
-Written from the screen by `make docs`; do not edit. In [`flowctl tui`](guide/screen.md) `?` shows those of the place where one is.
+Written from the screen by `make docs`; do not edit. In [`flowctl tui`](guide/screen.md) `?` shows those of the place
+where one is.
 The name is what `[tui.keys]` of `config.toml` binds to other keys.
 
 | name | key | does |

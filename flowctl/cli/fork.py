@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,7 @@ def fork(
     write PATH:=JSON for anything else, PATH=@file for the text of a file.
     The variable PATH, virtual environment and language are those of the shell that made the old run.
     """
-    edit, same_code = bool(given["edit"]), bool(given["same_code"])
-    edited, output = _edited(given["edited"]), _output(given["output"])
-    asked = _Asked(from_step, tuple(map(parse_assignment, assignments)), edit, edited, output, same_code)
+    asked = _asked(from_step, assignments, given)
     asked.check()
     supervisor = new_supervisor()
     try:
@@ -89,6 +88,17 @@ def fork(
             return work_here(invocation, store, supervisor, create)
     finally:
         supervisor.close()
+
+
+def _asked(from_step: str | None, assignments: tuple[str, ...], given: Mapping[str, object]) -> _Asked:
+    return _Asked(
+        from_step,
+        tuple(map(parse_assignment, assignments)),
+        bool(given["edit"]),
+        _edited(given["edited"]),
+        _output(given["output"]),
+        bool(given["same_code"]),
+    )
 
 
 def _output(source: object) -> str | None:

@@ -14,6 +14,7 @@ from flowctl.tui.widgets.run_view import RunView
 class RunScreen(RunPlace):
     """One run."""
 
+    AUTO_FOCUS = "Steps"
     name_of_place = "runs"
     actions = RUN_ACTIONS
 
