@@ -1,6 +1,7 @@
 # make check   everything that must hold before a commit; makes .venv first where it is missing
 # make test    the tests alone
 # make coverage   the tests with coverage, in every process that they start: takes nearly twice as long
+# make screenshots   draw the pictures of the screen anew, from a demonstration
 # make lock    choose newer versions of what is developed with
 # make docs    write docs/cli.md and docs/keys.md anew
 # make soak    kill flowctl at random moments, a thousand times; SOAK="--kills 100 --seed 7" is passed on
@@ -16,7 +17,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := $(VENV)/bin
 
-.PHONY: check setup format lint types bands test coverage docs lock soak power-cuts model simulate mutation bench bench-peers clean
+.PHONY: check setup format lint types bands test coverage docs screenshots lock soak power-cuts model simulate mutation bench bench-peers clean
 
 check: lint types bands test
 
@@ -51,6 +52,9 @@ coverage: setup
 docs: setup
 	$(BIN)/python docs/write_cli.py
 	$(BIN)/python docs/write_keys.py
+
+screenshots: setup
+	$(BIN)/python docs/write_pictures.py
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --universal --python-version 3.11 --generate-hashes \

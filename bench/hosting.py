@@ -14,7 +14,7 @@ from flowctl.core.model import NewRun, Run
 from flowctl.engine import commands
 from flowctl.engine.claiming import Role
 from flowctl.engine.engine import Engine
-from flowctl.engine.loading import LoadedFile, load_file
+from flowctl.engine.loading import BoundInput, LoadedFile, load_file
 from flowctl.engine.observer import Observer, ignore
 from flowctl.engine.supervisor import CodeTarget, Supervisor
 from flowctl.sdk.codec import canonical_hash
@@ -39,16 +39,7 @@ class Host:
     def new_run(self, function: str, **inputs: Any) -> NewRun:
         """Return the record of a run that is to be created."""
         workflow, text = self.loaded.choose(function), json.dumps(inputs)
-        return NewRun(
-            workflow=workflow.name,
-            path=self.loaded.path,
-            function=workflow.function,
-            code=self.loaded.snapshot.code,
-            directory=str(FLOWS.parent),
-            input=text,
-            input_hash=canonical_hash(text),
-            options=workflow.options,
-        )
+        return self.loaded.new_run(workflow, BoundInput(text, canonical_hash(text)))
 
     def submit(self, new: NewRun) -> int:
         """Create a run, durably, as `flowctl run --detach` does."""

@@ -73,6 +73,15 @@ def median_time(command: Sequence[str], cwd: Path) -> float:
     return statistics.median(time_command(command, REPEATS, cwd))
 
 
+def start_beside(module: str, folder: Path, what: str, size: int) -> subprocess.Popen[str]:
+    """Start a module as another process, and wait until it says that it is where it should be."""
+    words = [sys.executable, "-m", module, what, str(size), str(folder)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
 def growth(seconds: Sequence[float]) -> float:
     """Return how much the last window of steps cost over the first; one alone did not grow."""
     return seconds[-1] / seconds[0]

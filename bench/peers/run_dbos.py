@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sqlite3  # noqa: TID251 — a peer's file
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from dbos import DBOS, DBOSClient  # type: ignore[import-not-found]
 
-from bench.measuring import PAYLOAD, Figures, clock, median_time, report, resident_mb, wait_until
+from bench.measuring import PAYLOAD, Figures, clock, median_time, report, resident_mb, start_beside, wait_until
 
 QUEUE = "q"
 VERSION = "v1"  # of the application, so that another process takes its runs over
@@ -110,31 +109,22 @@ def _steps(size: int, folder: Path) -> Figures:
 
 
 def _recovery(size: int, folder: Path) -> Figures:
-    victim = _start(folder, "hold", size)
+    victim = start_beside("bench.peers.run_dbos", folder, "hold", size)
     victim.kill()
     victim.wait()
     began = clock()
-    successor = _start(folder, "recover", size)
+    successor = start_beside("bench.peers.run_dbos", folder, "recover", size)
     ended = clock()
     successor.kill()
     return {"all": ended - began}
 
 
 def _idle(folder: Path) -> Figures:
-    worker = _start(folder, "recover", 0)
+    worker = start_beside("bench.peers.run_dbos", folder, "recover", 0)
     time.sleep(2)
     found = resident_mb(worker.pid)
     worker.kill()
     return {"rss": found}
-
-
-def _start(folder: Path, what: str, size: int) -> subprocess.Popen[str]:
-    """Start this file as another process, and wait until it says that it is where it should be."""
-    words = [sys.executable, "-m", "bench.peers.run_dbos", what, str(size), str(folder)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    return process
 
 
 def _be(what: str, size: int, folder: Path) -> None:

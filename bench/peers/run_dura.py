@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ from typing import Any
 from dura.engine import DurableEngine  # type: ignore[import-not-found]
 from dura.workers import run_workers  # type: ignore[import-not-found]
 
-from bench.measuring import PAYLOAD, WINDOW, Figures, clock, growth, report, resident_mb, wait_until
+from bench.measuring import PAYLOAD, WINDOW, Figures, clock, growth, report, resident_mb, start_beside, wait_until
 
 RECOVERY_WORKERS = 10  # so many runs are in hand when it is killed
 held = False
@@ -114,23 +113,14 @@ def _recovery(size: int, folder: Path) -> Figures:
     engine = DurableEngine(folder / "dura.db")
     for _ in range(size):
         engine.spawn_task(name="one", params={"x": PAYLOAD})
-    victim = _start(folder, "hold", size)
+    victim = start_beside("bench.peers.run_dura", folder, "hold", size)
     victim.kill()
     victim.wait()
     began = clock()
-    successor = _start(folder, "recover", size)
+    successor = start_beside("bench.peers.run_dura", folder, "recover", size)
     ended = clock()
     successor.kill()
     return {"all": ended - began}
-
-
-def _start(folder: Path, what: str, size: int) -> subprocess.Popen[str]:
-    """Start this file as another process, and wait until it says that it is where it should be."""
-    words = [sys.executable, "-m", "bench.peers.run_dura", what, str(size), str(folder)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    return process
 
 
 def _be(what: str, size: int, folder: Path) -> None:

@@ -75,12 +75,12 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
     journal, notifier = Journal(SYSTEM_CLOCK, log), Notifier(os.environ, SYSTEM_CLOCK)
     role = Role("daemon", work.labels, work.queues or None, work.concurrency, POLL_S, GRACE_S)
     with invocation.writing(create=True) as store, _only_one(store, work), _duties(store, work, config) as duties:
-        store.connection.actor = f"{'daemon' if work.schedules else 'engine'} (pid {os.getpid()})"
         supervisor = Supervisor(config, callers.umask)
         engine = Engine(store, supervisor, observer=partial(_note, journal.say), role=role)
         with engine, Daemon(engine, duties, journal.say) as daemon:
             reload = partial(_reload, supervisor, notifier, journal.say)
-            with _signals(daemon.stop, reload, daemon.wake) as heed:
+            subject = "daemon" if work.schedules else "engine"
+            with _signals(daemon.stop, reload, daemon.wake) as heed, _noted(store, subject):
                 daemon.between = partial(_between, heed, notifier.alive)
                 journal.say(f"started: {_described(work)} of {store.path}")
                 for text in doubts(store.path):
@@ -91,6 +91,17 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
                 notifier.tell("STOPPING=1")
     journal.say("stopped")
     return 0
+
+
+@contextmanager
+def _noted(store: Store, subject: str) -> Iterator[None]:
+    """Note in the audit log that this process begins, by whose command, and that it ends; between, it is the actor."""
+    with store.transaction():
+        store.events.note(subject, f"started (pid {os.getpid()})", SYSTEM_CLOCK.now())
+    store.connection.actor = f"{subject} (pid {os.getpid()})"
+    yield
+    with suppress(FlowctlError), store.transaction():  # that it is gone is seen by its lock too
+        store.events.note(subject, f"stopped (pid {os.getpid()})", SYSTEM_CLOCK.now())
 
 
 @contextmanager

@@ -57,12 +57,7 @@ def reset(invocation: Invocation, /, name: str) -> int:
 
     with invocation.writing() as store:
         breaker = close(store, invocation.namespace, name, SYSTEM_CLOCK.now())
-    if invocation.json:
-        from flowctl.cli.json_shapes import dumps
-
-        invocation.terminal.data_json(dumps(_shape(breaker, 0)))
-    else:
-        invocation.terminal.data(f"breaker {name} is closed")
+    invocation.answer(_shape(breaker, 0), f"breaker {name} is closed")
     return 0
 
 

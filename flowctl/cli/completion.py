@@ -29,10 +29,5 @@ def completion(invocation: Invocation, /, shell: str) -> int:
     assert kind is not None
     script = kind(cli, {}, "flowctl", "_FLOWCTL_COMPLETE")
     text = script.source_template % script.source_vars()
-    if invocation.json:
-        from flowctl.cli.json_shapes import dumps
-
-        invocation.terminal.data_json(dumps({"shell": shell, "script": text}))
-    else:
-        invocation.terminal.data(text.rstrip("\n"))
+    invocation.answer({"shell": shell, "script": text}, text.rstrip("\n"))
     return 0

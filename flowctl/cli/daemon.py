@@ -80,7 +80,7 @@ def start(invocation: Invocation, /, **work: Any) -> int:
     It outlives the terminal. Exit code 3 when one runs already.
     """
     pid = background.start(invocation, _checked(**work).words)
-    _print(invocation, {"pid": pid, "state": "running"}, f"the daemon is running (pid {pid})")
+    invocation.answer({"pid": pid, "state": "running"}, f"the daemon is running (pid {pid})")
     return 0
 
 
@@ -94,9 +94,9 @@ def stop(invocation: Invocation, /, now: bool) -> int:
     """
     stopped = background.stop(invocation, at_once=now)
     if stopped is None:
-        _print(invocation, {"pid": None, "state": "not running"}, "no daemon runs")
+        invocation.answer({"pid": None, "state": "not running"}, "no daemon runs")
         return NOT_RUNNING
-    _print(invocation, {"pid": stopped.pid, "state": "stopped"}, f"the daemon (pid {stopped.pid}) has stopped")
+    invocation.answer({"pid": stopped.pid, "state": "stopped"}, f"the daemon (pid {stopped.pid}) has stopped")
     return 0
 
 
@@ -106,7 +106,7 @@ def restart(invocation: Invocation, /) -> int:
     """Stop the daemon if one runs, then start it with the options that it had. For others: stop it, then start it."""
     stopped = background.stop(invocation, at_once=False)
     pid = background.start(invocation, stopped.words if stopped is not None else ())
-    _print(invocation, {"pid": pid, "state": "running"}, f"the daemon is running (pid {pid})")
+    invocation.answer({"pid": pid, "state": "running"}, f"the daemon is running (pid {pid})")
     return 0
 
 
@@ -206,12 +206,12 @@ def install(invocation: Invocation, /, only_print: bool) -> int:
 
     made = _service(invocation)
     if only_print:
-        _print(invocation, {"path": str(made.path), "text": made.text}, made.text.rstrip("\n"))
+        invocation.answer({"path": str(made.path), "text": made.text}, made.text.rstrip("\n"))
         return 0
     _require_stopped(invocation, made)
     install_service(made)
     lingering = lingers(os.environ)
-    _print(invocation, {"path": str(made.path), "lingering": lingering}, f"installed: {made.path}")
+    invocation.answer({"path": str(made.path), "lingering": lingering}, f"installed: {made.path}")
     invocation.terminal.say(_LINGERING[lingering])
     return 0
 
@@ -233,7 +233,7 @@ def uninstall(invocation: Invocation, /) -> int:
 
     made = _service(invocation)
     uninstall_service(made)
-    _print(invocation, {"path": str(made.path), "state": "removed"}, f"removed {made.path}")
+    invocation.answer({"path": str(made.path), "state": "removed"}, f"removed {made.path}")
     return 0
 
 
@@ -242,12 +242,3 @@ def _service(invocation: Invocation) -> Service:
     from flowctl.engine.service import service
 
     return service(own_program(), invocation.db, os.environ)
-
-
-def _print(invocation: Invocation, shape: dict[str, Any], text: str) -> None:
-    if invocation.json:
-        from flowctl.cli.json_shapes import dumps
-
-        invocation.terminal.data_json(dumps(shape))
-    else:
-        invocation.terminal.data(text)

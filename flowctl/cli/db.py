@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import click
 
@@ -36,7 +35,7 @@ def db() -> None:
 @pass_invocation
 def path(invocation: Invocation, /) -> int:
     """Print where the database is, whether it exists yet or not."""
-    _print(invocation, {"path": invocation.db, "exists": os.path.lexists(invocation.db)}, invocation.db)
+    invocation.answer({"path": invocation.db, "exists": os.path.lexists(invocation.db)}, invocation.db)
     return 0
 
 
@@ -53,7 +52,7 @@ def status(invocation: Invocation, /) -> int:
             for engine in store.engines.running()
         ]
     if invocation.json:
-        _print(invocation, facts | {"engines": engines}, "")
+        invocation.answer(facts | {"engines": engines}, "")
     else:
         from flowctl.cli.render import show_status
 
@@ -74,7 +73,7 @@ def check(invocation: Invocation, /, full: bool) -> int:
     problems = [{"check": each.check, "subject": each.subject, "message": each.message} for each in findings]
     lines = [f"{each.subject}: {each.message} ({each.check})" for each in findings]
     text = "\n".join(lines) if lines else f"{invocation.db}: no damage found"
-    _print(invocation, {"path": invocation.db, "ok": not problems, "problems": problems}, text)
+    invocation.answer({"path": invocation.db, "ok": not problems, "problems": problems}, text)
     return DAMAGED if problems else 0
 
 
@@ -89,7 +88,7 @@ def backup(invocation: Invocation, /, file: str | None) -> int:
     target = os.path.abspath(os.path.expanduser(file)) if file is not None else f"{invocation.db}.backup-{stamp}"
     with invocation.writing() as store:
         store.backup(target)
-    _print(invocation, {"path": target}, target)
+    invocation.answer({"path": target}, target)
     return 0
 
 
@@ -99,7 +98,7 @@ def migrate(invocation: Invocation, /) -> int:
     """Bring a file of an older flowctl up to date. A backup beside it is made first."""
     with invocation.writing() as store:
         version = store.status()["user_version"]
-    _print(invocation, {"path": invocation.db, "version": version}, f"{invocation.db} is up to date, version {version}")
+    invocation.answer({"path": invocation.db, "version": version}, f"{invocation.db} is up to date, version {version}")
     return 0
 
 
@@ -122,14 +121,5 @@ def reindex(invocation: Invocation, /) -> int:
                 pass
         rows = store.search.count()
     text = f"{rows:,} rows are in the index" if wanted else "the index is empty: search is switched off in config.toml"
-    _print(invocation, {"path": invocation.db, "rows": rows}, text)
+    invocation.answer({"path": invocation.db, "rows": rows}, text)
     return 0
-
-
-def _print(invocation: Invocation, shape: dict[str, Any], text: str) -> None:
-    if invocation.json:
-        from flowctl.cli.json_shapes import dumps
-
-        invocation.terminal.data_json(dumps(shape))
-    else:
-        invocation.terminal.data(text)

@@ -1,19 +1,18 @@
 """What is to be other in a fork: `--set PATH=VALUE`, or the recorded JSON in an editor.
 
 The places are those of one document, {"input": …, "steps": {KEY: {"output": …}}}: a path of --set leads to one of
-them, and the editor shows it.
+them, the editor shows it, and --edited takes it. An output of the step from which the fork begins answers for it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowctl.cli.arguments import parse_json, parse_object, read_source
-from flowctl.core.errors import FlowctlError, UsageError
+from flowctl.core.errors import UsageError
 from flowctl.core.jsonpath import MISSING, Path, parse_path, path_text, value_at, with_value
 from flowctl.core.text import shorten
 
@@ -59,6 +58,7 @@ class Edits:
         self._input: Any = MISSING
         self._outputs: dict[str, Any] = {}
         self.texts: dict[str, str] = {}  # parameters, to be read by their types
+        self.answer: str | None = None  # JSON text that stands for running the step from which the fork begins
 
     @property
     def input(self) -> str | None:
@@ -93,24 +93,32 @@ class Edits:
             return MISSING if output is None else json.loads(output)
         return self._outputs[key]
 
+    def document(self, step: Step | None) -> str:
+        """Return the JSON that a person may edit: the input, and the outputs of the last steps before that one."""
+        return json.dumps(self._shown(step), indent=2, ensure_ascii=False) + "\n"
+
     def edit(self, step: Step | None) -> None:
-        """Have a person edit input and outputs in an editor. Raises UsageError when nothing was changed."""
-        before: dict[str, Any] = {"input": json.loads(self._run.input), "steps": self._shown_outputs(step)}
-        after = _in_editor(_laid_out(before))
-        if not set(after) <= {"input", "steps"} or not isinstance(after.get("steps", {}), dict):
-            raise UsageError("the edited JSON is not of a run", f"leave its places as they are: {_PATHS}")
+        """Have a person edit the document. Raises UsageError when nothing was changed."""
+        self.take(_in_editor(self.document(step)), step)
+
+    def take(self, text: str, step: Step | None) -> None:
+        """Make what an edited document asks for. Raises UsageError, also when nothing was changed."""
+        before, after = self._shown(step), read_document(text)
         for key, shown in after.get("steps", {}).items():
-            if not isinstance(shown, dict) or set(shown) != {"output"}:
-                raise UsageError(f"the edited JSON has something else than an output at steps.{shorten(key, 60)}")
-            if _text(shown) != _text(before["steps"].get(key)):
+            if step is not None and key == step.key:
+                self.answer = _text(shown["output"])
+            elif _text(shown) != _text(before["steps"].get(key)):
                 self._outputs[key] = shown["output"]
         if "input" in after and _text(after["input"]) != _text(before["input"]):
-            _require_object(after["input"])
             self._input = after["input"]
-        if self._input is MISSING and not self._outputs:
+        if self._input is MISSING and not self._outputs and self.answer is None:
             raise UsageError(
-                "nothing was changed in the editor, so no fork was made", "for one as it is, leave out --edit"
+                "nothing was changed in the recorded JSON, so no fork was made",
+                "for a fork as it is, leave out --edit and --edited",
             )
+
+    def _shown(self, step: Step | None) -> dict[str, Any]:
+        return {"input": json.loads(self._run.input), "steps": self._shown_outputs(step)}
 
     def _shown_outputs(self, step: Step | None) -> dict[str, Any]:
         if step is None:
@@ -157,20 +165,30 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _laid_out(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+def read_document(text: str) -> dict[str, Any]:
+    """Return an edited document, of which places may be missing. Raises UsageError when it is not one of a run."""
+    found = parse_object(text, "the edited JSON")
+    if not set(found) <= {"input", "steps"} or not isinstance(found.get("steps", {}), dict):
+        raise UsageError("the edited JSON is not of a run", f"leave its places as they are: {_PATHS}")
+    for key, shown in found.get("steps", {}).items():
+        if not isinstance(shown, dict) or set(shown) != {"output"}:
+            raise UsageError(f"the edited JSON has something else than an output at steps.{shorten(key, 60)}")
+    if "input" in found:
+        _require_object(found["input"])
+    return found
 
 
-def _in_editor(text: str) -> dict[str, Any]:
-    """Return the JSON object that a person makes of a text; one that is no JSON may be edited again."""
+def _in_editor(text: str) -> str:
+    """Return the document that a person makes of a text; one that is none may be edited again."""
     import click
 
+    from flowctl.cli.editor import edited
     from flowctl.cli.terminal import is_terminal
 
     while True:
-        text = _edited(text)
+        text = edited(text, "fork.json")
         try:
-            return parse_object(text, "what you wrote")
+            read_document(text)
         except UsageError as error:
             import sys
 
@@ -178,22 +196,5 @@ def _in_editor(text: str) -> dict[str, Any]:
                 raise
             click.echo(f"{error.message}\n{error.hint}", err=True)
             click.confirm("edit it again?", abort=True, default=True, err=True)
-
-
-def _edited(text: str) -> str:
-    import shlex
-    import subprocess
-    import tempfile
-
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    with tempfile.TemporaryDirectory(prefix="flowctl-") as folder:
-        draft = os.path.join(folder, "fork.json")
-        with open(draft, "w", encoding="utf-8", errors="surrogatepass") as file:
-            file.write(text)
-        try:
-            code = subprocess.call([*shlex.split(editor), draft])
-        except (OSError, ValueError) as error:
-            raise UsageError(f"the editor {editor} cannot be started: {error}", "name another one in $EDITOR") from None
-        if code != 0:
-            raise FlowctlError(f"the editor {editor} ended with exit code {code}, so no fork was made")
-        return read_source(draft, "what you wrote")
+        else:
+            return text

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         "flowctl fork @last --from send --set steps.fetch.output.items[0].price=3",
         "flowctl fork 42 --set input.month=3 --detach",
         "flowctl fork 42 --from send --output @answer.json",
+        "flowctl fork 42 --edited - < edited.json",
     ],
 )
 @click.argument("run", metavar="RUN", shell_complete=complete_run, help="A number, @last, @failed, or NAME@last.")
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change input.… or steps.KEY.output.…; :=JSON."
 )
 @click.option("--edit", is_flag=True, help="Change input and outputs in $VISUAL or $EDITOR.")
+@click.option(
+    "--edited", metavar="JSON|@FILE|-", help="The JSON that --edit shows, edited already; may be a part of it."
+)
 @click.option("--output", metavar="JSON|@FILE|-", help="Answer for the step of --from instead of running it.")
 @SAME_CODE
 @DETACH
@@ -68,6 +72,7 @@ def fork(
         from_step,
         tuple(map(parse_assignment, assignments)),
         bool(given["edit"]),
+        _edited(given["edited"]),
         _output(given["output"]),
         bool(given["same_code"]),
     )
@@ -99,6 +104,10 @@ def _output(source: object) -> str | None:
     return text.strip()
 
 
+def _edited(source: object) -> str | None:
+    return None if source is None else read_input(str(source))
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What the options say."""
@@ -106,13 +115,16 @@ class _Asked:
     from_step: str | None
     assignments: tuple[Assignment, ...]
     edit: bool
+    edited: str | None
     output: str | None
     same_code: bool
 
     def check(self) -> None:
         """Raise UsageError for what makes no sense together."""
-        if self.edit and self.assignments:
-            raise UsageError("--edit and --set exclude each other", "the editor shows what --set can change")
+        if [self.edit, self.edited is not None, bool(self.assignments)].count(True) > 1:
+            raise UsageError(
+                "--edit, --edited and --set exclude each other", "the editor shows what the others can change"
+            )
         if self.output is not None and self.from_step is None:
             raise UsageError("--output answers for one step", "say for which: --from STEP")
 
@@ -125,8 +137,13 @@ class _Asked:
         edits.assign(self.assignments)
         if self.edit:
             edits.edit(step)
+        if self.edited is not None:
+            edits.take(self.edited, step)
+        if self.output is not None and edits.answer is not None:
+            raise UsageError(f"step {self.from_step} is answered for twice", "leave out --output, or change that")
+        answer = self.output if edits.answer is None else edits.answer
         snapshot, bound = self._code(store, run, supervisor, edits)
-        return Fork(callers.person(), _kept(step), snapshot, bound, edits.outputs, self.output)
+        return Fork(callers.person(), _kept(step), snapshot, bound, edits.outputs, answer)
 
     def _code(
         self, store: Store, run: Run, supervisor: Supervisor, edits: Edits

@@ -50,12 +50,8 @@ def init(invocation: Invocation, /) -> int:
         raise Conflict(f"{FILE} exists already, and is left as it is", f"flowctl run {FILE}")
     with invocation.writing(create=True):
         _write(path)
-    if invocation.json:
-        from flowctl.cli.json_shapes import dumps
-
-        invocation.terminal.data_json(dumps({"file": path, "next": list(NEXT)}))
-    else:
-        invocation.terminal.data(f"wrote {FILE}; next:\n" + "\n".join(f"  {command}" for command in NEXT))
+    text = f"wrote {FILE}; next:\n" + "\n".join(f"  {command}" for command in NEXT)
+    invocation.answer({"file": path, "next": list(NEXT)}, text)
     return 0
 
 

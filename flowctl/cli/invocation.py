@@ -52,14 +52,22 @@ class Invocation:
 
         if not create and not self.has_database():
             raise NotFound(f"there is no run yet: the database {self.db} does not exist", "flowctl init")
-        with Store.open(self.db, create=create) as store:
+        with Store.open(self.db, create=create, actor=actor()) as store:
             store.connection.knock = functools.partial(_ring, store, knock=True)
-            store.connection.actor = _actor()
             try:
                 yield store
             finally:
                 if store.writes:
                     _ring(store)
+
+    def answer(self, shape: dict[str, Any], text: str) -> None:
+        """Print what a command has to say: the shape with --json, else the text."""
+        if self.json:
+            from flowctl.cli.json_shapes import dumps
+
+            self.terminal.data_json(dumps(shape))
+        else:
+            self.terminal.data(text)
 
     def has_database(self) -> bool:
         """Tell whether the database exists, or its log: opening says what is wrong with a log alone."""
@@ -73,7 +81,7 @@ def _is_file_with_content(path: str) -> bool:
         return False
 
 
-def _actor() -> str:
+def actor() -> str:
     """Return who does what this process does, for the audit log: the person and the command, without its words."""
     import pwd
 

@@ -75,11 +75,7 @@ def health(invocation: Invocation, /) -> int:
     except FlowctlError as error:
         found = [Vital("database", False, error.message)]
     well = all(vital.ok for vital in found)
-    if invocation.json:
-        from flowctl.cli.json_shapes import dumps
-
-        invocation.terminal.data_json(dumps({"healthy": well, "checks": [vital._asdict() for vital in found]}))
-    else:
-        lines = [f"{vital.check}: {vital.message}" for vital in found if well or not vital.ok]
-        invocation.terminal.data("\n".join(lines))
+    lines = [f"{vital.check}: {vital.message}" for vital in found if well or not vital.ok]
+    shape = {"healthy": well, "checks": [vital._asdict() for vital in found]}
+    invocation.answer(shape, "\n".join(lines))
     return 0 if well else 1

@@ -12,7 +12,7 @@ from flowctl.cli.instants import short
 from flowctl.cli.render import run_duration
 from flowctl.cli.tables import Cell, Column, Row, show_table
 from flowctl.cli.terminal import Terminal, can_draw
-from flowctl.cli.words import labelled
+from flowctl.cli.words import look
 from flowctl.core.jsondiff import Difference
 from flowctl.core.jsonpath import MISSING
 from flowctl.core.text import shorten
@@ -31,15 +31,15 @@ _NOTHING = "(nothing)"
 def show_diff(terminal: Terminal, found: RunDiff) -> None:
     """Print how two runs differ, the first divergence on top."""
     before, after = found.before, found.after
-    terminal.data(f"run {before.id} {_arrow()} run {after.id}  {after.workflow}")
-    for name, value in _facts(found).items():
+    terminal.data(f"{_pair(f'run {before.id}', f'run {after.id}', drawn=_draws())}  {after.workflow}")
+    for name, value in facts(found, drawn=_draws()).items():
         terminal.data(f"  {name:<11} {value}")
     if not found.differ:
         terminal.data("they do not differ")
         return
     if found.first is not None:
         terminal.data(f"\nfirst divergence: {_first(found.first)}")
-    entries = _listed(found, SHOWN if terminal.shortens else None)
+    entries = listed(found, SHOWN if terminal.shortens else None)
     if not entries:
         return
     terminal.data("")
@@ -49,15 +49,17 @@ def show_diff(terminal: Terminal, found: RunDiff) -> None:
         _unified(terminal, entries)
 
 
-def _facts(found: RunDiff) -> dict[str, str]:
+def facts(found: RunDiff, *, drawn: bool) -> dict[str, str]:
+    """Return what is other of two runs than their payloads, and how long both took."""
     before, after = found.before, found.after
-    facts = {"state": _pair(labelled(before.state), labelled(after.state)) if before.state != after.state else ""}
-    facts["duration"] = _pair(short(run_duration(before)), short(run_duration(after)))
+    states = [f"{look(run.state).icon if drawn else look(run.state).ascii} {run.state}" for run in (before, after)]
+    told = {"state": _pair(*states, drawn=drawn) if before.state != after.state else ""}
+    told["duration"] = _pair(short(run_duration(before)), short(run_duration(after)), drawn=drawn)
     changed = ", ".join(dict.fromkeys(_function(step) for step in found.steps if step.source))
-    facts["steps"] = f"other source of {changed}" if changed else ""
-    facts["files"] = ", ".join(found.files)
-    facts |= {name: _pair(_shown(one), _shown(other)) for name, (one, other) in found.surroundings.items()}
-    return {name: value for name, value in facts.items() if value}
+    told["steps"] = f"other source of {changed}" if changed else ""
+    told["files"] = ", ".join(found.files)
+    told |= {name: _pair(_shown(one), _shown(other), drawn=drawn) for name, (one, other) in found.surroundings.items()}
+    return {name: value for name, value in told.items() if value}
 
 
 def _function(step: StepDiff) -> str:
@@ -65,12 +67,12 @@ def _function(step: StepDiff) -> str:
     return known.name if known is not None else step.key
 
 
-def _pair(one: str, other: str) -> str:
-    return f"{one} {_arrow()} {other}"
+def _pair(one: str, other: str, *, drawn: bool) -> str:
+    return f"{one} {'→' if drawn else '->'} {other}"
 
 
-def _arrow() -> str:
-    return "→" if can_draw(sys.stdout) else "->"
+def _draws() -> bool:
+    return can_draw(sys.stdout)
 
 
 def _shown(value: Any) -> str:
@@ -80,13 +82,14 @@ def _shown(value: Any) -> str:
 # -- differences ----------------------------------------------------------------------------------------------------
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """One place that differs, and what it is in both runs."""
 
     subject: str  # the run, or a step
     place: str
     before: str
     after: str
+    key: str | None = None  # of the step
 
 
 def _first(step: StepDiff) -> str:
@@ -94,7 +97,8 @@ def _first(step: StepDiff) -> str:
     return f"{entry.subject}, {_line(entry, 60)}"
 
 
-def _listed(found: RunDiff, limit: int | None) -> list[_Entry]:
+def listed(found: RunDiff, limit: int | None) -> list[Entry]:
+    """Return the places that differ, of one payload at most so many: the input, the steps in their order, the end."""
     own = {name: _entries("run", {name: differing}, limit) for name, differing in found.payloads.items()}
     entries = own.pop("input", [])
     for step in found.steps:
@@ -102,28 +106,29 @@ def _listed(found: RunDiff, limit: int | None) -> list[_Entry]:
     return entries + [entry for name in own for entry in own[name]]
 
 
-def _entries_of_step(step: StepDiff, limit: int | None) -> list[_Entry]:
+def _entries_of_step(step: StepDiff, limit: int | None) -> list[Entry]:
     known = step.after or step.before
     subject = f"step {known.seq if known is not None else '?'} {step.key}"
     states = [_NOTHING if each is None else each.state for each in (step.before, step.after)]
-    entries = [_Entry(subject, "state", *states)] if states[0] != states[1] else []
+    entries = [Entry(subject, "state", *states)] if states[0] != states[1] else []
     entries += _entries(subject, step.payloads, limit)
-    hashes = [_hash(step.before), _hash(step.after)]
-    return [*entries, _Entry(subject, "source", *hashes)] if step.source else entries
+    if step.source:
+        entries.append(Entry(subject, "source", _hash(step.before), _hash(step.after)))
+    return [entry._replace(key=step.key) for entry in entries]
 
 
 def _hash(step: Step | None) -> str:
     return _NOTHING if step is None or step.source_hash is None else step.source_hash.hex()[:12]
 
 
-def _entries(subject: str, payloads: Mapping[str, Sequence[Difference]], limit: int | None) -> list[_Entry]:
+def _entries(subject: str, payloads: Mapping[str, Sequence[Difference]], limit: int | None) -> list[Entry]:
     entries = []
     for name, differing in payloads.items():
         shown = differing[:limit]
-        entries += [_Entry(subject, f"{name} {each.place}", _value(each.before), _value(each.after)) for each in shown]
+        entries += [Entry(subject, f"{name} {each.place}", _value(each.before), _value(each.after)) for each in shown]
         if len(differing) > len(shown):
             more = f"{len(differing) - len(shown):,} more places: --json has all"
-            entries.append(_Entry(subject, f"{name} …", more, more))
+            entries.append(Entry(subject, f"{name} …", more, more))
     return entries
 
 
@@ -131,7 +136,7 @@ def _value(value: Any) -> str:
     return _NOTHING if value is MISSING else json.dumps(value, ensure_ascii=False)
 
 
-def _side_by_side(terminal: Terminal, found: RunDiff, entries: Sequence[_Entry]) -> None:
+def _side_by_side(terminal: Terminal, found: RunDiff, entries: Sequence[Entry]) -> None:
     columns = [Column(""), Column("PLACE"), Column(f"RUN {found.before.id}"), Column(f"RUN {found.after.id}")]
     left = max(len(entry.subject) for entry in entries) + max(len(entry.place) for entry in entries)
     room = max(20, (_width() - left - 8) // 2)
@@ -145,7 +150,7 @@ def _side_by_side(terminal: Terminal, found: RunDiff, entries: Sequence[_Entry])
     show_table(terminal, columns, rows)
 
 
-def _unified(terminal: Terminal, entries: Sequence[_Entry]) -> None:
+def _unified(terminal: Terminal, entries: Sequence[Entry]) -> None:
     limit = LONGEST if terminal.shortens else None
     subject = ""
     for entry in entries:
@@ -160,9 +165,9 @@ def _unified(terminal: Terminal, entries: Sequence[_Entry]) -> None:
             terminal.data(f"  {entry.place}\n  - {before}\n  + {after}")
 
 
-def _line(entry: _Entry, limit: int | None) -> str:
+def _line(entry: Entry, limit: int | None) -> str:
     texts = (shorten(text, limit or len(text)) for text in (entry.before, entry.after))
-    return f"{entry.place}: {_pair(*texts)}"
+    return f"{entry.place}: {_pair(*texts, drawn=_draws())}"
 
 
 def _width() -> int:

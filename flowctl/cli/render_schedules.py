@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from flowctl.cli.instants import local, short
+from flowctl.cli.instants import short
 from flowctl.cli.invocation import Invocation
 from flowctl.cli.tables import Cell, Column, Row, show_table
 from flowctl.cli.terminal import Terminal, can_draw
@@ -24,7 +24,7 @@ _COLUMNS = (
 )
 _SLOT_COLUMNS = (Column("DUE"), Column("OUTCOME"), Column("RUN", right=True), Column("REASON", whole=False))
 _DUE_COLUMNS = (Column("DUE"), Column("SCHEDULE"))
-_LOOKS = {
+SLOT_LOOKS = {
     "fired": ("✓", "+", "green"),
     "coalesced": ("◌", "w", "cyan"),
     "skipped": ("⊘", "-", "bright_black"),
@@ -46,7 +46,7 @@ def _row(schedule: Schedule, last: Slot | None) -> Row:
     return (
         schedule.name,
         "once" if schedule.kind == "once" else describe(rule_of(schedule)),
-        Cell("paused", "yellow") if schedule.paused_at is not None else _soon(schedule),
+        Cell("paused", "yellow") if schedule.paused_at is not None else soon(schedule),
         Cell("") if last is None else _outcome(last),
         what_it_runs(schedule),
     )
@@ -69,7 +69,7 @@ def _next(schedule: Schedule) -> str:
     return "" if schedule.next_at is None else local_text(schedule.next_at, schedule.zone)
 
 
-def _soon(schedule: Schedule) -> str:
+def soon(schedule: Schedule) -> str:
     """Return when a schedule is due next, without what is the same for most of them."""
     if schedule.next_at is None:
         return "at the next boot" if schedule.expression == "@reboot" else ""
@@ -79,7 +79,7 @@ def _soon(schedule: Schedule) -> str:
 
 
 def _outcome(slot: Slot) -> Cell:
-    icon, plain, style = _LOOKS[slot.outcome]
+    icon, plain, style = SLOT_LOOKS[slot.outcome]
     import sys
 
     run = "" if slot.run_id is None else f" run {slot.run_id}"
@@ -88,7 +88,7 @@ def _outcome(slot: Slot) -> Cell:
 
 def _note(schedule: Schedule) -> str:
     if schedule.paused_at is not None:
-        return f"paused ({schedule.pause_reason}) since {local(schedule.paused_at)}"
+        return f"paused ({schedule.pause_reason}) since {local_text(schedule.paused_at, schedule.zone)}"
     return schedule.description
 
 
@@ -116,7 +116,7 @@ def show_schedule(terminal: Terminal, schedule: Schedule) -> None:
         "not before": "" if schedule.start_at is None else local_text(schedule.start_at, schedule.zone),
         "not after": "" if schedule.end_at is None else local_text(schedule.end_at, schedule.zone),
         "jitter": short(schedule.jitter_ms) if schedule.jitter_ms else "",
-        "catch-up": _catch_up(schedule),
+        "catch-up": catch_up_text(schedule),
         "overlap": schedule.overlap,
         "pauses": f"after {schedule.pause_after} failed runs in a row" if schedule.pause_after else "",
         "options": json.dumps(schedule.options, ensure_ascii=False) if schedule.options else "",
@@ -130,7 +130,8 @@ def show_schedule(terminal: Terminal, schedule: Schedule) -> None:
             terminal.data(f"{name:<11} " + value.replace("\n", f"\n{'':<12}"))
 
 
-def _catch_up(schedule: Schedule) -> str:
+def catch_up_text(schedule: Schedule) -> str:
+    """Return what becomes of slots that were missed."""
     cap = f", at most {schedule.catch_up_cap}" if schedule.catch_up == "all" else ""
     window = f", none later than {short(schedule.window_ms)}" if schedule.window_ms is not None else ""
     return f"{schedule.catch_up}{cap}{window}"

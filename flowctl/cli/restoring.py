@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import click
 
 from flowctl.cli.control import confirm
 from flowctl.cli.group import Command
-from flowctl.cli.invocation import Invocation, pass_invocation
+from flowctl.cli.invocation import Invocation, actor, pass_invocation
 from flowctl.cli.selecting import Filters, filter_options
+from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import Conflict
 
 _PAGE = 50
@@ -33,7 +35,8 @@ def restore(invocation: Invocation, /, file: str, yes: bool) -> int:
     _refuse_live_engines(invocation.db)
     if invocation.has_database():
         confirm(f"replace {invocation.db} by {file}", yes)
-    done = restore_file(invocation.db, file, lambda: _refuse_live_engines(invocation.db))
+    refuse = partial(_refuse_live_engines, invocation.db)
+    done = restore_file(invocation.db, file, refuse, SYSTEM_CLOCK.now(), actor())
     if invocation.json:
         from flowctl.cli.json_shapes import dumps
 

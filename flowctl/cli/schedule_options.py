@@ -22,7 +22,7 @@ from flowctl.core.model import NewSchedule, Schedule, Workflow
 from flowctl.core.text import quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
-NONE = "none"  # takes a limit away
+NONE = "none"  # takes away what a schedule has
 _AFTER = "flowctl.after"  # where a click context keeps the words that stand after --
 
 _OPTIONS = (
@@ -59,8 +59,8 @@ _OPTIONS = (
     click.option("--when", multiple=True, metavar="CONDITION|none", help="Hold its runs until this holds; repeatable."),
     click.option("--description", metavar="TEXT", help="What it is for."),
     click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
-    click.option("--python", metavar="PATH", help="Interpreter for the workflow's code."),
-    click.option("--env-file", metavar="FILE", help=".env file with variables for its runs."),
+    click.option("--python", metavar="PATH|none", help="Interpreter for the workflow's code."),
+    click.option("--env-file", metavar="FILE|none", help=".env file with variables for its runs."),
     click.option("--shell", is_flag=True, help="COMMAND is one text for the shell: pipes, variables, patterns."),
 )
 
@@ -85,32 +85,32 @@ def schedule_options(function: F) -> F:
 class ScheduleOptions:
     """What the options of `schedule_options` were given; what was not is None or empty."""
 
-    workflow: str | None
-    cron: str | None
-    every: str | None
-    once: str | None
-    zone: str | None
-    start_at: str | None
-    end_at: str | None
-    jitter: str | None
-    catch_up: Any
-    cap: int | None
-    window: str | None
-    overlap: Any
-    pause_after: str | None
-    input_source: str | None
-    queue: str | None
-    priority: int | None
-    tags: tuple[str, ...]
-    timeout: str | None
-    attempts: int | None
-    requires: tuple[str, ...]
-    when: tuple[str, ...]
-    description: str | None
-    env_names: tuple[str, ...]
-    python: str | None
-    env_file: str | None
-    shell: bool
+    workflow: str | None = None
+    cron: str | None = None
+    every: str | None = None
+    once: str | None = None
+    zone: str | None = None
+    start_at: str | None = None
+    end_at: str | None = None
+    jitter: str | None = None
+    catch_up: Any = None
+    cap: int | None = None
+    window: str | None = None
+    overlap: Any = None
+    pause_after: str | None = None
+    input_source: str | None = None
+    queue: str | None = None
+    priority: int | None = None
+    tags: tuple[str, ...] = ()
+    timeout: str | None = None
+    attempts: int | None = None
+    requires: tuple[str, ...] = ()
+    when: tuple[str, ...] = ()
+    description: str | None = None
+    env_names: tuple[str, ...] = ()
+    python: str | None = None
+    env_file: str | None = None
+    shell: bool = False
 
     def changes(self, zone: str = "") -> dict[str, Any]:
         """Return the fields of a schedule of a zone that are given, without what it runs. Raises UsageError."""
@@ -122,19 +122,19 @@ class ScheduleOptions:
             "catch_up_cap": self.cap,
             "overlap": self.overlap,
             "description": self.description,
-            "python": _interpreter(self.python),
-            "env_file": Submission(env_file=self.env_file).full_env_file(),
             "jitter_ms": None if self.jitter is None else parse_duration(self.jitter, "--jitter"),
         }
         found |= {name: value for name, value in plain.items() if value is not None}
         now = SYSTEM_CLOCK.now()
-        limits: tuple[tuple[str, str | None, Callable[[str], int]], ...] = (
+        removable: tuple[tuple[str, str | None, Callable[[str], Any]], ...] = (
+            ("python", self.python, _interpreter),
+            ("env_file", self.env_file, _env_file),
             ("start_at", self.start_at, lambda text: parse_instant(text, "--start-at", now, zone)),
             ("end_at", self.end_at, lambda text: parse_instant(text, "--end-at", now, zone)),
             ("window_ms", self.window, lambda text: _positive(parse_duration(text, "--window"), "--window")),
             ("pause_after", self.pause_after, _count),
         )
-        found |= {name: None if text == NONE else read(text) for name, text, read in limits if text is not None}
+        found |= {name: None if text == NONE else read(text) for name, text, read in removable if text is not None}
         return found
 
     def check_cap(self, catch_up: str) -> None:
@@ -191,7 +191,7 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
     if "kind" not in changes:
         raise UsageError("nothing says when it is due", "give --cron, --every or --once")
     options.check_cap(changes.get("catch_up", "latest"))
-    _check_name(name)
+    check_name(name)
     if options.workflow is None:
         target = _command_fields(words, options)
         environment: dict[str, str] | None = _captured(options, {})
@@ -203,7 +203,8 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
     return Wanted(NewSchedule(name=name, namespace=invocation.namespace, **fields), environment)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a schedule. Raises UsageError."""
     if not (name.strip() and name.isprintable() and len(name) <= 200 and "/" not in name and not name.startswith("@")):
         raise UsageError(
             f"{name[:60]!r} is not a name", "give at most 200 visible characters, without /, and no @ in front"
@@ -253,8 +254,8 @@ def _workflow_fields(workflow: Workflow, words: tuple[str, ...], options: Schedu
         raise UsageError("--shell is for a command", "leave out --workflow, and give the command after --")
     source = options.input_source
     arguments = parse_arguments(words, None if source is None else read_input(source))
-    python = absolute_python(options.python) or workflow.python
-    env_file = Submission(env_file=options.env_file).full_env_file()
+    python = absolute_python(_named(options.python)) or workflow.python
+    env_file = _env_file(_named(options.env_file))
     supervisor = new_supervisor()
     try:
         loaded = load_file(supervisor, CodeTarget(workflow.path, workflow.directory, python, env_file))
@@ -290,9 +291,18 @@ def _moment(text: str, zone: str) -> str:
     return text if "-" in text else str(parse_instant(text, "--once", SYSTEM_CLOCK.now(), zone))
 
 
-def _interpreter(python: str | None) -> str | None:
+def _named(text: str | None) -> str | None:
+    """Return what an option names, None when it takes something away."""
+    return None if text == NONE else text
+
+
+def _env_file(name: str | None) -> str | None:
+    return Submission(env_file=name).full_env_file()
+
+
+def _interpreter(python: str) -> str | None:
     """Return --python as it is kept. Raises NotFound."""
-    if python is not None and shutil.which(os.path.expanduser(python)) is None:
+    if shutil.which(os.path.expanduser(python)) is None:
         raise NotFound(f"there is no program {quoted(python)} (--python)", "name an interpreter: --python PATH")
     return absolute_python(python)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from typing import Protocol
@@ -44,3 +45,8 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
+
+
+def token() -> str:
+    """Return a text that nobody can guess. (The module `secrets` would load OpenSSL, at 3 MB.)"""
+    return os.urandom(8).hex()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -54,14 +52,22 @@ def load_config(environ: Mapping[str, str]) -> Config:
     """Return the settings of the configuration file; without one, the defaults. Raises UsageError for a bad one."""
     path = config_path(environ)
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return Config()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    import tomllib
+
+    try:
+        settings = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     names = [field.name for field in fields(Config)]
     for name in settings:
         if name not in names:
+            import difflib
+
             near = difflib.get_close_matches(name, names, n=1)
             raise UsageError(f"{path}: there is no setting {name}", f"did you mean {(near or names)[0]}?")
     return Config(

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from hashlib import sha256
 
 from flowctl.core.errors import UsageError
 from flowctl.sdk.errors import shown
@@ -256,6 +255,8 @@ def _hashed(field: _Field, match: re.Match[str], step: int, seed: str) -> range:
     if low > high:
         raise UsageError(f"{field.name} {shown(match[0])} runs backwards", "give the lower bound first: H(0-29)")
     _check_step(field, match[0], step, high - low)
+    from hashlib import sha256  # loads OpenSSL, which most schedules never need
+
     digest = sha256(f"{field.name}\0{seed}".encode("utf-8", "surrogatepass")).digest()
     number = int.from_bytes(digest[:8], "big")
     if match["step"]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
-from hashlib import sha256
 from typing import Literal
 
 from flowctl.core import cron
@@ -102,6 +101,8 @@ def fire_at(rule: Rule, due_at: int) -> int:
     """Return when the run of a slot starts: its nominal instant, moved later by the schedule's own stable jitter."""
     if not rule.jitter_ms:
         return due_at
+    from hashlib import sha256  # loads OpenSSL, which most schedules never need
+
     digest = sha256(f"jitter\0{rule.seed}".encode("utf-8", "surrogatepass")).digest()
     return due_at + int.from_bytes(digest[:8], "big") % rule.jitter_ms
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from difflib import get_close_matches
 from zoneinfo import ZoneInfo, available_timezones
 
 from flowctl.core.errors import UsageError
@@ -42,6 +41,11 @@ def in_zone(instant: int, name: str) -> datetime:
         return datetime.fromtimestamp(instant / 1000, find_zone(name))
     except UsageError:
         return datetime.fromtimestamp(instant / 1000).astimezone()
+
+
+def zoned(instant: int, name: str = "") -> str:
+    """Return an instant for people by the clock of a zone, and which zone that is."""
+    return in_zone(instant, name).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def local_zone_name() -> str:
@@ -140,6 +144,8 @@ def _unknown(name: str) -> UsageError:
             "install the package tzdata",
         )
     wanted = name[:_LONGEST_NAME].casefold()
+    from difflib import get_close_matches
+
     close = get_close_matches(wanted, {zone.casefold() for zone in zones}, cutoff=0.5)
     names = sorted((zone for zone in zones if zone.casefold() in close), key=lambda zone: close.index(zone.casefold()))
     hint = f"did you mean {' or '.join(names)}?" if names else "give an IANA name such as Europe/Berlin"

@@ -109,6 +109,7 @@ def reset(store: Store, namespace: str, name: str, now: int) -> Breaker:
         if breaker is None:
             raise NotFound(f"no step with the breaker {name} has failed yet", "flowctl breakers list")
         _close(store, breaker, now)
+        store.events.note(f"breaker {name}", "reset", now)
     return closed(breaker, now)
 
 

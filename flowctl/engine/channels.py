@@ -12,7 +12,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from html import escape
 from typing import Any, NamedTuple, NoReturn
 
 from flowctl.core.errors import FlowctlError, NotPermitted, UsageError
@@ -101,6 +100,8 @@ def _desktop(delivery: Delivery, environ: Mapping[str, str]) -> None:
         raise NotDelivered("there is no notify-send", "Install libnotify.")
     message = delivery.message
     run = "" if message["run"] is None else f"flowctl show {message['run']}"
+    from html import escape
+
     words = [program, "--app-name=flowctl", "--", f"flowctl: {message['subject']}: {message['kind']}", escape(run)]
     _run(words, "", REMOTE_TIMEOUT_S, environ)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -135,25 +136,7 @@ def failure_handler(run: Run, error: str) -> NewRun:
     handler = run.options["on_failure"]
     failure = {"run": run.id, "workflow": run.workflow, "error": json.loads(error)}
     text = json.dumps({handler["parameter"]: failure}, ensure_ascii=False)
-    return NewRun(
-        workflow=handler["workflow"],
-        path=handler["path"],
-        function=handler["function"],
-        code=run.code,
-        directory=run.directory,
-        input=text,
-        input_hash=canonical_hash(text),
-        namespace=run.namespace,
-        python=run.python,
-        env_file=run.env_file,
-        queue=run.queue,
-        priority=run.priority,
-        tags=run.tags,
-        root_id=run.root_id or run.id,
-        environment=run.environment,
-        followed_by=run.followed_by,
-        handles=run.id,
-    )
+    return replace(families.started_by(run, handler, text, canonical_hash(text)), tags=run.tags, handles=run.id)
 
 
 def time_out(session: Session) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple, Self
 
 from flowctl.core.errors import Busy
 from flowctl.core.version import VERSION
+from flowctl.engine.interpreter import own_python
 from flowctl.store.files import disk_error
 
 TRIES = 10  # to become the daemon
@@ -29,6 +30,8 @@ class DaemonFacts(NamedTuple):
     started_at: int
     version: str
     words: tuple[str, ...] = ()  # options that it was started with
+    search_path: str = ""  # its PATH, for what was registered without one
+    python: str = ""  # what it runs code with that names no interpreter
 
 
 def lock_file(store_path: str | Path) -> Path:
@@ -55,7 +58,8 @@ class DaemonLock:
 
     def __init__(self, store_path: str | Path, now: int, words: Sequence[str] = ()) -> None:
         self._path = lock_file(store_path)
-        self._facts = DaemonFacts(os.getpid(), now, VERSION, tuple(words))
+        here = os.environ.get("PATH", ""), own_python()[0]
+        self._facts = DaemonFacts(os.getpid(), now, VERSION, tuple(words), *here)
 
     def __enter__(self) -> Self:
         try:

@@ -9,20 +9,55 @@ from functools import partial
 from flowctl.core.errors import FlowctlError
 from flowctl.core.model import Schedule, Workflow
 from flowctl.engine import surroundings
+from flowctl.engine.daemon_lock import DaemonFacts, running_daemon
 from flowctl.engine.doctor import Diagnosis
+from flowctl.engine.environment import ALWAYS
+from flowctl.engine.interpreter import own_python
 from flowctl.store import Store
 
 _CHANGES = frozenset({"SHLVL", "PWD", "OLDPWD", "_", "TERM", "COLUMNS", "LINES"})  # with each shell
 
 
 def drift(store: Store, namespace: str, environ: Mapping[str, str], workflow: str | None = None) -> Iterator[Diagnosis]:
-    """Yield what is gone or differs, of all workflows and schedules of a namespace or of one workflow."""
+    """Yield what is gone or differs, of all workflows and schedules of a namespace or of one workflow.
+
+    `environ` is that of a person's shell; what the daemon has counts where nothing was captured.
+    """
+    daemon = running_daemon(store.path)
+    if daemon is not None:
+        yield from _of_daemon(daemon)
     for each in store.workflows.list(namespace):
         if workflow in (None, each.name):
             yield from _of_workflow(store, each, environ)
+            yield from _search_path(
+                f"workflow {each.name}", each, daemon, environ, f"flowctl workflows add {each.path}"
+            )
     for schedule in store.doctor.schedules():
         if schedule.namespace == namespace and workflow in (None, schedule.workflow):
             yield from _of_schedule(store, schedule, environ)
+            if schedule.workflow is None:  # the others have what their workflow has
+                again = f"flowctl schedules update {schedule.name} --env {ALWAYS}"
+                yield from _search_path(f"schedule {schedule.name}", schedule, daemon, environ, again)
+
+
+def _of_daemon(daemon: DaemonFacts) -> Iterator[Diagnosis]:
+    own = own_python()[0]
+    if daemon.python not in ("", own):
+        text = f"runs code that names no interpreter with {daemon.python}, and this flowctl with {own}"
+        yield Diagnosis("environment", "warning", "daemon", text, "flowctl daemon restart")
+
+
+def _search_path(
+    subject: str, place: Workflow | Schedule, daemon: DaemonFacts | None, environ: Mapping[str, str], again: str
+) -> Iterator[Diagnosis]:
+    """Compare the daemon's PATH with the shell's, where none was captured: there the daemon's is used."""
+    here = environ.get(ALWAYS, "")
+    if daemon is None or place.environment is not None or daemon.search_path in ("", here):
+        return
+    lacking = [each for each in here.split(os.pathsep) if each not in daemon.search_path.split(os.pathsep)]
+    text = "was registered without a PATH, and the daemon's is not that of this shell"
+    text += f": it lacks {', '.join(lacking[:5])}" if lacking else ""
+    yield Diagnosis("environment", "warning", subject, text, again)
 
 
 def _of_workflow(store: Store, workflow: Workflow, environ: Mapping[str, str]) -> Iterator[Diagnosis]:

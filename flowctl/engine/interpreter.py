@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +168,8 @@ def _inline_dependencies(path: str) -> list[str]:
     blocks = _METADATA.findall(text.replace("\r\n", "\n"))
     if not blocks:
         return []
+    import tomllib
+
     lines = [line[2:] if line.startswith("# ") else line[1:] for line in blocks[0].splitlines()]
     try:
         dependencies = tomllib.loads("\n".join(lines)).get("dependencies", [])

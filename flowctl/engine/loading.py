@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Self
 
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import NotFound, UsageError
-from flowctl.core.model import Snapshot, code_of
+from flowctl.core.model import NewRun, Snapshot, code_of
 from flowctl.engine.supervisor import CodeTarget, Executor, Gone, Received, Supervisor
 from flowctl.sdk.wire import Message
 
@@ -100,6 +99,8 @@ class LoadedFile:
         for workflow in self.workflows:
             if function in (workflow.function, workflow.name):
                 return workflow
+        import difflib
+
         near = difflib.get_close_matches(function, names, n=1)
         raise NotFound(
             f"{self.path} defines no workflow {function}",
@@ -114,6 +115,24 @@ class LoadedFile:
         if answer.kind == "rejected":
             raise UsageError(answer.fields["message"], answer.fields.get("hint", ""))
         return BoundInput(answer.payload or "{}", bytes.fromhex(answer.fields["input_hash"]))
+
+    def new_run(self, workflow: Description, bound: BoundInput) -> NewRun:
+        """Return what creates a run of one of its workflows, as the workflow's options say, where it was imported."""
+        target, options = self.executor.target, dict(workflow.options)
+        return NewRun(
+            workflow=workflow.name,
+            path=self.path,
+            function=workflow.function,
+            code=self.snapshot.code,
+            directory=target.directory,
+            input=bound.text,
+            input_hash=bound.hash,
+            queue=options.pop("queue", "default"),
+            priority=options.pop("priority", 0),
+            tags=options.pop("tags", {}),
+            options=options,
+            python=target.python,
+        )
 
     def close(self) -> None:
         """End the executor."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import stat
 import tempfile
+from _blake2 import blake2b  # hashlib would load OpenSSL
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -47,7 +47,7 @@ def _modules(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _content_hash(files: Mapping[str, bytes]) -> str:
-    digest = hashlib.blake2b(digest_size=10)
+    digest = blake2b(digest_size=10)
     for path, content in files.items():
         digest.update(f"{path}\0{len(content)}\0".encode())
         digest.update(content)

@@ -8,6 +8,7 @@ from flowctl.core.model import EngineRow, Run
 from flowctl.core.policy import CRASH_LIMIT, unknown_outcome
 from flowctl.engine import closing
 from flowctl.engine.claim import boot_id, doorbell_path, engine_alive, lock_path
+from flowctl.engine.families import cancel_elsewhere
 from flowctl.sdk import processes
 from flowctl.store import Store
 
@@ -110,12 +111,8 @@ def _give_up(store: Store, run_id: int, now: int) -> None:
 def cancel_all(store: Store, runs: list[Run], now: int, *, undo: bool = True) -> None:
     """Cancel idle runs, and ask the engines of the others to. Those with something to undo do that first."""
     for run in runs:
-        if undo and store.runs.undo_idle(run.id, now, closing.UNDOING):
-            continue
-        if store.runs.cancel_idle(run.id, now, "cancelled"):
+        if cancel_elsewhere(store, run, now, undo=undo) == "cancelled":
             _wake_parent(store, run, now)
-        else:
-            store.runs.request(run.id, "cancel", now)
 
 
 def with_children(store: Store, run_id: int) -> list[Run]:

@@ -6,7 +6,6 @@ The protocol of systemd is that of sd_notify(3): datagrams with lines such as RE
 from __future__ import annotations
 
 import os
-import plistlib
 import socket
 import subprocess
 import sys
@@ -122,6 +121,8 @@ def _systemd_word(word: str) -> str:
 
 
 def _launchd(words: Sequence[str], environ: Mapping[str, str]) -> Service:
+    import plistlib  # with an XML parser that no daemon needs
+
     settings = {
         "Label": LABEL,
         "ProgramArguments": list(words),

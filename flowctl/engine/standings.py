@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from flowctl.core.instants import local
 from flowctl.core.notices import DAY_MS, Channel, NewNotice, NoticeKind, Standing
 from flowctl.core.policy import summary
 from flowctl.core.text import safe_line, shorten
+from flowctl.core.zones import zoned
 from flowctl.store import Store
 from flowctl.store.notices import News, Outcome, Watched
 
@@ -67,10 +67,10 @@ def _of_workflow(store: Store, channel: Channel, workflow: str, now: int) -> Ite
         notice = _failure(channel, subject, "failed", found[0], f"failed{again}")
         yield Word(notice, subject, Standing(subject, "failing", now, now))
     elif told is not None and found and found[0].state == "succeeded":
-        text = f"{workflow} works again: run {found[0].run_id} succeeded, after failures since {local(told.since)}"
+        text = f"{workflow} works again: run {found[0].run_id} succeeded, after failures since {zoned(told.since)}"
         yield Word(_notice(channel, subject, "recovered", found[0].run_id, text), subject, None)
     elif told is not None and found and now - told.told_at >= DAY_MS:
-        notice = _failure(channel, subject, "still_failing", found[0], f"still fails, since {local(told.since)}")
+        notice = _failure(channel, subject, "still_failing", found[0], f"still fails, since {zoned(told.since)}")
         yield Word(notice, subject, told._replace(told_at=now))
 
 
@@ -107,9 +107,11 @@ def _of_schedule(store: Store, channel: Channel, schedule: Watched, now: int) ->
     if not found:
         return
     last = found[-1]
-    slots = f"the slot of {local(last.due_at)}"
+    slots = f"the slot of {zoned(last.due_at, schedule.zone)}"
     if len(found) > 1:
-        slots = f"{len(found)} slots from {local(found[0].due_at)} to {local(last.due_at)}"
+        slots = (
+            f"{len(found)} slots from {zoned(found[0].due_at, schedule.zone)} to {zoned(last.due_at, schedule.zone)}"
+        )
     text = f"{schedule.name} missed {slots}: {last.reason}"
     notice = _notice(channel, subject, "missed", None, text)
     yield Word(notice, subject, Standing(subject, "missed", last.due_at, now))  # told up to that slot

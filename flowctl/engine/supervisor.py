@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import selectors
 import signal
 import socket
@@ -16,6 +15,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from typing import IO, Any, NamedTuple, Protocol
 
+from flowctl.core.clock import token
 from flowctl.core.config import Config
 from flowctl.core.errors import FlowctlError, UsageError
 from flowctl.engine.interpreter import (
@@ -74,7 +74,7 @@ class Executor:
         self.interpreter = interpreter
         self.channel = channel
         self.marker = marker
-        self.token = secrets.token_hex(8)
+        self.token = token()
         self.process: subprocess.Popen[bytes]
         self.loaded: tuple[str, str] | None = None  # (code, path) of the workflow file it has imported
         self.used = False  # whether a run has been given to it
@@ -122,7 +122,7 @@ class Supervisor:
     """
 
     def __init__(self, config: Config | None = None, umask: int = -1) -> None:
-        self.token = secrets.token_hex(8)
+        self.token = token()
         self.boot: tuple[str, ...] = (_BOOT,)  # the program of an executor, and its words after the SDK's folder
         self._umask = umask
         self._config = config or Config()

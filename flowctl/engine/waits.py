@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flowctl.core.model import FINAL_STATES, NewRun, Run, Step
+from flowctl.core.model import FINAL_STATES, Run, Step
 from flowctl.core.policy import error_text
-from flowctl.engine import bodies
+from flowctl.engine import bodies, families
 from flowctl.engine.operation import Operation, of_step, options_of
 from flowctl.sdk.wire import Message
 
@@ -48,26 +49,14 @@ def begin_child(session: Session, step: Step, fields: dict[str, Any]) -> None:
 
 def _create_child(session: Session, step: Step, fields: dict[str, Any]) -> Run:
     run, options = session.run, dict(fields.get("workflow_options") or {})
-    new = NewRun(
-        workflow=fields["workflow"],
-        path=fields["path"],
-        function=fields["function"],
-        code=run.code,
-        directory=run.directory,
-        input=step.input,
-        input_hash=step.input_hash,
-        namespace=run.namespace,
+    new = replace(
+        families.started_by(run, fields, step.input, step.input_hash),
         queue=options.pop("queue", run.queue),
         priority=options.pop("priority", run.priority),
         tags=options.pop("tags", {}),
         options=options,
-        python=run.python,
-        env_file=run.env_file,
         parent_id=run.id,
         parent_step=step.key,
-        root_id=run.root_id or run.id,
-        environment=run.environment,
-        followed_by=run.followed_by,
     )
     number, _ = session.store.runs.create(new, session.engine.now)
     return session.store.runs.get(number)

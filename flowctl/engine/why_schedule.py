@@ -10,7 +10,7 @@ from flowctl.core.instants import short
 from flowctl.core.model import Schedule, Slot
 from flowctl.core.planning import rule_of
 from flowctl.core.recurrence import Rule, is_reboot, next_slot, slots
-from flowctl.core.zones import in_zone
+from flowctl.core.zones import zoned
 from flowctl.engine.crontab import HELD, TAKE_OVER
 from flowctl.engine.daemon_lock import running_daemon
 from flowctl.engine.why import START, Answer
@@ -46,9 +46,9 @@ Found = tuple[str, dict[str, Any], tuple[str, ...]]
 def _now(store: Store, schedule: Schedule, now: int) -> Found:
     last = store.evidence.slot_before(schedule.id, now + 1)
     facts = {"last": None if last is None else _slot_facts(last)}
-    before = "" if last is None else f"; the last slot, {_local(schedule, last.due_at)}, {_outcome(store, last)}"
+    before = "" if last is None else f"; the last slot, {zoned(last.due_at, schedule.zone)}, {_outcome(store, last)}"
     if schedule.paused_at is not None:
-        text = f"is paused since {_local(schedule, schedule.paused_at)}: {schedule.pause_reason}{before}"
+        text = f"is paused since {zoned(schedule.paused_at, schedule.zone)}: {schedule.pause_reason}{before}"
         resume = f"flowctl schedules resume {schedule.name}"
         return text, facts, (TAKE_OVER, resume) if schedule.pause_reason == HELD else (resume,)
     if is_reboot(rule_of(schedule)):
@@ -56,7 +56,7 @@ def _now(store: Store, schedule: Schedule, now: int) -> Found:
     if schedule.next_at is None:
         return f"has no further slot{before}", facts, (f"flowctl schedules show {schedule.name}",)
     if schedule.next_at > now:
-        text = f"is not due before {_local(schedule, schedule.next_at)}, in {short(schedule.next_at - now)}{before}"
+        text = f"is not due before {zoned(schedule.next_at, schedule.zone)}, in {short(schedule.next_at - now)}{before}"
         return text, facts, ()
     return _undecided(store, schedule, schedule.next_at, now, facts)
 
@@ -65,44 +65,44 @@ def _undecided(store: Store, schedule: Schedule, due_at: int, now: int, facts: d
     """Say what a slot that is due, and not in the ledger, waits for."""
     if running_daemon(store.path) is None:
         return (
-            f"the slot of {_local(schedule, due_at)} is due, and no daemon runs that would decide it",
+            f"the slot of {zoned(due_at, schedule.zone)} is due, and no daemon runs that would decide it",
             facts,
             (START,),
         )
     late = now - due_at
     state = "is being decided now" if late < OVERDUE_MS else f"is {short(late)} late, and the daemon has not decided it"
-    return f"the slot of {_local(schedule, due_at)} {state}", facts, ("flowctl daemon status", "flowctl doctor")
+    return f"the slot of {zoned(due_at, schedule.zone)} {state}", facts, ("flowctl daemon status", "flowctl doctor")
 
 
 def _at(store: Store, schedule: Schedule, now: int, at: int) -> Found:
     slot = store.evidence.slot_from(schedule.id, at)
     if slot is not None and slot.due_at < at + MINUTE_MS:
-        text = f"the slot of {_local(schedule, slot.due_at)} {_outcome(store, slot)}"
+        text = f"the slot of {zoned(slot.due_at, schedule.zone)} {_outcome(store, slot)}"
         return text, {"slot": _slot_facts(slot)}, () if slot.run_id is None else (f"flowctl why {slot.run_id}",)
     if at < schedule.created_at - MINUTE_MS:
-        text = f"it was made only at {_local(schedule, schedule.created_at)}, after {_local(schedule, at)}"
+        text = f"it was made only at {zoned(schedule.created_at, schedule.zone)}, after {zoned(at, schedule.zone)}"
         return text, {"created_at": schedule.created_at}, ()
     due_at = next_slot(rule_of(schedule), at - 1)
     if due_at is None or due_at >= at + MINUTE_MS:
         return _none_due(schedule, at, due_at)
     facts = {"due_at": due_at}
     if due_at > now:
-        return f"the slot of {_local(schedule, due_at)} is not due yet, but in {short(due_at - now)}", facts, ()
+        return f"the slot of {zoned(due_at, schedule.zone)} is not due yet, but in {short(due_at - now)}", facts, ()
     if due_at > schedule.planned_to:
         return _undecided(store, schedule, due_at, now, facts)
-    text = f"a slot is due at {_local(schedule, due_at)} by its rule of today, but none was recorded"
+    text = f"a slot is due at {zoned(due_at, schedule.zone)} by its rule of today, but none was recorded"
     return f"{text}: it was changed since, or the record was pruned", facts | {"changed_at": schedule.changed_at}, ()
 
 
 def _none_due(schedule: Schedule, at: int, after: int | None) -> Found:
     before = _slot_before(rule_of(schedule), at)
     near = [
-        f"{word} at {_local(schedule, found)}"
+        f"{word} at {zoned(found, schedule.zone)}"
         for word, found in (("before", before), ("after", after))
         if found is not None
     ]
     nearest = f": the nearest is due {' and '.join(near)}" if near else ""
-    return f"no slot is due at {_local(schedule, at)}{nearest}", {"before_at": before, "after_at": after}, ()
+    return f"no slot is due at {zoned(at, schedule.zone)}{nearest}", {"before_at": before, "after_at": after}, ()
 
 
 def _slot_before(rule: Rule, at: int) -> int | None:
@@ -124,11 +124,6 @@ def _outcome(store: Store, slot: Slot) -> str:
         state = ", which was pruned since"
     verb = "fired" if slot.outcome == "fired" else "was coalesced into"
     return f"{verb} run {slot.run_id}{state}{because}"
-
-
-def _local(schedule: Schedule, instant: int) -> str:
-    """Return an instant by the clock of the schedule, as its slots are printed."""
-    return in_zone(instant, schedule.zone).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _slot_facts(slot: Slot) -> dict[str, Any]:

@@ -34,15 +34,30 @@ class RunInfo(NamedTuple):
     idempotency_key: str
 
 
-class _Value(BoundCall[Any]):
+class HintedCall(BoundCall[Any]):
+    """A call whose outcome is decoded by a type hint."""
+
+    __slots__ = ("_hint",)
+
+    def __init__(self, hint: Any) -> None:
+        self._hint = hint
+
+    @property
+    def output(self) -> Codec:
+        from flowctl.sdk.hints import codec_for
+
+        return codec_for(self._hint)
+
+
+class _Value(HintedCall):
     """A value that differs at each call, recorded so that a replay gives the same."""
 
-    __slots__ = ("_draw", "_hint", "_name")
+    __slots__ = ("_draw", "_name")
 
     def __init__(self, name: str, draw: Callable[[], Any], hint: Any) -> None:
+        super().__init__(hint)
         self._name = name
         self._draw = draw
-        self._hint = hint
 
     @property
     def kind(self) -> str:
@@ -51,12 +66,6 @@ class _Value(BoundCall[Any]):
     @property
     def name(self) -> str:
         return self._name
-
-    @property
-    def output(self) -> Codec:
-        from flowctl.sdk.hints import codec_for
-
-        return codec_for(self._hint)
 
     def encode_input(self) -> tuple[str, str]:
         from flowctl.sdk.jsontext import hash_of_plain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Any, Container, Iterable, Mapping, Optional
 
 from flowctl.sdk.checks import nearest
 from flowctl.sdk.definition import Workflow
@@ -37,9 +37,10 @@ def bind_arguments(workflow: Workflow[Any, Any], texts: Mapping[str, str], json_
     for key, text in texts.items():
         name = key[:-1] if key.endswith(":") else key
         _check_name(signature, name)
-        values[name] = _from_json(signature, name, text) if key.endswith(":") else _from_text(signature, name, text)
-    _check_missing(signature, values)
+        hint = hint_of(signature, name)
+        values[name] = read_json(name, hint, text) if key.endswith(":") else read_text(name, hint, text)
     defaults = signature.shape.defaults
+    check_missing(signature.name, [name for name in signature.shape.names() if name not in defaults], values)
     whole = {name: values[name] if name in values else defaults[name] for name in signature.shape.names()}
     try:
         return signature.encode(whole)[0]
@@ -57,19 +58,19 @@ def _from_object(signature: Signature, text: str) -> dict[str, Any]:
         raise InputError(f"the input must be a JSON object, not {shown(given)}", f"give {{{example}}}")
     for name in given:
         _check_name(signature, name)
-    return {name: _decoded(signature, name, plain) for name, plain in given.items()}
+    return {name: _decoded(name, hint_of(signature, name), plain) for name, plain in given.items()}
 
 
-def _from_json(signature: Signature, name: str, text: str) -> Any:
+def read_json(name: str, hint: Any, text: str) -> Any:
+    """Return the value of a parameter that is given as JSON. Raises InputError."""
     try:
         plain = parse_json(text)
     except ValueError as error:
         raise InputError(f"parameter {name}: {shown(text)} is not JSON: {error}", f"or as text: {name}=…") from None
-    return _decoded(signature, name, plain)
+    return _decoded(name, hint, plain)
 
 
-def _decoded(signature: Signature, name: str, plain: Any) -> Any:
-    hint = hint_of(signature, name)
+def _decoded(name: str, hint: Any, plain: Any) -> Any:
     try:
         value = codec_for(hint).get(plain)
     except Unreadable as refusal:
@@ -82,8 +83,8 @@ def _decoded(signature: Signature, name: str, plain: Any) -> Any:
     return value
 
 
-def _from_text(signature: Signature, name: str, text: str) -> Any:
-    hint = hint_of(signature, name)
+def read_text(name: str, hint: Any, text: str) -> Any:
+    """Return the value of a parameter that is given as text. Raises InputError."""
     try:
         value = parse_text(text, hint)
     except (ValueError, ArithmeticError) as error:  # Unreadable is a ValueError
@@ -105,15 +106,13 @@ def _check_name(signature: Signature, name: str) -> None:
     raise InputError(f"{signature.name} has no parameter {name}", hint)
 
 
-def _check_missing(signature: Signature, values: Mapping[str, Any]) -> None:
-    needed = [name for name in signature.shape.names() if name not in signature.shape.defaults]
-    missing = [name for name in needed if name not in values]
+def check_missing(workflow: str, required: Iterable[str], values: Container[str]) -> None:
+    """Raise InputError that names the parameters which have no value."""
+    missing = [name for name in required if name not in values]
     if missing:
         listed = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
         what = "parameters" if len(missing) > 1 else "parameter"
-        raise InputError(
-            f"{signature.name} needs the {what} {listed}", "give " + " ".join(f"{name}=…" for name in missing)
-        )
+        raise InputError(f"{workflow} needs the {what} {listed}", "give " + " ".join(f"{name}=…" for name in missing))
 
 
 def _clean_doc(doc: str) -> str:

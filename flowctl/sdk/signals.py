@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, TypeVar, Union, overlo
 from flowctl.sdk.context import current
 from flowctl.sdk.definition import BoundCall
 from flowctl.sdk.errors import SignalTimeout, StepFailed
+from flowctl.sdk.operations import HintedCall
 
 if TYPE_CHECKING:
-    from flowctl.sdk.codec import Codec
     from flowctl.sdk.durations import Duration
 
 T = TypeVar("T")
 _RUN_LIMIT = 1 << 53
 
 
-class _Wait(BoundCall[Any]):
+class _Wait(HintedCall):
     """A wait for the next signal of a name."""
 
-    __slots__ = ("_hint", "_name", "_timeout_ms")
+    __slots__ = ("_name", "_timeout_ms")
 
     def __init__(self, name: str, hint: Any, timeout_ms: Optional[int]) -> None:
+        super().__init__(hint)
         self._name = name
-        self._hint = hint
         self._timeout_ms = timeout_ms
 
     @property
@@ -33,12 +33,6 @@ class _Wait(BoundCall[Any]):
     @property
     def name(self) -> str:
         return self._name
-
-    @property
-    def output(self) -> Codec:
-        from flowctl.sdk.hints import codec_for
-
-        return codec_for(self._hint)
 
     @property
     def wire_fields(self) -> Mapping[str, Any]:

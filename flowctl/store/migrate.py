@@ -172,6 +172,14 @@ def migrate(connection: Connection, version: int) -> None:
                 _back_up_before(connection)
             connection.write(read_data(os.path.join("migrations", migration.file)))
             connection.write(f"PRAGMA user_version = {migration.version}")
+            if migration.version == latest():
+                _note(connection, f"migrated from version {version} to {migration.version}")
+
+
+def _note(connection: Connection, text: str) -> None:
+    from flowctl.store.events import Events  # only who migrates pays for it
+
+    Events(connection).note("database", text, SYSTEM_CLOCK.now())
 
 
 def _back_up_before(connection: Connection) -> None:

@@ -43,6 +43,7 @@ class Watched(NamedTuple):
     namespace: str
     name: str
     workflow: str | None
+    zone: str
 
 
 class Missed(NamedTuple):

@@ -76,7 +76,7 @@ WHERE namespace = +:namespace AND workflow = +:workflow AND root_id IS NULL AND 
 ORDER BY id DESC LIMIT +:limit
 
 -- name: missing
-SELECT DISTINCT schedules.id, namespace, name, workflow
+SELECT DISTINCT schedules.id, namespace, name, workflow, zone
 FROM slots INDEXED BY slots_missed JOIN schedules ON schedules.id = slots.schedule_id
 WHERE outcome = 'missed' AND decided_at >= +:since
 

@@ -29,11 +29,11 @@ class Restored(NamedTuple):
     runs: int
 
 
-def restore(path: str, backup: str, refuse: Callable[[], None]) -> Restored:
+def restore(path: str, backup: str, refuse: Callable[[], None], now: int, actor: str | None = None) -> Restored:
     """Put a copy of a backup in the place of a database that no engine works with, and keep that one.
 
-    `refuse` raises when an engine does; it is asked last of all. Raises NotFound, and Damaged for a backup in which
-    something is wrong; then nothing is changed.
+    `refuse` raises when an engine does; it is asked last of all. `actor` is whom the audit log names. Raises NotFound,
+    and Damaged for a backup in which something is wrong; then nothing is changed.
     """
     path, backup = files.canonical(path), files.canonical(backup)
     if path == backup:
@@ -45,7 +45,7 @@ def restore(path: str, backup: str, refuse: Callable[[], None]) -> Restored:
     draft = f"{path}.restoring"
     with files.folder_lock(os.path.dirname(path), timeout_ms=5_000):
         try:
-            runs = _prepare(draft, backup, _highest_epoch(path))
+            runs = _prepare(draft, backup, _highest_epoch(path), actor, now)
             refuse()
             kept_as = _set_aside(path)
             files.place(draft, path)
@@ -55,7 +55,7 @@ def restore(path: str, backup: str, refuse: Callable[[], None]) -> Restored:
     return Restored(path, kept_as, runs)
 
 
-def _prepare(draft: str, backup: str, epoch: int) -> int:
+def _prepare(draft: str, backup: str, epoch: int, actor: str | None, now: int) -> int:
     """Copy a backup, check the copy, and let its epochs begin above those of the present file; return its runs."""
     files.remove(draft)
     alone = not os.path.lexists(backup + "-wal")
@@ -67,7 +67,7 @@ def _prepare(draft: str, backup: str, epoch: int) -> int:
         reader.close()
         if alone and not files.size(backup + "-wal"):  # what a reader may not take away itself
             files.remove_side_files(backup)
-    with Store.open(draft, create=False) as store:
+    with Store.open(draft, create=False, actor=actor) as store:
         findings = store.check(full=True)
         if findings:
             what = f"{findings[0].subject} {findings[0].message}"
@@ -76,6 +76,7 @@ def _prepare(draft: str, backup: str, epoch: int) -> int:
             base = max(epoch, int(store.connection.value(SQL["highest_epoch"])) + (UNKNOWN_EPOCHS if epoch < 0 else 0))
             store.connection.write(SQL["set_epoch_base"], {"epoch": str(base)})
             store.connection.write(SQL["set_machine"], {"machine": files.machine()})
+            store.events.note("database", f"restored from {backup}", now)
         store.checkpoint()
         return int(store.status()["counts"]["runs"])
 

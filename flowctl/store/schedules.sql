@@ -96,6 +96,9 @@ WHERE slots.outcome <> 'fired'
 SELECT schedule_id, due_at, outcome, reason, run_id, decided_at FROM slots
 WHERE schedule_id = +:schedule AND due_at >= +:since AND due_at < +:before ORDER BY due_at DESC LIMIT +:limit
 
+-- name: slot_times
+SELECT due_at FROM slots WHERE schedule_id = +:schedule ORDER BY due_at DESC
+
 -- name: fired
 SELECT due_at FROM slots
 WHERE schedule_id = +:schedule AND due_at BETWEEN +:since AND +:until AND outcome = 'fired' ORDER BY due_at

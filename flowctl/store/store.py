@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flowctl.store.metrics import Metrics
     from flowctl.store.notices import Notices
     from flowctl.store.queues import Queues
+    from flowctl.store.recent import Recent
     from flowctl.store.retention import Retention
     from flowctl.store.schedules import Schedules
     from flowctl.store.search import Search
@@ -61,11 +62,13 @@ class Store:
         create: bool = True,
         read_only: bool = False,
         busy_timeout: int = BUSY_TIMEOUT_MS,
+        actor: str | None = None,
     ) -> Self:
         """Open a database; create it if asked and missing; bring an older one up to date, after a backup.
 
-        `busy_timeout` is in milliseconds. With `read_only` nothing is created, migrated or written. Raises NotFound,
-        NotPermitted, Damaged, NewerFile, Busy, DiskTrouble, and UsageError for an older file that is only to be read.
+        `busy_timeout` is in milliseconds, `actor` whom the audit log names. With `read_only` nothing is created,
+        migrated or written. Raises NotFound, NotPermitted, Damaged, NewerFile, Busy, DiskTrouble, and
+        UsageError for an older file that is only to be read.
         """
         name = files.canonical(path)
         if not os.path.lexists(name):
@@ -77,7 +80,7 @@ class Store:
         files.check_file(name)
         if not read_only:
             files.make_private(name)
-        return cls(_connect(name, read_only, busy_timeout))
+        return cls(_connect(name, read_only, busy_timeout, actor))
 
     def close(self) -> None:
         """Close the file."""
@@ -212,6 +215,13 @@ class Store:
         return Queues(self.connection)
 
     @cached_property
+    def recent(self) -> Recent:
+        """Return what happened last to many schedules or workflows."""
+        from flowctl.store.recent import Recent
+
+        return Recent(self.connection)
+
+    @cached_property
     def schedules(self) -> Schedules:
         """Return the rules that create runs, and the ledger of their slots."""
         from flowctl.store.schedules import Schedules
@@ -289,10 +299,11 @@ class Store:
         return Notices(self.connection)
 
 
-def _connect(name: str, read_only: bool, busy_timeout: int) -> Connection:
+def _connect(name: str, read_only: bool, busy_timeout: int, actor: str | None) -> Connection:
     """Open and identify a file. A file that is refused is left as it was found, with its WAL."""
     had_wal = files.size(name + "-wal") > 0
     connection = Connection(name, read_only=read_only, busy_timeout=busy_timeout)
+    connection.actor = actor
     try:
         try:
             with connection.reading():  # version and schema of one moment, while another process may be migrating

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from flowctl.core.model import NewRun
 from flowctl.engine import commands
 from flowctl.engine.checking import Checker
 from flowctl.engine.histories import from_json
@@ -166,22 +166,7 @@ class Bench:
         found = loaded.choose(workflow.function.__name__)
         signature = workflow.signature
         bound = loaded.bind(found, {}, signature.encode(signature.bind((), input))[0])
-        options = dict(found.options)
-        new = NewRun(
-            workflow=found.name,
-            path=loaded.path,
-            function=found.function,
-            code=loaded.snapshot.code,
-            directory=str(self.folder),
-            input=bound.text,
-            input_hash=bound.hash,
-            queue=options.pop("queue", "default"),
-            priority=options.pop("priority", 0),
-            tags=options.pop("tags", {}),
-            options=options,
-            python=own_python()[0],
-            environment=environment,
-        )
+        new = replace(loaded.new_run(found, bound), environment=environment)
         return commands.submit(self.store, new, loaded.snapshot, self.clock.now())[0]
 
     def _load(self, workflow: Workflow[Any, Any]) -> LoadedFile:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from flowctl.cli.invocation import resolve
 from flowctl.core.listing import RunLine
-from flowctl.core.model import FINAL_STATES
+from flowctl.core.model import FINAL_STATES, Schedule
 from flowctl.engine.interpreter import own_program
 
 
@@ -25,6 +25,7 @@ class Action(NamedTuple):
     words: tuple[str, ...]  # of the command; the numbers or names go after the first of them
     refusal: Callable[[Any], str | None]  # why it cannot be done to that now
     destroys: bool = False  # it is asked for first
+    form: str = ""  # "module:Class" of the screen that asks for what the command needs further
     alone: bool = False  # its command names nothing
 
 
@@ -55,7 +56,8 @@ class Command(NamedTuple):
         plain = resolve({}, os.environ)
         options = [] if db == plain.db else ["--db", db]
         options += [] if namespace == plain.namespace else ["--namespace", namespace]
-        return shlex.join(["flowctl", *self._with(options)])
+        typed = shlex.join(["flowctl", *self._with(options)])
+        return typed if self.given is None else f"{typed} <<< {shlex.quote(self.given)}"
 
     async def run(self, db: str, namespace: str) -> Outcome:
         """Run it on a thread of its own, and return what it said."""
@@ -74,16 +76,20 @@ class Command(NamedTuple):
 
 
 def command_for(action: Action, subjects: Sequence[Any]) -> Command:
-    """Return the command of an action for runs or names."""
+    """Return the command of an action for what has a name, or else a number."""
     verb, *options = action.words
     head, *rest = verb.split(" ")
     selected = next((subject for subject in subjects if isinstance(subject, Selection)), None)
     if selected is not None:
         return Command((head, *rest, *options, *selected.options, *(["--yes"] if action.destroys else [])))
-    names = [] if action.alone else [str(getattr(subject, "id", subject)) for subject in subjects]
+    names = [] if action.alone else [_called(subject) for subject in subjects]
     if any(name.startswith("-") for name in names):
         return Command((head, *rest, *options, "--", *names))
     return Command((head, *rest, *names, *options))
+
+
+def _called(subject: Any) -> str:
+    return str(getattr(subject, "name", None) or getattr(subject, "id", subject))
 
 
 def refusal_of(action: Action, subjects: Sequence[Any]) -> str | None:
@@ -130,14 +136,11 @@ def _always(_: object) -> None:
     return None
 
 
+_RETRIED = _only(
+    frozenset({"failed", "cancelled", "blocked"}), "only one that has failed, or is blocked, can be retried"
+)
 RUN_ACTIONS = (
-    Action(
-        "retry",
-        "r",
-        "Retry",
-        ("retry", "--detach"),
-        _only(frozenset({"failed", "cancelled", "blocked"}), "only one that has failed, or is blocked, can be retried"),
-    ),
+    Action("retry", "r", "Retry", ("retry", "--detach"), _RETRIED),
     Action("rerun", "n", "Rerun", ("rerun", "--detach"), _always),
     Action("cancel", "x", "Cancel", ("cancel",), _unless(FINAL_STATES, "it has ended"), destroys=True),
     Action(
@@ -157,4 +160,34 @@ RUN_ACTIONS = (
     Action(
         "drop", "X", "Drop", ("drop",), _only(frozenset({"failed"}), "only a failure can be dropped"), destroys=True
     ),
+)
+RETRY_SAME_CODE = Action(
+    "retry-same-code", "", "Retry with the code it has", ("retry", "--same-code", "--detach"), _RETRIED
+)
+
+
+def retry_from(step: str) -> Action:
+    """Return the action that runs a step, and all after it, again."""
+    return Action("retry-from", "", f"Retry from {step}", ("retry", "--from", step, "--detach"), _RETRIED)
+
+
+def _only_paused(schedule: Schedule) -> str | None:
+    return f"{schedule.name} is not paused" if schedule.paused_at is None else None
+
+
+def _unless_paused(schedule: Schedule) -> str | None:
+    return f"{schedule.name} is paused already: {schedule.pause_reason}" if schedule.paused_at is not None else None
+
+
+SCHEDULE_ACTIONS = (
+    Action("trigger", "t", "Trigger", ("schedules trigger",), _always),
+    Action("pause", "p", "Pause", ("schedules pause",), _unless_paused, form="schedule_forms:PauseForm"),
+    Action("resume", "u", "Resume", ("schedules resume",), _only_paused),
+    Action("edit", "e", "Edit", ("schedules update",), _always, form="schedule_forms:EditForm"),
+    Action("backfill", "b", "Backfill", ("schedules backfill",), _always, form="schedule_forms:BackfillForm"),
+    Action("remove", "X", "Remove", ("schedules remove", "--yes"), _always, destroys=True),
+)
+WORKFLOW_ACTIONS = (
+    Action("start", "n", "New run", ("run", "--input", "-", "--detach"), _always, form="start:StartForm"),
+    Action("remove", "X", "Remove", ("workflows remove", "--yes"), _always, destroys=True),
 )

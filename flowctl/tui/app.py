@@ -29,6 +29,7 @@ from flowctl.tui.reader import Reader
 from flowctl.tui.screens.confirm import Confirm
 
 POLL_S = 0.25
+TROUBLE_POLL_S = 1.0  # then the file is opened anew each time
 DAEMON_POLLS = 4  # between two looks at the daemon while nothing changes
 
 
@@ -104,7 +105,7 @@ class FlowctlApp(App[None]):
                     self.trouble = ""
                     self.screen.post_message(FileChanged())
             polls += 1
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(TROUBLE_POLL_S if self.trouble else POLL_S)
 
     def say_trouble(self, error: FlowctlError) -> None:
         """Tell that the file cannot be read, and since when what is shown is old."""
@@ -167,13 +168,16 @@ class FlowctlApp(App[None]):
     # -- doing something
 
     def act(self, action: Action, subjects: Sequence[Any]) -> None:
-        """Do something to what is chosen: ask first when it destroys, say why when it cannot be done."""
+        """Do something to what is chosen: ask first when it destroys or needs more, say why when it cannot be done."""
         refusal = refusal_of(action, subjects)
         if refusal is not None:
             self.notify(safe_line(refusal), title=f"{action.title}: not now", severity="warning", markup=False)
             return
-        command = command_for(action, [each for each in subjects if action.refusal(each) is None])
-        if action.destroys:
+        possible = [each for each in subjects if action.refusal(each) is None]
+        command = command_for(action, possible)
+        if action.form:
+            self.push_screen(places.screen_of(action.form, possible))
+        elif action.destroys:
             self.push_screen(Confirm(f"{action.title}?", self.shown(command)), self._when_sure(command))
         else:
             self.perform(command)
@@ -195,14 +199,22 @@ class FlowctlApp(App[None]):
 
     async def performed(self, command: Command) -> Outcome:
         """Run a command, tell what came of it, and return that."""
-        self.last_command = self.shown(command)
-        outcome = await command.run(self.db, self.namespace)
+        outcome = await self.ran(command)
         if outcome.message and outcome.code:
             self.notify(safe_line(outcome.message), title=safe_line(self.last_command), severity="error", markup=False)
         else:
-            self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
+            self.tell_done()
         self.screen.post_message(FileChanged())
         return outcome
+
+    async def ran(self, command: Command) -> Outcome:
+        """Run a command, which `y` copies from now on, and return what it said."""
+        self.last_command = self.shown(command)
+        return await command.run(self.db, self.namespace)
+
+    def tell_done(self) -> None:
+        """Tell that the last command has done its work."""
+        self.notify("done · y copies the command", title=safe_line(self.last_command), markup=False)
 
     def action_copy_command(self) -> None:
         """Copy the last command that was run from here."""
@@ -211,7 +223,7 @@ class FlowctlApp(App[None]):
 
     def copy(self, text: str) -> None:
         """Copy a text to the clipboard, by way of the terminal and of the desktop; without either, show it."""
-        text = text.encode(errors="replace").decode()
+        text = text.encode(errors="backslashreplace").decode()
         by_terminal = clipboard.takes_copies(os.environ)
         if by_terminal:
             self.copy_to_clipboard(text)

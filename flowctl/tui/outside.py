@@ -6,13 +6,16 @@ import os
 import shlex
 import subprocess
 import tempfile
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from textual.app import App, SuspendNotSupported
 
-_PLUS_LINE = {"vi", "vim", "nvim", "view", "nano", "emacs", "emacsclient", "kak", "micro", "joe", "ne", "mg"}
-_COLON_LINE = {"hx", "helix", "subl", "zed"}
-_GOTO = {"code", "codium", "code-insiders"}
+from flowctl.cli.editor import chosen_editor, edited, open_in_editor
+from flowctl.core.errors import FlowctlError, UsageError
+from flowctl.core.text import safe_line
+
+T = TypeVar("T")
 
 
 def page(app: App[Any], text: str) -> None:
@@ -21,35 +24,55 @@ def page(app: App[Any], text: str) -> None:
         name = os.path.join(folder, "value.json")
         with open(name, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
-        _call(app, [*shlex.split(os.environ.get("PAGER") or "less"), name], "name another pager in $PAGER")
+        _tell_code(app, "the pager", _outside(app, lambda: _paged(name)))
 
 
-def edit(app: App[Any], path: str, line: int | None) -> None:
-    """Open a file in $VISUAL or $EDITOR, at a line where the editor is known to take one."""
-    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-    _call(app, editor_call(editor, path, line), "name another editor in $EDITOR")
+def edit(app: App[Any], path: str, line: int | None) -> bool:
+    """Open a file in $VISUAL or $EDITOR, at a line where the editor is known to take one. False: nothing came of it."""
+    if not os.path.isfile(path):
+        _say(app, f"there is no file {path}")
+        return False
+    code = _outside(app, lambda: open_in_editor(path, line)) if _has_editor(app) else None
+    _tell_code(app, "the editor", code)
+    return code == 0
 
 
-def editor_call(editor: list[str], path: str, line: int | None) -> list[str]:
-    """Return the command that opens a file at a line."""
-    name = os.path.basename(editor[0])
-    if line is not None and name in _PLUS_LINE:
-        return [*editor, f"+{line}", path]
-    if line is not None and name in _COLON_LINE:
-        return [*editor, f"{path}:{line}"]
-    if line is not None and name in _GOTO:
-        return [*editor, "--goto", f"{path}:{line}"]
-    return [*editor, path]
+def edit_text(app: App[Any], text: str, name: str) -> str | None:
+    """Return what a person makes of a text in $VISUAL or $EDITOR. None: nothing came of it, and it is told why."""
+    return _outside(app, lambda: edited(text, name)) if _has_editor(app) else None
 
 
-def _call(app: App[Any], argv: list[str], hint: str) -> None:
+def _paged(path: str) -> int:
+    pager = os.environ.get("PAGER") or "less"
+    try:
+        return subprocess.call([*shlex.split(pager), path])
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the pager {pager} cannot be started: {error}", "name another one in $PAGER") from None
+
+
+def _has_editor(app: App[Any]) -> bool:
+    found = chosen_editor(os.environ) is not None
+    if not found:
+        _say(app, "no editor is chosen: name one before you start flowctl tui, such as: export EDITOR=nano")
+    return found
+
+
+def _outside(app: App[Any], work: Callable[[], T]) -> T | None:
+    """Do what needs the terminal for itself. None: it could not be done, and it is told why."""
     try:
         with app.suspend():
-            code = subprocess.call(argv)
+            return work()
     except SuspendNotSupported:
-        app.notify("this terminal cannot be handed to another program", severity="warning", markup=False)
-    except OSError as error:
-        app.notify(f"{argv[0]} cannot be started: {error.strerror} · {hint}", severity="warning", markup=False)
-    else:
-        if code != 0:
-            app.notify(f"{argv[0]} ended with exit code {code}", severity="warning", markup=False)
+        _say(app, "this terminal cannot be handed to another program")
+    except FlowctlError as error:
+        _say(app, " · ".join(filter(None, [error.message, error.hint])))
+    return None
+
+
+def _tell_code(app: App[Any], what: str, code: int | None) -> None:
+    if code:
+        _say(app, f"{what} ended with exit code {code}")
+
+
+def _say(app: App[Any], text: str) -> None:
+    app.notify(safe_line(text), severity="warning", markup=False)

@@ -22,16 +22,19 @@ class Named(NamedTuple):
 
 PLACES = (
     Named("runs", "R", "Runs", "Every run, the newest first", "runs:RunsScreen"),
+    Named("schedules", "S", "Schedules", "What is due, and what became of it", "schedules:SchedulesScreen"),
+    Named("workflows", "W", "Workflows", "What can be run", "workflows:WorkflowsScreen"),
     Named("queues", "Q", "Queues", "Queues and their limits, engines, the daemon, breakers", "queues:QueuesScreen"),
     Named("dead", "D", "Dead", "Dead letters: failures that nobody has dealt with", "dead:DeadScreen"),
     Named("events", "E", "Events", "What happened, and who did it", "events:EventsScreen"),
 )
 
 
-def _open(path: str) -> Screen[Any]:
+def screen_of(path: str, *given: Any) -> Screen[Any]:
+    """Return a new screen of the class "module:Class", which is imported only now."""
     module, _, name = path.partition(":")
     found = importlib.import_module(f"flowctl.tui.screens.{module}")
-    return cast("Callable[[], Screen[Any]]", getattr(found, name))()
+    return cast("Callable[..., Screen[Any]]", getattr(found, name))(*given)
 
 
-MODES: dict[str, str | Callable[[], Screen[Any]]] = {place.name: partial(_open, place.screen) for place in PLACES}
+MODES: dict[str, str | Callable[[], Screen[Any]]] = {place.name: partial(screen_of, place.screen) for place in PLACES}

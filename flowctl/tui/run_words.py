@@ -101,7 +101,7 @@ def _run_attempts(run: Run, detail: Detail) -> Iterator[Line]:
 def code_title(source: Source) -> str:
     """Return where a function stands, and whether its file says something else now."""
     where = f"{safe_line(source.path)}:{source.lines.start}" if source.lines else safe_line(source.path)
-    return f"{where} · ! {source.differs}" if source.differs else f"{where} · e opens it in your editor"
+    return f"! {source.differs} · {where}" if source.differs else f"e edits it · {where}"
 
 
 def code_lines(source: Source) -> list[Line]:

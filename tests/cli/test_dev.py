@@ -11,19 +11,15 @@ from typing import Any
 import pytest
 
 from tests.faults.conftest import Bench, bench, ledger, run_of, shown, sound, spawn, store, wait_for, write
+from tests.faults.seen import ONE
 
 __all__ = ["bench", "ledger", "run_of", "shown", "sound", "spawn", "store", "wait_for", "write"]
 
-DRAFT = """
-@step
-def one(n: int) -> int:
-    note("one")
-    return n + 1
-
+DRAFT = f"""{ONE}
 @step
 def two(n: int) -> int:
     note("two")
-    return n * {factor}
+    return n * {{factor}}
 
 @workflow
 def draft(n: int) -> int:

@@ -98,6 +98,20 @@ def test_every_command_that_changes_something_is_in_it(quick, told, hello: Path)
     assert 5 == len(told("--subject", "schedule nightly")) - 1
 
 
+def test_starts_and_stops_of_the_daemon_and_restorations_are_in_it(quick, flowctl, told, tmp_path: Path) -> None:
+    db = ("--db", "flow.db")
+    quick("exec", "-d", "--queue", "later", *db, "--", "true")
+    pid = flowctl("daemon", "start", "--queue", "mail", "--json", *db).json["pid"]
+    flowctl("daemon", "stop", *db)
+    quick("db", "backup", "copy.db", *db)
+    quick("db", "restore", "copy.db", "--yes", *db)
+    assert [
+        ("daemon", f"started (pid {pid})", f"{ME}: flowctl daemon run"),
+        ("daemon", f"stopped (pid {pid})", f"daemon (pid {pid})"),
+        ("database", f"restored from {tmp_path / 'copy.db'}", f"{ME}: flowctl db restore"),
+    ] == [(subject, reason, who) for subject, _, reason, who in told()[1:]]
+
+
 def test_it_can_be_restricted_and_is_cut_at_its_old_end(quick, told, hello: Path) -> None:
     quick("run", hello, "name=Ann", "--db", "flow.db")
     quick("run", hello, "name=Ben", "--db", "flow.db", "--namespace", "other")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -39,6 +41,21 @@ def test_a_list_loads_no_noun_but_runs_and_steps(flowctl, hello) -> None:
     assert {"flowctl.store.runs", "flowctl.store.steps", "flowctl.store.payloads", "flowctl.store.store"} == (
         nouns & modules_after("ls")
     )
+
+
+def test_a_daemon_loads_neither_openssl_nor_parsers_that_it_does_not_need(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    words = ["--db", str(tmp_path / "flow.db"), "daemon", "run", "--ready-fd", str(theirs)]
+    code = f"import sys; from flowctl.cli.main import main; main({words!r}); {SHOW}"
+    process = subprocess.Popen([sys.executable, "-c", code], pass_fds=[theirs], stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    with open(ours) as ready:
+        assert ready.readline() == "{}\n"
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    loaded = set(said.split("\n")[-2].split())
+    assert "flowctl.engine.scheduler" in loaded
+    assert set() == loaded & {"_hashlib", "_ssl", "pyexpat", "tomllib", "difflib", "html.entities", "email", "logging"}
 
 
 def test_the_root_help_says_of_each_command_what_its_own_help_does() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,6 +177,22 @@ def test_update_changes_what_is_given_and_nothing_else(quick) -> None:
     fourth = quick("schedules", "update", "nightly", "--every", "60m", "--json").json
     assert third == fourth
     assert "neither after -- nor for a workflow" in quick("schedules", "update", "nightly", "top=3", code=2).stderr
+
+
+def test_update_takes_an_interpreter_and_an_env_file_away(quick, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1\n")
+    words = ("--python", sys.executable, "--env-file", ".env")
+    made = quick("schedules", "add", "nightly", "--every", "1h", *words, "--json", "--", "true").json
+    assert (sys.executable, str(tmp_path / ".env")) == (made["python"], made["env_file"])
+    assert None is quick("schedules", "update", "nightly", "--python", "none", "--json").json["python"]
+    changed = quick("schedules", "update", "nightly", "--env-file", "none", "--json").json
+    assert (None, None) == (changed["python"], changed["env_file"])
+
+
+def test_a_paused_schedule_says_since_when_by_its_own_clock(quick) -> None:
+    quick("schedules", "add", "nightly", "--cron", "0 2 * * *", "--tz", "Asia/Tokyo", "--", "true")
+    quick("schedules", "pause", "nightly", "--reason", "deploy")
+    assert re.search(r"paused \(deploy\) since .* JST", quick("schedules", "show", "nightly").stdout)
 
 
 def test_pause_and_resume_say_so_and_a_paused_schedule_is_not_next(quick, database) -> None:

@@ -183,16 +183,7 @@ def _submissions(supervisor: Supervisor, path: Path, runs: int) -> list[tuple[Ne
     submissions = []
     for n in range(runs):
         bound = loaded.bind(workflow, {"n": str(n)})
-        new = NewRun(
-            workflow=workflow.name,
-            path=loaded.path,
-            function=workflow.function,
-            code=loaded.snapshot.code,
-            directory=str(path.parent),
-            input=bound.text,
-            input_hash=bound.hash,
-        )
-        submissions.append((new, loaded.snapshot))
+        submissions.append((loaded.new_run(workflow, bound), loaded.snapshot))
     return submissions
 
 

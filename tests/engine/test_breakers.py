@@ -133,6 +133,8 @@ def test_h09_reset_lets_what_waits_go_on(bench: Bench, tmp_path: Path) -> None:
     bench.in_state("waiting")
     (tmp_path / "up").touch()
     assert "breaker mail is closed" in bench.flowctl("breakers", "reset", "mail").stdout
+    (line,) = bench.flowctl("events", "--subject", "breaker mail", "--json").json
+    assert ("reset", "flowctl breakers reset") == (line["reason"], line["actor"].partition(": ")[2])
     assert 0 == engine.wait(timeout=20)
     assert "sent 1" == bench.shown()["output"]
     assert "no step with the breaker other" in bench.flowctl("breakers", "reset", "other", code=4).stderr

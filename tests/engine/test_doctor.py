@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,40 @@ def test_a_schedule_whose_workflow_or_variables_are_gone_is_broken(scene: Scene)
         ("broken", "schedule nightly", "its workflow digest is not registered"),
         ("broken", "schedule nightly", "its variables in /nowhere/.env are gone"),
     ] == drifted(scene, {}, "digest")
+
+
+def test_what_was_registered_without_a_path_has_that_of_the_daemon(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "digest.py"
+    path.touch(0o644)
+    tmp_path.chmod(0o755)
+    with scene.store.transaction():
+        captured = scene.store.environments.put({"PATH": "/opt/mine:/usr/bin"})
+    register(scene, path, environment=captured)
+    add_schedule(scene, workflow=None)
+    monkeypatch.setenv("PATH", "/usr/bin")
+    shell = {"PATH": "/opt/mine:/usr/bin"}
+    text = "was registered without a PATH, and the daemon's is not that of this shell: it lacks /opt/mine"
+    gone = ("warning", "workflow digest", "its PATH names folders that are gone: /opt/mine")
+    with live_daemon(scene):
+        assert [gone, ("warning", "schedule nightly", text)] == drifted(scene, shell)
+        assert [("warning", "workflow digest", "its variables are not those of this shell: PATH")] == [
+            each for each in drifted(scene, {"PATH": "/usr/bin"}) if each != gone
+        ]
+        register(scene, path, environment=None)
+        assert [("warning", "workflow digest", text)] == drifted(scene, shell, "digest")
+    assert [] == drifted(scene, shell)
+
+
+def test_a_daemon_with_another_interpreter_than_this_program_is_told(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowctl.engine.daemon_lock.own_python", lambda: ["/old/bin/python"])
+    with live_daemon(scene):
+        text = f"runs code that names no interpreter with /old/bin/python, and this flowctl with {sys.executable}"
+        assert [("warning", "daemon", text)] == drifted(scene, {"PATH": os.environ["PATH"]})
+    assert [] == drifted(scene, {})
 
 
 # -- the command

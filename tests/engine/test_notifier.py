@@ -6,6 +6,7 @@ import errno
 import hmac
 import json
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -147,13 +148,13 @@ def test_a_blocked_run_is_told_once_each_time_it_is_blocked(scene: Scene, notifi
 @pytest.mark.usefixtures("silent")
 def test_missed_slots_are_told_together_and_each_once(scene: Scene, notifier: Notifier) -> None:
     channel(scene)
-    schedule = add_schedule(scene)
+    schedule = add_schedule(scene, zone="Asia/Tokyo")
     for due_at, outcome in ((5, "missed"), (scene.now + 1, "missed"), (scene.now + 2, "missed")):
         add_slot(scene, schedule, due_at, outcome, "machine off")
     assert [("schedule nightly", "missed", None)] == told(scene, notifier)
     assert [("schedule nightly", "missed", None)] == told(scene, Notifier(scene.store))
     (text,) = scene.store.connection.rows("SELECT text FROM notices")[0]
-    assert "nightly missed 2 slots from " in text
+    assert re.match(r"nightly missed 2 slots from \S+ \S+ JST to \S+ \S+ JST: machine off$", text)
     add_slot(scene, schedule, scene.now, "skipped", "overlap")
     add_slot(scene, schedule, scene.now + 1, "missed", "machine off")
     assert 2 == len(told(scene, notifier))

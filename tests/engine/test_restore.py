@@ -18,6 +18,8 @@ from flowctl.store.restore import restore
 from tests.engine.living import add_schedule, add_slot, live_engine
 from tests.store.scene import Scene
 
+NOW = 1_800_000_000_000
+
 
 def nobody() -> None:
     """Refuse nothing: no engine is alive."""
@@ -42,10 +44,12 @@ def test_c10_no_claim_of_the_time_before_a_restoration_is_valid_again(tmp_path: 
         scene.claim(1)
 
     backup = backed_up(path, claim_twice)
-    done = restore(str(path), str(backup), nobody)
+    done = restore(str(path), str(backup), nobody, NOW, "ann: flowctl db restore")
     assert (str(path), f"{path}.before-restore", 1) == done
     with Store.open(path) as store:
         scene = Scene(store)
+        (event,) = store.events.of_subject("database")
+        assert (NOW, f"restored from {backup}", "ann: flowctl db restore") == (event.at, event.reason, event.actor)
         assert (0, "queued") == (store.runs.get(1).epoch, store.runs.get(1).state)
         claim = scene.claim(1)
         assert claim.epoch > 2
@@ -61,7 +65,7 @@ def test_c10_epochs_begin_far_above_when_the_present_file_cannot_be_read(tmp_pat
     path = tmp_path / "flow.db"
     backup = backed_up(path)
     path.write_bytes(b"ruined" * 1_000)
-    restore(str(path), str(backup), nobody)
+    restore(str(path), str(backup), nobody, NOW)
     assert b"ruined" * 1_000 == Path(f"{path}.before-restore").read_bytes()
     with Store.open(path) as store:
         assert Scene(store).claim(1).epoch > 1_000_000
@@ -98,7 +102,7 @@ def test_j20_an_engine_that_begins_meanwhile_is_seen_before_anything_is_changed(
 
     before = path.read_bytes()
     with pytest.raises(Conflict):
-        restore(str(path), str(backup), refuse)
+        restore(str(path), str(backup), refuse, NOW)
     assert before == path.read_bytes()
     assert not Path(f"{path}.before-restore").exists()
 
@@ -123,11 +127,11 @@ def test_j20_a_backup_that_is_damaged_or_none_at_all_changes_nothing(tmp_path: P
     empty.touch()
     for each in (bad, foreign, empty):
         with pytest.raises(Damaged):
-            restore(str(path), str(each), nobody)
+            restore(str(path), str(each), nobody, NOW)
     with pytest.raises(NotFound):
-        restore(str(path), str(tmp_path / "nothing.db"), nobody)
+        restore(str(path), str(tmp_path / "nothing.db"), nobody, NOW)
     with pytest.raises(UsageError):
-        restore(str(path), str(path), nobody)
+        restore(str(path), str(path), nobody, NOW)
     assert before == path.read_bytes()
     assert not Path(f"{path}.before-restore").exists()
     assert not Path(f"{path}.restoring").exists()
@@ -147,7 +151,7 @@ def test_j19_a_backup_of_a_file_that_is_written_to_is_whole_and_restores(tmp_pat
     os.unlink(path)
     for side in ("-wal", "-shm"):
         Path(f"{path}{side}").unlink(missing_ok=True)
-    assert 11 == restore(str(path), str(tmp_path / "copy.db"), nobody).runs
+    assert 11 == restore(str(path), str(tmp_path / "copy.db"), nobody, NOW).runs
     with Store.open(path) as store:
         assert ["succeeded"] * 11 == [store.runs.get(run).state for run in known]
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from flowctl.core.clock import SYSTEM_CLOCK, Clock, SystemClock
 from flowctl.core.config import default_database
 from flowctl.core.errors import DiskTrouble
-from flowctl.core.model import NewRun, Run
+from flowctl.core.model import Run
 from flowctl.engine import commands
 from flowctl.engine.engine import Engine
 from flowctl.engine.loading import load_file
@@ -50,17 +50,7 @@ class Hosted:
             bound = loaded.bind(workflow, inputs)
         finally:
             loaded.close()
-        new = NewRun(
-            workflow=workflow.name,
-            path=loaded.path,
-            function=workflow.function,
-            code=loaded.snapshot.code,
-            directory=str(path.parent),
-            input=bound.text,
-            input_hash=bound.hash,
-            options=workflow.options,
-        )
-        return commands.submit(self.store, new, loaded.snapshot, SYSTEM_CLOCK.now())[0]
+        return commands.submit(self.store, loaded.new_run(workflow, bound), loaded.snapshot, SYSTEM_CLOCK.now())[0]
 
     def again(self, number: int) -> int:
         """Create a run like another."""

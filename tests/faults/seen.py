@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-CHAIN = """
+ONE = """
 @step
 def one(n: int) -> int:
     note("one")
     return n + 1
+"""
 
+CHAIN = f"""{ONE}
 @step
 def two(n: int) -> int:
     note("two")

@@ -1,7 +1,8 @@
 """A01: kill -9 of the engine, of its executors, or of both, at each point of a run, for four shapes of workflows.
 
-P10, a file that is being migrated, is in tests/store/test_migrate.py; there is no P12, pruning, yet. Each case lets a
-real engine go as far as its point and stand still there, kills, and has a second process finish the run.
+The fourth has a breaker, a signal and a compensation; a fifth is killed while it is undone. P10, a file that is being
+migrated, is in tests/store/test_migrate.py; there is no P12, pruning, yet. Each case lets a real engine go as far as
+its point and stand still there, kills, and has a second process finish the run.
 """
 
 from __future__ import annotations
@@ -147,6 +148,21 @@ def operations(nap: float = 0, grams: int = 0) -> int:
     last = three(word)
     stand_still("after three")
     return last
+
+@step(retries=1, backoff="10ms")
+def give_back(n: int) -> None:
+    body("undo-give_back")
+
+@step(retries=1, backoff="10ms")
+def take_back(n: int) -> None:
+    body("undo-take_back")
+
+@workflow
+def undone() -> None:
+    first = one(1)
+    compensate(take_back.bind(first))
+    compensate(give_back.bind(two(first)))
+    raise LookupError("no")
 """
 WHO = ("engine", "executor", "both")
 NO_ENGINE = ("engine", "both")
@@ -340,6 +356,40 @@ def test_a01_killed_anywhere_a_run_is_finished_and_nothing_recorded_is_done_twic
         assert (0, Counter()) == (scene.engine.returncode, cut)
     else:
         assert set(cut.values()) <= {1}
+    assert [] == left_over(tmp_path)
+
+
+UNDOING = {
+    "U2": (["step-running@5"], ()),
+    "U3": (["in undo-give_back"], WHO),
+    "U4": (["in undo-give_back", "unread"], NO_ENGINE),
+    "U5": (["in undo-give_back", "done-undo-give_back"], NO_ENGINE),
+    "U8": (["run-failed"], ()),
+}
+
+
+@pytest.mark.parametrize(("point", "who"), [*product(UNDOING, WHO)], ids=map("-".join, product(UNDOING, WHO)))
+def test_a01_killed_anywhere_while_it_undoes_a_run_is_undone_and_nothing_recorded_is_done_twice(
+    point: str, who: str, bench: Bench, tmp_path: Path
+) -> None:
+    stages, again = UNDOING[point]
+    scene = Scene(bench, tmp_path, "undone", stages, "")
+    for stage in stages:
+        scene.reach(stage)
+    scene.kill(who)
+    scene.go()
+    if who == "executor":
+        scene.engine.wait(timeout=60)
+    else:
+        bench.flowctl("resume", 1, code=5 if point == "U8" else 1)
+
+    after = bench.run_of(1)
+    assert after is not None
+    assert "failed" == after.state
+    assert "LookupError" in (after.error or "")
+    repeated = Counter(["undo-give_back"] if who in again else [])
+    assert Counter(["one", "two", "undo-give_back", "undo-take_back"]) + repeated == Counter(bench.ledger())
+    assert {1} == set(outcomes(bench)[0].values())
     assert [] == left_over(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -179,6 +180,21 @@ def test_b11_the_editor_shows_what_can_be_changed_and_bad_json_starts_nothing(
     assert "nothing was changed" in said.stderr
     assert "exit code 1" in bench.flowctl("fork", 1, "--edit", EDITOR="false", VISUAL="", code=1).stderr
     assert bench.run_of(3) is None
+
+
+def test_b11_the_edited_json_may_come_by_stdin_and_answer_for_the_step_itself(bench: Bench, source: Rows) -> None:
+    edited = {"steps": {"fetch": {"output": {"items": [{"price": 9, "name": "a"}], "month": 2}}}}
+    said = bench.flowctl("fork", 1, "--from", "parse", "--edited", "-", input=json.dumps(edited))
+    assert '"me 90"\n' == said.stdout
+    edited["steps"]["parse"] = {"output": {"of": "a person"}}
+    said = bench.flowctl("fork", 1, "--from", "parse", "--edited", json.dumps(edited))
+    assert "of" in said.stdout
+    twice = bench.flowctl("fork", 1, "--from", "parse", "--edited", json.dumps(edited), "--output", "1", code=2)
+    assert "step parse is answered for twice" in twice.stderr
+    assert "line 1 column 2" in bench.flowctl("fork", 1, "--edited", "{", code=2).stderr
+    assert "nothing was changed" in bench.flowctl("fork", 1, "--edited", "{}", code=2).stderr
+    assert "exclude each other" in bench.flowctl("fork", 1, "--edited", "{}", "--edit", code=2).stderr
+    assert bench.run_of(4) is None
 
 
 def test_b11_a_fork_takes_the_newest_code_or_that_of_its_source(bench: Bench, source: Rows) -> None:

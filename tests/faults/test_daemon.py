@@ -18,7 +18,10 @@ import pytest
 
 from flowctl.core.config import config_path, default_database
 from flowctl.engine.daemon_lock import DaemonLock, lock_file, running_daemon
+from flowctl.engine.doorbell import KNOCK, ring
 from flowctl.engine.journal import journal_path
+from flowctl.store import Store
+from flowctl.store.connection import WAIT_S
 from tests.conftest import FLOWCTL, Outcome
 from tests.faults.conftest import Bench, alive
 
@@ -368,18 +371,22 @@ def test_j08_j09_a_daemon_whose_file_is_gone_stops(
         assert not default_database(os.environ).exists()
 
 
-def test_j04_a_daemon_waits_while_another_process_holds_the_lock(
+def test_j04_a_daemon_waits_and_a_command_gives_up_while_another_process_holds_the_lock(
     bench: Bench, flows: Path, start: Callable[..., int]
 ) -> None:
-    from flowctl.store import Store
-
     pid = start()
     number = submit(bench, f"{flows}:short")
     bench.in_state("succeeded", number)
+    running = submit(bench, f"{flows}:short", "name=meanwhile")
+    bench.noted("meanwhile")
     with Store.open(default_database(os.environ)) as store, store.transaction():
         store.events.note("machine", "held", 1)
-        time.sleep(1.0)
+        refused = bench.flowctl("run", f"{flows}:short", "--detach", code=3)  # after BUSY_TIMEOUT_MS
+        assert "is locked by another process" in refused.stderr
+        time.sleep(1.0)  # longer than the daemon waits for the lock, too
     assert alive(pid)
+    assert '"meanwhile"' == bench.in_state("succeeded", running).output
+    assert 1 == len([line for line in bench.ledger() if line.startswith("meanwhile ")])
     assert '"again"' == bench.in_state("succeeded", submit(bench, f"{flows}:short", "name=again")).output
 
 
@@ -461,7 +468,25 @@ def test_f10_fifty_submits_are_accepted_while_the_daemon_records_at_full_speed(
     assert [("", 0)] * 50 == said
     with bench.store() as store:
         assert 50 == store.runs.counts("default")["queued"]
+    waits = sorted(waited_for_the_lock() for _ in range(50))
+    assert waits[len(waits) * 95 // 100] < 0.3
     bench.flowctl("cancel", running)
+
+
+def waited_for_the_lock() -> float:
+    """Write as a command does, and return how many seconds it slept meanwhile because somebody else wrote."""
+    with Store.open(default_database(os.environ)) as store:
+        tries = [0]
+        store.connection.knock = lambda: ring(store.path, KNOCK)
+
+        def counted(number: int) -> bool:
+            tries[0] += 1
+            return store.connection._wait(number)
+
+        store.connection.raw.set_busy_handler(counted)
+        with store.transaction():
+            store.events.note("machine", "noted", 1)
+    return tries[0] * WAIT_S
 
 
 # -- service managers, configuration -------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +15,12 @@ from flowctl.core.model import FINAL_STATES
 from flowctl.engine.commands import cancel
 from flowctl.store import Store
 from tests.faults.conftest import alive
+from tests.simulation.programs import Call, Program
+from tests.simulation.stage import stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from tests.faults.conftest import Bench
 
@@ -720,3 +724,25 @@ def test_g07_where_a_cancellation_and_an_end_meet_one_of_them_counts(bench: Benc
         for run in before:
             assert (str(run.id) if run.state == "succeeded" else None) == run.output
             assert {step.state for step in store.steps.history(run.id)} <= {"succeeded", "cancelled"}
+
+
+MOMENTS = 50  # 2 ms apart: from before the run is claimed until after its end
+
+
+def test_g07_a_cancellation_at_any_moment_of_a_run_leaves_it_one_end(tmp_path: Path) -> None:
+    ends = Counter[str]()
+    with stage(tmp_path, [Program("main", {}, (Call("work"), Call("more")))]) as scene:
+        store = scene.client.store
+        for moment in range(MOMENTS):
+            run = scene.submit("main")
+            host = scene.follow(run)
+            scene.pass_time(moment / 500)
+            before = scene.run_of(run).state
+            cancel(store, run, scene.machine.clock.now())
+            scene.wait_for(host)
+            state = scene.run_of(run).state
+            assert before != "succeeded" or state == "succeeded"
+            assert [state] == [event.state for event in store.events.of_run(run) if event.state in FINAL_STATES]
+            assert (state == "succeeded") == (scene.run_of(run).output is not None)
+            ends[state] += 1
+    assert {"succeeded", "cancelled"} == set(ends)

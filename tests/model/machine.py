@@ -225,10 +225,14 @@ class Compared(RuleBasedStateMachine):
         if run["after_id"] is not None:
             return self.stands_still(self.model.runs[run["after_id"]])
         steps = [step for step in self.model.current(run["id"]) if step["state"] in OPEN]
-        children = [self.model.child_of(run["id"], step["key"]) for step in steps]
-        return bool(children) and all(
-            child is not None and child["state"] not in FINAL and self.stands_still(child) for child in children
-        )
+        return bool(steps) and all(map(self.waits_in_vain, steps))
+
+    def waits_in_vain(self, step: Row) -> bool:
+        """Tell whether a step waits for a signal that has not come, or for a run that stands still."""
+        if step["kind"] == "signal":
+            return self.model.oldest_signal(step["run_id"], step["name"]) is None
+        child = self.model.child_of(step["run_id"], step["key"])
+        return child is not None and child["state"] not in FINAL and self.stands_still(child)
 
     def drive(self, claim: Claim) -> None:
         """Take a run one step nearer to its end."""
@@ -239,7 +243,8 @@ class Compared(RuleBasedStateMachine):
             if self.advance(claim, step):
                 return
         if steps:
-            self.park(claim, "waiting" if any(step["kind"] == "child" for step in steps) else "sleeping", None)
+            waits = any(step["kind"] in ("child", "signal") for step in steps)
+            self.park(claim, "waiting" if waits else "sleeping", None)
         else:
             self.do("finish", claim, "succeeded", "1", [])
 
@@ -258,6 +263,8 @@ class Compared(RuleBasedStateMachine):
         """Take an open step further, if its time has come."""
         if step["kind"] == "child":
             return self.answer_child(claim, step)
+        if step["kind"] == "signal":
+            return bool(self.do("take_signal", claim, step["key"], step["name"]))
         if step["wake_at"] is not None and step["wake_at"] > self.model.now:
             return False
         if step["state"] == "interrupted" or (step["wake_at"] is not None and step["kind"] != "sleep"):
@@ -284,7 +291,9 @@ class Compared(RuleBasedStateMachine):
             return
         steps = [step for step in self.model.current(claim.run_id) if step["state"] in OPEN]
         children = [self.model.child_of(claim.run_id, step["key"]) for step in steps if step["kind"] == "child"]
-        has_come = not children or any(child is None or child["state"] in FINAL for child in children)
+        awaited = [self.model.oldest_signal(claim.run_id, step["name"]) for step in steps if step["kind"] == "signal"]
+        has_come = not (children or awaited) or any(signal is not None for signal in awaited)
+        has_come = has_come or any(child is None or child["state"] in FINAL for child in children)
         works = any(step["kind"] in BODIES and step["wake_at"] is None for step in steps)
         if state == "waiting" and (has_come or works):
             state, wake_at = "queued", None

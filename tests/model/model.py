@@ -14,11 +14,11 @@ from flowctl.core.model import Claim, NewRun, NewStep, Run, Snapshot
 from flowctl.core.policy import error_text, summary, unknown_outcome
 from flowctl.engine.closing import failure_handler
 from flowctl.engine.session import PAUSED
-from tests.model.steps import Steps
+from tests.model.signals import Signals
 from tests.model.tables import BY, CRASH_LIMIT, FINAL, IDLE, OPEN, Row, until
 
 
-class Model(Steps):
+class Model(Signals):
     """One file and the engines that are alive, with everything that can be asked of them."""
 
     # -- engines
@@ -279,14 +279,6 @@ class Model(Steps):
             run, state, reason=reason, request=None, engine_id=None, crashes=run["crashes"] + 1, error=error,
             finished_at=finished_at,
         )  # fmt: skip
-        return True
-
-    def wake(self, run: int) -> bool:
-        """Make a waiting or sleeping run due."""
-        row = self.runs.get(run)
-        if row is None or row["state"] not in ("waiting", "sleeping"):
-            return False
-        self.move(row, "queued", wake_at=None, reason=None)
         return True
 
     def wake_after(self) -> int:

@@ -64,7 +64,11 @@ def step_edges(before: Snapshot, after: Snapshot) -> list[Edge]:
 
 def broken(before: Snapshot, after: Snapshot) -> list[str]:
     """Return which properties do not hold after a rule."""
-    return [line for check in (_growth, _edges, _log, _attempts, _keys, _children) for line in check(before, after)]
+    return [
+        line
+        for check in (_growth, _edges, _log, _attempts, _keys, _children, _signals)
+        for line in check(before, after)
+    ]
 
 
 def outcomes(tables: Snapshot) -> set[tuple[object, ...]]:
@@ -154,6 +158,27 @@ def _children(before: Snapshot, after: Snapshot) -> Iterator[str]:
             by_hand = child["attempt"] > 1 or (state == "succeeded" and child["parent_step"] not in asked)
             if state == "failed" or not by_hand:
                 yield f"P18: run {parent['id']} is {state}, its child {child['id']} is {child['state']}"
+
+
+def _signals(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """P21: signals stay as they are, those of a name are taken in their order, and each is the outcome of one step."""
+    for old, new in zip_longest(before["signals"], after["signals"][: len(before["signals"])], fillvalue={}):
+        taken = {} if old["taken_by"] is not None else {name: new.get(name) for name in ("taken_by", "taken_at")}
+        if old | taken != new:
+            yield f"P21: the signal {old} has become {new}"
+    left: set[tuple[int, str]] = set()
+    for signal in after["signals"]:
+        place = (signal["run_id"], signal["name"])
+        if signal["taken_by"] is None:
+            left.add(place)
+        elif place in left:
+            yield f"P21: {signal} was taken before one that was sent earlier"
+        else:
+            takers = [
+                step for step in after["steps"] if (step["run_id"], step["key"]) == (place[0], signal["taken_by"])
+            ]
+            if not any(step["kind"] == "signal" and step["output"] == signal["value"] for step in takers):
+                yield f"P21: no step has the outcome of {signal}"
 
 
 def _of_runs(events: list[Row]) -> list[Row]:

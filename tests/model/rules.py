@@ -5,6 +5,7 @@ A rule picks by number among what there is, so that it always applies to somethi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -34,6 +35,8 @@ DELAY = st.sampled_from([0, 1, 1_000, 60_000, DAY])
 MAYBE_DELAY = st.none() | DELAY
 SOON = st.sampled_from([1, 999, 1_000, 60_000, 3_600_000, DAY, 40 * DAY])
 CODE = st.sampled_from([None, SNAPSHOT, EDITED])
+SIGNAL = "word"
+NAME = st.sampled_from([SIGNAL, SIGNAL, "sign"])
 KINDS = st.sampled_from(["step", "step", "shell", "value", "sleep"])
 
 
@@ -76,6 +79,7 @@ STALE: dict[str, Callable[[Stale], tuple[Any, ...]]] = {
     "finish": lambda it: (it.claim, "succeeded", it.value, []),
     "fail_and_retry": lambda it: (it.claim, it.error, [], it.now),
     "take_back_code": lambda it: (it.claim,),
+    "take_signal": lambda it: (it.claim, it.key, SIGNAL),
     "orphan": lambda it: (it.claim, "failed" if it.value == "1" else "queued", "its engine died"),
 }
 
@@ -224,6 +228,17 @@ class Machine(Compared):
         places = [step["seq"] for step in steps if step["key"] == key]
         return any(step["seq"] < place and step["finished_at"] is None for place in places for step in steps)
 
+    @rule(pick=PICK, name=NAME, values=st.sampled_from(["1", "2", "12", "21"]))
+    def send_signals(self, pick: int, name: str, values: str) -> None:
+        """P21: it is kept until a step of its run takes it, whether that waits already or asks later."""
+        waiting = [
+            step["run_id"] for step in self.model.steps if (step["kind"], step["state"]) == ("signal", "running")
+        ]
+        likely = waiting or [claim.run_id for claim in self.live]
+        number = likely[pick // 2 % len(likely)] if likely and pick % 2 else self.any_run(pick)
+        for value in values:
+            self.do("send_signal", number, name, value)
+
     @rule(pick=PICK, code=CODE, step=PICK, output=st.none() | VALUE)
     def resolve(self, pick: int, code: Snapshot | None, step: int, output: str | None) -> None:
         blocked = [run["id"] for run in self.model.runs.values() if run["state"] == "blocked"]
@@ -321,7 +336,7 @@ class Machine(Compared):
         step = self.any_step(claim, which)
         if step is not None and step["kind"] != "child":
             wake_at = self.at(delay)
-            if wake_at is None:
+            if wake_at is None or step["kind"] == "signal":  # which may take too long, and has no other attempt
                 self.do("fail", claim, step["key"], error)
             else:
                 self.do("fail_attempt", claim, step["key"], error, wake_at)
@@ -354,6 +369,19 @@ class Machine(Compared):
             step = self.new(claim, "child", "1", None)
             self.do("begin_child", claim, step, child_of(self.model.runs[claim.run_id], step))
         self.park(claim, "waiting", self.at(delay))
+
+    @rule(pick=PICK, name=NAME, parks=st.booleans())
+    def wait_for_a_signal(self, pick: int, name: str, parks: bool) -> None:
+        claim = self.held(pick)
+        has_come = [each for each in self.live if self.model.oldest_signal(each.run_id, name)]
+        claim = has_come[pick % len(has_come)] if has_come else claim
+        place, given = self.next_place(claim), json.dumps({"signal": name})
+        step = new_step(f"{name}#{place}", place, kind="signal", input=given, input_hash=canonical_hash(given))
+        self.do("begin", claim, step)
+        if parks:
+            self.park(claim, "waiting", None)
+        elif self.model.holds(claim):  # the disk did not fail
+            self.do("take_signal", claim, step.key, name)
 
     @rule(pick=PICK, state=st.sampled_from(["succeeded", "failed", "cancelled"]), value=VALUE, error=ERROR)
     def finish(self, pick: int, state: str, value: str, error: str) -> None:

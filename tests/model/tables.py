@@ -55,6 +55,7 @@ class Tables:
         self.events: list[Row] = []
         self.engines: dict[int, Row] = {}
         self.logs: list[Row] = []
+        self.signals: list[Row] = []
         self.payloads: set[str] = set()
         self.snapshots: dict[str, Row] = {}
         self.sources: set[str] = set()
@@ -81,6 +82,7 @@ class Tables:
             "events": self.events,
             "engines": list(self.engines.values()),
             "logs": self.logs,
+            "signals": self.signals,
             "payloads": [{"text": text} for text in sorted(self.payloads)],
             "snapshots": [self.snapshots[code] for code in sorted(self.snapshots)],
             "sources": [{"text": text} for text in sorted(self.sources)],

@@ -15,7 +15,7 @@ LONGEST_S = 480  # a batch, and the search for the smallest form of what it has 
 
 @pytest.mark.slow
 def test_the_store_and_the_commands_do_what_the_model_says(capfd: pytest.CaptureFixture[str]) -> None:
-    """P1-P6, P8, P9, P12-P16, P18, P20 after every operation, and that every run can be brought to its end."""
+    """P1-P6, P8, P9, P12-P16, P18, P20, P21 after every operation, and that every run can be brought to its end."""
 
     def more_time(_: str) -> None:
         faulthandler.dump_traceback_later(LONGEST_S, exit=True, file=sys.stderr)

@@ -28,13 +28,20 @@ TABLES = {
     "events": "id",
     "engines": "id",
     "logs": "id",
+    "signals": "id",
     "payloads": "text",
     "snapshots": "code",
     "sources": "text",
     "workflows": "id",
 }
-SERIAL = ("steps", "events", "logs")  # their numbers only order them
-DERIVED = {"input_crc", "output_crc", "error_crc", "hash"}  # `flowctl db check` compares them with what they are of
+SERIAL = ("steps", "events", "logs", "signals")  # their numbers only order them
+DERIVED = {
+    "input_crc",
+    "output_crc",
+    "error_crc",
+    "value_crc",
+    "hash",
+}  # `flowctl db check` compares them with what they are of
 JSON = {"options", "tags", "failed_steps", "files"}
 PAYLOADS = {"input", "output", "error"}
 
@@ -292,6 +299,21 @@ class World:
             if found.state in FINAL_STATES - {"succeeded"}:
                 self.store.runs.retry(found.id, self.now, replay="pinned")
             return found.id
+
+    # -- signals
+
+    def send_signal(self, run: int, name: str, value: str) -> int:
+        return commands.signal(self.store, run, self.now, name=name, value=value, sender=BY)
+
+    def take_signal(self, claim: Claim, key: str, name: str) -> bool:
+        """Do in one transaction what an engine does for a step that waits for a signal."""
+        with self.store.transaction():
+            signal = self.store.signals.oldest(claim.run_id, name)
+            if signal is None:
+                return False
+            self.store.signals.take(claim, signal, key, self.now)
+            self.store.steps.succeed(claim, key, signal.value, self.now)
+            return True
 
     def log(self, claim: Claim, step: str | None, text: str) -> None:
         self._write(lambda: self.store.logs.append(claim.run_id, step, None, self.now, "stdout", None, text))

@@ -187,3 +187,19 @@ def test_a_packed_payload_is_the_same_object_when_it_stays_in_its_row() -> None:
     text = json_of(50)
     assert pack(text)[0] is text
     assert pack(json_of(SPILL_BYTES + 1))[0].startswith('{"$payload":"')
+
+
+def test_logs_are_read_backwards_in_pages_whose_oldest_chunk_comes_first(scene: Scene) -> None:
+    claim = scene.held()
+    for number in range(5):
+        step = "fetch" if number % 2 else None
+        scene.write(
+            lambda step=step, number=number: scene.store.logs.append(
+                claim.run_id, step, None, 5, "stdout", None, f"{number}"
+            )
+        )
+    logs = scene.store.logs
+    last = logs.before(claim.run_id, None, 1 << 62, 2)
+    assert ["3", "4"] == [each.text for each in last]
+    assert ["1", "2"] == [each.text for each in logs.before(claim.run_id, None, last[0].id, 2)]
+    assert ["1", "3"] == [each.text for each in logs.before(claim.run_id, "fetch", 1 << 62, 9)]

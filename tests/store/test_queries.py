@@ -21,7 +21,7 @@ NOUNS = sorted(file.stem for file in FOLDER.glob("*.sql"))
 # What is searched without an index, as for a max(), is scanned too.
 HOT = re.compile(r"SCAN (?!\(|CONSTANT|meta|engines|workflows|payloads|sources|snapshots)|SEARCH \w+$")
 BLOCKS = [(noun, name) for noun in NOUNS for name in load(noun)]
-JSON_PARAMETERS = {"tags": "{}", "keys": "[]", "failed": "[]", "engines": "[]", "due": "[]"}
+JSON_PARAMETERS = {"tags": "{}"} | dict.fromkeys(("keys", "failed", "engines", "due", "schedules", "workflows"), "[]")
 
 
 @pytest.fixture(scope="module")

@@ -223,3 +223,17 @@ def test_logs_are_read_by_run_by_step_and_on_from_where_one_was(scene: Scene) ->
     assert [one] == [line.id for line in logs.of_run(first.run_id, limit=1)]
     (line,) = logs.of_run(first.run_id, "fetch")
     assert ("fetch", 1, 6, "log", "WARNING") == (line.step, line.attempt, line.at, line.stream, line.level)
+
+
+def test_lists_get_steps_attempts_and_child_runs_without_payloads(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    back_off(scene, claim, "fetch", 50)
+    scene.begin(claim, "inner", 2, kind="child")
+    child = scene.submit(parent_id=claim.run_id, parent_step="inner", root_id=claim.run_id)
+    steps = scene.store.steps
+    shown = [(each.key, each.kind, each.state, each.wake_at, each.shared) for each in steps.lines(claim.run_id)]
+    assert [("fetch", "step", "running", scene.now + 50, False), ("inner", "child", "running", None, False)] == shown
+    assert ["inner"] == [each.key for each in steps.lines(claim.run_id, after_seq=1)]
+    assert [("fetch", 1, "failed", scene.now, scene.now)] == steps.attempt_lines(claim.run_id)
+    assert {"inner": child} == steps.children(claim.run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import stat
@@ -128,7 +129,7 @@ def test_steps_stand_as_a_tree_beside_a_timeline(db: str, pipeline: Callable[...
         await pilot.press("right", "j", "3")
         await sees(pilot, "attempt 1", "ConnectionError: reset [red]by peer[/red]")
         await pilot.press("escape")
-        await until(pilot, lambda: not pilot.app.screen.query(RunView))
+        await sees(pilot, "2 runs")
 
     on_screen(db, journey, size=(120, 40))
 
@@ -169,8 +170,8 @@ def test_a_value_and_its_path_are_copied_as_a_fork_takes_them(db: str, pipeline:
         await sees(pilot, '"price": 3')
 
     on_screen(db, journey)
-    fork = pipeline("fork", 1, "--from", "sleep", "--set", "steps.fetch#2.output.items[0].price=4", "-q", "--json")
-    assert '"price":4' in fork.replace(" ", "") or "fork" in pipeline("ls")
+    pipeline("fork", 1, "--from", "sleep", "--set", "steps.fetch#2.output.items[0].price=4", "-q")
+    assert 4 == json.loads(pipeline("show", 3, "fetch#2", "--json"))["output"]["items"][0]["price"]
 
 
 def test_the_code_of_a_step_is_shown_and_opened_at_its_line(
@@ -186,7 +187,7 @@ def test_the_code_of_a_step_is_shown_and_opened_at_its_line(
         await opens(pilot, 1)
         await at_step(pilot, "read")
         await pilot.press("6")
-        await sees(pilot, "return json.loads(text)", "e opens it in your editor")
+        await sees(pilot, "return json.loads(text)", "e edits it")
         await pilot.press("e")
         (tmp_path / "pipeline.py").write_text("# nothing\n")
         await pilot.press("5", "6")
@@ -243,7 +244,7 @@ def test_what_a_run_says_does_nothing_to_the_terminal(db: str, flowctl: Callable
         await pilot.pause(0.3)
         shown.append(seen(pilot.app))
 
-    on_screen(db, journey)
+    on_screen(db, journey, size=(200, 40))
     text = "\n".join(shown)
     assert "evil[b]" in text
     assert "[red]bold[/red]" in text
@@ -297,7 +298,7 @@ def test_beside_a_wide_list_stands_the_chosen_run(db: str, shop: Callable[..., s
 def test_it_is_usable_in_a_small_terminal_and_z_gives_a_pane_all_of_it(db: str, pipeline: Callable[..., str]) -> None:
     async def journey(pilot: Pilot[Any]) -> None:
         await opens(pilot, 1)
-        await sees(pilot, "✓ succeeded", "2 Output", "? Keys") if pilot.app.size.width > 79 else None
+        await sees(pilot, "✓ succeeded in", "2 Output", "[1 item]")
         await pilot.press("z")
         await until(pilot, lambda: "2 Output" not in seen(pilot.app) and "inner" in seen(pilot.app))
         await pilot.press("z", "enter", "z")
@@ -314,9 +315,9 @@ def test_twenty_thousand_steps_are_laid_out_at_once_and_drawn_as_far_as_they_are
         store.connection.write(
             "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 20001) INSERT INTO steps "
             "(run_id, seq, key, name, kind, state, attempt, first_attempt, input, input_crc, input_hash, output, "
-            "output_crc, begun_at, started_at, finished_at, on_crash) SELECT 1, i, 's#' || i, 's', 'step', "
-            "'succeeded', 1, 1, '{}', 0, x'00', '1', 0, begun_at + i, begun_at + i, begun_at + i + 1, 'rerun' "
-            "FROM n, steps",
+            "output_crc, begun_at, started_at, finished_at, on_crash) "
+            "SELECT 1, i, 's#' || i, 's', 'step', 'succeeded', 1, 1, "
+            "'{}', 0, x'00', '1', 0, begun_at + i, begun_at + i, begun_at + i + 1, 'rerun' FROM n, steps",
             {},
         )
     drawn: list[int] = []

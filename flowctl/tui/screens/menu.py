@@ -45,7 +45,7 @@ class Menu(ModalScreen[None]):
         refusal = refusal_of(action, self._subjects)
         shown = cast("FlowctlApp", self.app).shown(command_for(action, self._subjects))
         key = cast("FlowctlApp", self.app).key_of(action.name, action.key)
-        text = Text.assemble(f"{key} {action.title:<8} ", (safe_line(refusal or shown), "dim"))
+        text = Text.assemble(f"{key or ' '} {safe_line(action.title):<8} ", (safe_line(refusal or shown), "dim"))
         return Option(text, id=action.name, disabled=refusal is not None)
 
     @on(OptionList.OptionSelected)

@@ -59,6 +59,10 @@ class Place(Screen[None]):
         """Return what an action is done to: what is marked, or what is under the cursor."""
         return []
 
+    def further(self) -> tuple[Action, ...]:
+        """Return the actions that have no key: the menu lists them after the others."""
+        return ()
+
     # -- given to it
 
     def compose(self) -> ComposeResult:
@@ -139,7 +143,7 @@ class Place(Screen[None]):
         """List what can be done to what is chosen, with the commands."""
         from flowctl.tui.screens.menu import Menu
 
-        self.app.push_screen(Menu(self.actions, self.subjects()))
+        self.app.push_screen(Menu((*self.actions, *self.further()), self.subjects()))
 
     def _named(self, parameters: tuple[object, ...]) -> Action:
         return next(action for action in self.actions if action.name == parameters[0])

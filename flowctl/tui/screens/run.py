@@ -7,11 +7,11 @@ from textual.app import ComposeResult
 
 from flowctl.core.model import Run
 from flowctl.tui.actions import RUN_ACTIONS
-from flowctl.tui.screens.place import Place
+from flowctl.tui.screens.run_place import RunPlace
 from flowctl.tui.widgets.run_view import RunView
 
 
-class RunScreen(Place):
+class RunScreen(RunPlace):
     """One run."""
 
     name_of_place = "runs"

@@ -15,6 +15,7 @@ from flowctl.store import Store
 from flowctl.store.lists import Order
 from flowctl.tui.filters import parse_filter
 from flowctl.tui.screens.filtered import Filtered
+from flowctl.tui.screens.run_place import RunPlace
 from flowctl.tui.widgets.table import Column, Key, Row, Table
 
 _TAGGED = 500  # runs whose tags are offered
@@ -38,7 +39,7 @@ SORTS = (
 )
 
 
-class RunList(Filtered):
+class RunList(RunPlace, Filtered):
     """Runs in a table."""
 
     columns: ClassVar[tuple[Column, ...]] = ()
@@ -59,7 +60,7 @@ class RunList(Filtered):
 
     def compose_list(self) -> ComposeResult:
         """Yield the list."""
-        yield Table(self.columns, self._fetch)
+        yield Table(self.columns, self._fetch, id="runs")
 
     def on_mount(self) -> None:
         """Read, and let durations tick."""

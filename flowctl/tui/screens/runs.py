@@ -35,21 +35,19 @@ COLUMNS = (
     Column("QUEUE", 10, from_width=104),
     Column("TAGS", 24, from_width=130),
 )
-
-
 BESIDE = 140  # columns from which on the chosen run is beside the list
 LINGER_S = 0.15  # so long a cursor stays on a run before that is read
 
 
 class RunsScreen(RunList):
-    """The list of all runs, with saved views; on a wide screen the chosen run is beside it."""
+    """The list of all runs, with saved views, and the chosen one beside it where there is room."""
 
     name_of_place = "runs"
     actions = RUN_ACTIONS
     columns: ClassVar[tuple[Column, ...]] = COLUMNS
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(number, f"view('{number}')", f"Show view {number}", show=False, id=f"view_{number}")
+            Binding(number, f"view('{number}')", f"View {number}", show=False, id=f"view_{number}")
             for number in NUMBERS
         ),
         Binding("ctrl+s", "save_view", "Save this view", show=False, id="save_view"),
@@ -59,29 +57,32 @@ class RunsScreen(RunList):
         """Return the cells of a run."""
         return run_row(run)
 
-    def empty(self) -> str:
-        """Return what is said when there is no run."""
-        return "no runs yet: flowctl run FILE.py"
-
     def compose_list(self) -> ComposeResult:
-        """Yield the list, and the chosen run beside it."""
+        """Yield the list and the chosen run."""
         with Horizontal():
             yield from super().compose_list()
             yield RunView()
 
     async def load(self) -> None:
-        """Read which runs there are, and the one beside the list."""
+        """Read which runs there are."""
         await super().load()
         self._show_chosen()
 
-    @on(Table.Moved)
+    @on(Table.Moved, "#runs")
+    def _beside(self) -> None:
+        self._show_chosen()
+
     @on(events.Resize)
+    def _make_room(self, event: events.Resize) -> None:
+        self.query_one(RunView).display = event.size.width >= BESIDE
+        self._show_chosen()
+
     def _show_chosen(self) -> None:
         """Show the run under the cursor beside the list, if there is room."""
         view = self.query_one(RunView)
-        view.display = self.size.width >= BESIDE
         if view.display and isinstance(self.table.key, int):
-            shows = partial(self._show, view, self.table.key)
+            number = self.table.key
+            shows = partial(self._show, view, number)
             self.run_worker(shows, group="beside", exclusive=True)  # type: ignore[arg-type] # an async one
 
     async def _show(self, view: RunView, number: int) -> None:
@@ -94,6 +95,10 @@ class RunsScreen(RunList):
     @on(RunView.Left)
     def _back_to_list(self) -> None:
         self.table.focus()
+
+    def empty(self) -> str:
+        """Return what is said when there is no run."""
+        return "no runs yet: flowctl run FILE.py"
 
     def action_view(self, number: str) -> None:
         """Show a saved view."""

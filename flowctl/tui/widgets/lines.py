@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, NamedTuple
 
@@ -28,7 +29,7 @@ class Line(NamedTuple):
 class _Piece(NamedTuple):
     """As much of a line as fits the width."""
 
-    at: int
+    at: int  # of the line, counted from the one that was the first at the beginning
     text: str
     first: bool
 
@@ -53,6 +54,7 @@ class Lines(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.lines: list[Line] = []
         self._pieces: list[_Piece] = []
+        self._above = 0  # lines that were added above since the beginning
         self._needle = ""
         self._hit = -1  # line that was found last
 
@@ -67,17 +69,19 @@ class Lines(ScrollView, can_focus=True):
 
     def append(self, lines: list[Line]) -> None:
         """Show more lines below the last one."""
-        self._pieces += self._wrapped(lines, len(self.lines))
+        self._pieces += self._wrapped(lines, len(self.lines) - self._above)
         self.lines += lines
         self._resize()
 
     def prepend(self, lines: list[Line]) -> None:
         """Show more lines above the first one; what is in sight stays there."""
-        before = len(self._pieces)
+        self._above += len(lines)
+        pieces = list(self._wrapped(lines, -self._above))
         self.lines[:0] = lines
+        self._pieces[:0] = pieces
         self._hit += len(lines) if self._hit >= 0 else 0
-        self._wrap()
-        self.scroll_to(y=self.scroll_offset.y + len(self._pieces) - before, animate=False)
+        self._resize()
+        self.scroll_to(y=self.scroll_offset.y + len(pieces), animate=False)
 
     def watch_title(self) -> None:
         """Make room for it."""
@@ -85,7 +89,7 @@ class Lines(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Wrap the lines anew."""
-        top = self._pieces[self.scroll_offset.y].at if self.scroll_offset.y < len(self._pieces) else 0
+        top = self._top
         width = self._width
         if any(cell_len(piece.text) > width or not piece.first for piece in self._pieces):
             self._wrap()
@@ -97,13 +101,17 @@ class Lines(ScrollView, can_focus=True):
         return max(1, self.scrollable_content_region.width)
 
     def _wrap(self) -> None:
+        self._above = 0
         self._pieces = list(self._wrapped(self.lines, 0))
         self._resize()
 
     def _wrapped(self, lines: Iterable[Line], first: int) -> Iterator[_Piece]:
         width = self._width
         for at, line in enumerate(lines, first):
-            room = max(8, width - cell_len(line.head))
+            room = max(8, width - (len(line.head) if line.head.isascii() else cell_len(line.head)))
+            if len(line.text) <= room and line.text.isascii():
+                yield _Piece(at, line.text, True)
+                continue
             for number, text in enumerate(wrapped(line.text, room)):
                 yield _Piece(at, text, number == 0)
 
@@ -112,7 +120,13 @@ class Lines(ScrollView, can_focus=True):
         self.refresh()
 
     def _piece_of(self, line: int) -> int:
-        return next((place for place, piece in enumerate(self._pieces) if piece.at >= line), 0)
+        return bisect_left(self._pieces, line - self._above, key=lambda piece: piece.at)
+
+    @property
+    def _top(self) -> int:
+        """Return the first line in sight."""
+        at = int(self.scroll_offset.y)
+        return self._pieces[at].at + self._above if at < len(self._pieces) else 0
 
     @property
     def _titled(self) -> int:
@@ -123,8 +137,7 @@ class Lines(ScrollView, can_focus=True):
     def look_for(self, needle: str) -> None:
         """Go to the first line from here on that has this text."""
         self._needle = needle.casefold()
-        top = self._pieces[self.scroll_offset.y].at if self.scroll_offset.y < len(self._pieces) else 0
-        self._hit = top - 1
+        self._hit = self._top - 1
         self.action_next_hit(1)
 
     def action_next_hit(self, by: int) -> None:
@@ -153,8 +166,8 @@ class Lines(ScrollView, can_focus=True):
         if at >= len(self._pieces):
             return Strip.blank(width, base)
         piece = self._pieces[at]
-        line = self.lines[piece.at]
-        if piece.at == self._hit:
+        line = self.lines[piece.at + self._above]
+        if piece.at + self._above == self._hit:
             base += self.get_component_rich_style("lines--hit", partial=True)
         head = line.head if piece.first else " " * cell_len(line.head)
         segments = [Segment(head, base + Style.parse("bright_black"))] if head else []

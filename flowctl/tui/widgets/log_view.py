@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar, Protocol, TypeVar
 
@@ -17,6 +18,7 @@ PAGE = 2_000  # chunks of one read
 MOST = 100_000  # lines that are kept
 _LONGEST = 10_000  # characters of a line that are shown
 _END = 1 << 62
+_NARROW = 70  # columns below which a line has its second only
 _STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 T = TypeVar("T")
 
@@ -28,20 +30,24 @@ class Ask(Protocol):
         """Return the answer. Raises FlowctlError."""
 
 
+Begin = Callable[[Callable[[], Awaitable[None]], str], None]  # work, and its group: a newer one replaces it
+
+
 class LogView(Lines):
     """The lines of one step, or of the whole run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "whole", "Step or whole run", id="whole_log")]
 
-    def __init__(self, ask: Ask, *, id: str | None = None) -> None:
+    def __init__(self, ask: Ask, begin: Begin, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._ask = ask
+        self._begin = begin
         self._subject: tuple[int, str | None] = (0, None)  # run and step
         self._whole = False
         self._moving = False
         self._first, self._last = _END, 0  # numbers of the chunks that are shown
         self._complete = False  # nothing is above the first one
-        self._reading = False
+        self._reading = asyncio.Lock()
 
     # -- what it shows
 
@@ -95,21 +101,16 @@ class LogView(Lines):
 
     async def _read_before(self) -> None:
         """Read what is above the first line."""
-        if self._reading:
-            return
-        self._reading = True
-        first = self._first
-        try:
+        async with self._reading:
+            first, subject, wanted = self._first, self._subject, self._wanted
             page = await self._page_before(first)
-        finally:
-            self._reading = False
-        if first != self._first:
-            return
-        self._complete = len(page) < PAGE
-        if page:
-            self._first = page[0].id
-            self.prepend(self._laid_out(page))
-        self._tell()
+            if (first, subject, wanted) != (self._first, self._subject, self._wanted):
+                return
+            self._complete = len(page) < PAGE
+            if page:
+                self._first = page[0].id
+                self.prepend(self._laid_out(page))
+            self._tell()
 
     @property
     def _more_above(self) -> bool:
@@ -119,20 +120,20 @@ class LogView(Lines):
         """Read more when the first line comes near, and say whether it follows."""
         super().watch_scroll_y(old_value, new_value)
         if new_value < old_value and new_value < 2 * self.size.height and self._more_above:
-            self.run_worker(self._read_before(), group="before")
+            self._begin(self._read_before, "before")
         self._tell()
 
     def action_whole(self) -> None:
         """Show the lines of the whole run, or of the step alone."""
         if self._subject[1] is not None:
             self._whole = not self._whole
-            self.run_worker(self._restart(), group="before")
+            self._begin(self._restart, "before")
 
     # -- searching
 
     def look_for(self, needle: str) -> None:
         """Go to the last line that has this text, of all there are."""
-        self.run_worker(self._look_for(needle), group="search", exclusive=True)
+        self._begin(lambda: self._look_for(needle), "search")
 
     async def _look_for(self, needle: str) -> None:
         while self._more_above:
@@ -142,12 +143,14 @@ class LogView(Lines):
     # -- words
 
     def _laid_out(self, chunks: Sequence[LogLine]) -> list[Line]:
-        return [line for chunk in chunks for line in self._lines_of(chunk)]
+        digits = 8 if self._width < _NARROW else 12
+        return [line for chunk in chunks for line in self._lines_of(chunk, digits)]
 
-    def _lines_of(self, chunk: LogLine) -> list[Line]:
+    def _lines_of(self, chunk: LogLine, digits: int) -> list[Line]:
         source = chunk.level or ("" if chunk.stream == "stdout" else chunk.stream)
         step = shorten(safe_line(chunk.step or "-"), 24) if self._wanted is None else ""
-        head = " ".join(filter(None, (clock_time(chunk.at), step, safe_line(source)))) + "  "
+        at = clock_time(chunk.at)[:digits]
+        head = " ".join(filter(None, (at, step, safe_line(source)))) + "  "
         style = _STYLES.get(chunk.level or "", "yellow" if chunk.stream == "stderr" else "")
         texts = without_colour(chunk.text).removesuffix("\n").split("\n")
         return [Line(safe_line(shorten(text, _LONGEST).expandtabs(4)), style, head) for text in texts]

@@ -77,7 +77,7 @@ class RunView(Vertical):
                     yield Payload(id="input")
                     yield Payload(id="output")
                     yield Lines(id="error")
-                    yield LogView(self._flowctl.reader.ask, id="logs")
+                    yield LogView(self._flowctl.reader.ask, self._begin, id="logs")
                     yield Lines(id="attempts")
                     yield Lines(id="code")
                 yield Input(placeholder="text to look for: Enter goes there, n and N to the next", id="search")
@@ -122,9 +122,10 @@ class RunView(Vertical):
         except NotFound as error:
             self._say_gone(error)
             return
-        if number != self.number:
+        if number != self.number or seen is before:
             return
         if before is None:
+            self._file = (seen.run.path, None)
             self._choose_place(seen)
         self.seen, self.gone = seen, ""
         self.query_one("#about-run", Static).update(run_words.heading(seen))
@@ -148,7 +149,7 @@ class RunView(Vertical):
         self.query_one("#about-run", Static).update(self.gone)
         self.query_one("#facts", Static).update("")
         self.steps.begin(self.number or 0)
-        self.query_one("#details").display = False
+        self.add_class("gone")
 
     # -- what is chosen
 
@@ -171,7 +172,7 @@ class RunView(Vertical):
         node = self.steps.node
         if node is None or self.seen is None:
             return
-        self.query_one("#details").display = True
+        self.remove_class("gone")
         about = self.query_one("#about-step", Static)
         about.update(run_words.about(node.step))
         about.display = node.step is not None
@@ -183,8 +184,6 @@ class RunView(Vertical):
     async def _told(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except NotFound as error:
-            self._say_gone(error)
         except FlowctlError as error:
             self._flowctl.say_trouble(error)
 
@@ -202,7 +201,10 @@ class RunView(Vertical):
         elif wanted != self._shown:
             await asyncio.sleep(_PAUSE_S)
             ask = self._flowctl.reader.ask
-            detail = await ask(lambda store: read_detail(store, place.run, place.key, code=tab == "code"))
+            try:
+                detail = await ask(lambda store: read_detail(store, place.run, place.key, code=tab == "code"))
+            except NotFound:  # a retry has just set it aside, or it was pruned: the run is read again for that
+                return
             await self._fill(tab, detail, place)
             self._shown = wanted
 

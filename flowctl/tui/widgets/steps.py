@@ -86,9 +86,11 @@ class Steps(Rows):
 
     def _lay_out(self, here: Place | None) -> None:
         nodes = self.run_tree.nodes()
-        places = {node.place: at for at, node in enumerate(nodes)}
         self._measure()
-        self.put(nodes, places.get(here, min(self.cursor, len(nodes) - 1)) if here is not None else 0)
+        at = 0
+        if here is not None:
+            at = next((at for at, node in enumerate(nodes) if node.place == here), self.cursor)
+        self.put(nodes, at)
         self.post_message(self.Moved(self))
 
     def _measure(self) -> None:

@@ -1,0 +1,33 @@
+"""Schedules on a real file, with slots that a real scheduler has decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flowctl.core.clock import SystemClock
+from flowctl.core.model import Schedule
+from flowctl.engine.scheduler import Scheduler
+from flowctl.store import Store
+
+HOUR = 3_600_000
+
+
+def schedule_the_shop(flowctl: Callable[..., str]) -> None:
+    """Register the workflows, and make the schedules `hourly` (of the shop, with page 3) and `tidy` (of a command)."""
+    flowctl("workflows", "add", "flows.py")
+    flowctl("schedules", "add", "hourly", "--every", "1h", "--workflow", "shop", "page:=3")
+    flowctl("schedules", "add", "tidy", "--cron", "30 2 * * *", "--tz", "Asia/Tokyo", "--", "true")
+
+
+def tick(db: str, *hours: float) -> None:
+    """Let a scheduler look at each of these times, so many hours from now."""
+    with Store.open(db) as store:
+        scheduler = Scheduler(store, SystemClock(), "boot")
+        for each in hours:
+            scheduler.tick(SystemClock().now() + int(each * HOUR))
+
+
+def schedule_of(db: str, name: str) -> Schedule | None:
+    """Return a schedule as the file has it."""
+    with Store.open(db, create=False, read_only=True) as store:
+        return store.schedules.find("default", name)
