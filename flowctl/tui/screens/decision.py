@@ -1,4 +1,4 @@
-"""A decision about a run: something is filled in, the command that it makes is shown, and what is wrong with it as one types."""
+"""A decision about a run: something is filled in; the command it makes, and what is wrong, are shown as one types."""
 
 from __future__ import annotations
 
