@@ -154,11 +154,13 @@ class FlowctlApp(App[None]):
             yield SystemCommand(f"Go to {place.title}", place.does, lambda name=place.name: self.switch_mode(name))
         listed: set[str] = set()  # what has several keys is listed once
         for binding in screen.active_bindings.values():
-            if binding.enabled and binding.binding.description not in {"", *listed} and binding.node is not self:
-                listed.add(binding.binding.description)
+            own = binding.binding
+            moves = own.id is None and not own.show  # as the arrows do: nobody looks for that here
+            if binding.enabled and not moves and own.description not in {"", *listed} and binding.node is not self:
+                listed.add(own.description)
                 yield SystemCommand(
-                    binding.binding.description,
-                    binding.binding.tooltip or f"key {binding.binding.key}",
+                    own.description,
+                    own.tooltip or f"key {self.get_key_display(own)}",
                     lambda found=binding: self.run_worker(self.run_action(found.binding.action, found.node)),
                 )
         yield from super().get_system_commands(screen)

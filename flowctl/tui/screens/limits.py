@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FIELDS = (
     ("--concurrency", "So many runs at once: N, or none"),
     ("--rate", "So many begin within a time: 10/60s, 100/1h, or none"),
-    ("--key-limit", "So many at once of each attribute: tags.NAME=N, input.NAME=N, or none"),
+    ("--key-limit", "So many at once of each: tags.NAME=N, input.NAME=N, or none"),
 )
 
 

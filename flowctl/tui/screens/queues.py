@@ -33,8 +33,8 @@ _QUEUES = (
     Column("QUEUE", 0),
     Column("RUNNING", 7, right=True),
     Column("QUEUED", 7, right=True),
-    Column("OLDEST", 8, right=True),
-    Column("LIMITS", 30),
+    Column("OLDEST", 8, right=True, from_width=70),
+    Column("LIMITS", 0),
 )
 _ENGINES = (
     Column("ENGINE", 12),

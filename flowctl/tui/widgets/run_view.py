@@ -15,6 +15,7 @@ from textual.widgets import ContentSwitcher, Input, Static
 
 from flowctl.core.errors import NotFound
 from flowctl.core.model import FINAL_STATES, Run
+from flowctl.core.text import safe_line
 from flowctl.tui import outside, run_words
 from flowctl.tui.code import source_of
 from flowctl.tui.run_reads import Detail, SeenRun, read_detail, read_run
@@ -26,6 +27,7 @@ from flowctl.tui.widgets.lines import Line, Lines
 from flowctl.tui.widgets.log_view import LogView
 from flowctl.tui.widgets.payload import Payload
 from flowctl.tui.widgets.rows import Rows
+from flowctl.tui.widgets.safe_input import SafeInput
 from flowctl.tui.widgets.steps import MOVING, Steps
 from flowctl.tui.widgets.tabs import TABS, TabLine
 
@@ -79,7 +81,7 @@ class RunView(Vertical):
                     yield LogView(self._flowctl.reader.ask, id="logs")
                     yield Lines(id="attempts")
                     yield Lines(id="code")
-                yield Input(placeholder="text to look for: Enter goes there, n and N to the next", id="search")
+                yield SafeInput(placeholder="text to look for: Enter goes there, n and N to the next", id="search")
 
     @property
     def _flowctl(self) -> FlowctlApp:
@@ -144,7 +146,7 @@ class RunView(Vertical):
 
     def _say_gone(self, error: NotFound) -> None:
         self.seen, self._shown = None, ()
-        self.gone = " · ".join(filter(None, (error.message, error.hint)))
+        self.gone = safe_line(" · ".join(filter(None, (error.message, error.hint))))
         self.query_one("#about-run", Static).update(self.gone)
         self.query_one("#facts", Static).update("")
         self.steps.begin(self.number or 0)
