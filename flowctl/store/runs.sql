@@ -14,8 +14,8 @@ CASE WHEN input LIKE '{"$payload":"%' THEN (SELECT text FROM payloads WHERE hash
 CASE WHEN output LIKE '{"$payload":"%' THEN (SELECT text FROM payloads WHERE hash = substr(output, 14, 64)) ELSE output END
 
 -- part: dead
--- A failure that nobody has dealt with. That of a child is its parent's to deal with.
-(state = 'failed' AND root_id IS NULL AND dropped_at IS NULL
+-- A failure that nobody has dealt with. That of a child is its parent's to deal with; an on_failure run has no parent.
+(state = 'failed' AND parent_id IS NULL AND dropped_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.rerun_of = runs.id)
         AND NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.forked_from = runs.id))
 
