@@ -277,7 +277,7 @@ class NewSchedule(NamedTuple):
     """What it takes to make a schedule, or to change one into."""
 
     name: str
-    kind: Literal["cron", "every", "once"]
+    kind: Literal["cron", "every", "once", "change"]
     expression: str
     input: str
     directory: str
@@ -298,6 +298,7 @@ class NewSchedule(NamedTuple):
     environment: str | None = None
     description: str = ""
     source: Literal["person", "code", "crontab"] = "person"
+    debounce_ms: int = 2_000  # of a change
 
 
 class Schedule(NamedTuple):
@@ -306,7 +307,7 @@ class Schedule(NamedTuple):
     id: int
     namespace: str
     name: str
-    kind: Literal["cron", "every", "once"]
+    kind: Literal["cron", "every", "once", "change"]
     expression: str
     zone: str
     start_at: int | None
@@ -332,6 +333,7 @@ class Schedule(NamedTuple):
     pause_reason: str | None
     created_at: int
     changed_at: int
+    debounce_ms: int
 
 
 SlotOutcome = Literal["fired", "skipped", "coalesced", "missed"]
