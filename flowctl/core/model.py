@@ -127,6 +127,7 @@ class Run(NamedTuple):
     forked_step: str | None
     dropped_at: int | None
     handles: int | None
+    verdict: str | None  # the error that it fails with once it has undone what it has done
 
 
 class NewStep(NamedTuple):

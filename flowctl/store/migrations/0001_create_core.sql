@@ -128,6 +128,7 @@ CREATE TABLE runs (
     forked_step  TEXT,                      -- key of the step it was forked from; NULL: from the beginning
     dropped_at   INTEGER,                   -- set when a person says that this failure needs nothing more
     handles      INTEGER,                   -- the failed run whose on_failure workflow this is; it may have been pruned since
+    verdict      TEXT CHECK (json_valid(verdict)),  -- the error that it fails with once it has undone what it has done
 
     CHECK (state IN ('queued', 'running', 'sleeping', 'waiting', 'paused', 'blocked', 'succeeded', 'failed', 'cancelled')),
     CHECK ((state = 'running') = (engine_id IS NOT NULL)),
