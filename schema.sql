@@ -128,6 +128,7 @@ CREATE TABLE runs (
     forked_step  TEXT,                      -- key of the step it was forked from; NULL: from the beginning
     dropped_at   INTEGER,                   -- set when a person says that this failure needs nothing more
     handles      INTEGER,                   -- the failed run whose on_failure workflow this is; it may have been pruned since
+    verdict      TEXT CHECK (json_valid(verdict)),  -- the error that it fails with once it has undone what it has done
 
     CHECK (state IN ('queued', 'running', 'sleeping', 'waiting', 'paused', 'blocked', 'succeeded', 'failed', 'cancelled')),
     CHECK ((state = 'running') = (engine_id IS NOT NULL)),
@@ -358,8 +359,8 @@ CREATE TABLE schedules (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     namespace    TEXT NOT NULL,
     name         TEXT NOT NULL,
-    kind         TEXT NOT NULL CHECK (kind IN ('cron', 'every', 'once')),
-    expression   TEXT NOT NULL,
+    kind         TEXT NOT NULL CHECK (kind IN ('cron', 'every', 'once', 'change')),
+    expression   TEXT NOT NULL,             -- of a change: the patterns of its files, a line each
     zone         TEXT NOT NULL,             -- '': the machine's own
     start_at     INTEGER,
     end_at       INTEGER,
@@ -384,11 +385,13 @@ CREATE TABLE schedules (
     pause_reason TEXT CHECK ((paused_at IS NULL) = (pause_reason IS NULL)),
     created_at   INTEGER NOT NULL,
     changed_at   INTEGER NOT NULL,
+    debounce_ms  INTEGER NOT NULL DEFAULT 2000 CHECK (debounce_ms >= 0),  -- of a change: how long its files have stood still
     UNIQUE (namespace, name),
     CHECK (end_at IS NULL OR start_at IS NULL OR start_at <= end_at)
 ) STRICT;
 
 CREATE INDEX schedules_next ON schedules (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX schedules_change ON schedules (id) WHERE kind = 'change';
 
 -- The slot ledger: what became of every due instant of a schedule.
 CREATE TABLE slots (

@@ -274,6 +274,8 @@ def stop(invocation: Invocation, *, at_once: bool) -> DaemonFacts | None:
     facts = running_daemon(invocation.db)
     if facts is None:
         return None
+    with suppress(FlowctlError), invocation.writing() as store, store.transaction():  # a full disk keeps none alive
+        store.events.note("daemon", f"told to stop (pid {facts.pid})", SYSTEM_CLOCK.now())
     _signal(facts.pid, signal.SIGTERM)
     if at_once:
         time.sleep(0.05)  # two signals in the same moment would be one

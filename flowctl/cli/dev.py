@@ -85,7 +85,7 @@ class _Development:
 
     def wait_for_edit(self) -> None:
         """Wait until a file was edited, and stands still."""
-        from flowctl.engine.watching import look_of
+        from flowctl.engine.looking import look_of
 
         paths = self.files | {self.target.path}
         before = look = look_of(paths)
@@ -94,7 +94,7 @@ class _Development:
             before, look = look, look_of(paths)
 
     def _look(self) -> None:
-        from flowctl.engine.watching import look_of
+        from flowctl.engine.looking import look_of
 
         self.seen = look_of(self.files | {self.target.path})
 

@@ -12,7 +12,7 @@ from flowctl.cli.terminal import Terminal, can_draw
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.model import Schedule, Slot
 from flowctl.core.planning import rule_of
-from flowctl.core.recurrence import describe
+from flowctl.core.recurrence import describe, is_reboot
 from flowctl.core.zones import in_zone
 
 _COLUMNS = (
@@ -72,10 +72,17 @@ def _next(schedule: Schedule) -> str:
 def soon(schedule: Schedule) -> str:
     """Return when a schedule is due next, without what is the same for most of them."""
     if schedule.next_at is None:
-        return "at the next boot" if schedule.expression == "@reboot" else ""
+        return _unclocked(schedule, "at the next boot", "")
     moment = in_zone(schedule.next_at, schedule.zone)
     this_year = in_zone(SYSTEM_CLOCK.now(), schedule.zone).year == moment.year
     return moment.strftime("%a %d %b %H:%M" if this_year else "%a %d %b %Y %H:%M")
+
+
+def _unclocked(schedule: Schedule, boot: str, otherwise: str) -> str:
+    """Return what is said of a schedule that has no next slot: of the start of the machine, or else."""
+    if schedule.kind == "change":
+        return "at a change"
+    return boot if is_reboot(rule_of(schedule)) else otherwise
 
 
 def _outcome(slot: Slot) -> Cell:
@@ -97,7 +104,7 @@ def line_of(schedule: Schedule) -> str:
     if schedule.paused_at is not None:
         stands = _note(schedule)
     elif schedule.next_at is None:
-        stands = "at the next start of the machine" if schedule.expression == "@reboot" else "not due any more"
+        stands = _unclocked(schedule, "at the next start of the machine", "not due any more")
     else:
         stands = f"next {local_text(schedule.next_at, schedule.zone)}"
     return f"{schedule.name}  {describe(rule_of(schedule))}  {stands}"
@@ -115,6 +122,7 @@ def show_schedule(terminal: Terminal, schedule: Schedule) -> None:
         "input" if schedule.workflow else "command": schedule.input if schedule.workflow else what_it_runs(schedule),
         "not before": "" if schedule.start_at is None else local_text(schedule.start_at, schedule.zone),
         "not after": "" if schedule.end_at is None else local_text(schedule.end_at, schedule.zone),
+        "settles": f"when still for {short(schedule.debounce_ms)}" if schedule.kind == "change" else "",
         "jitter": short(schedule.jitter_ms) if schedule.jitter_ms else "",
         "catch-up": catch_up_text(schedule),
         "overlap": schedule.overlap,

@@ -30,6 +30,12 @@ _OPTIONS = (
     click.option("--cron", metavar="EXPR", help="Due by a cron expression: '30 2 * * *', @daily, @reboot."),
     click.option("--every", metavar="DURATION", help="Due on a fixed grid: 10m, 1h30m, 1d."),
     click.option("--once", metavar="TIME", help="Due at one time: 2026-01-31T09:30, 09:30."),
+    click.option(
+        "--on-change", multiple=True, metavar="GLOB", help="Due when such a file changes; repeatable, in quotes."
+    ),
+    click.option(
+        "--debounce", metavar="DURATION", help="With --on-change: once they stand still so long.  [default: 2s]"
+    ),
     click.option("--tz", "zone", metavar="ZONE", help="Time zone: Europe/Berlin.  [default: this machine's]"),
     click.option("--start-at", metavar="TIME|none", help="Not due before."),
     click.option("--end-at", metavar="TIME|none", help="Not due after."),
@@ -89,6 +95,8 @@ class ScheduleOptions:
     cron: str | None = None
     every: str | None = None
     once: str | None = None
+    on_change: tuple[str, ...] = ()
+    debounce: str | None = None
     zone: str | None = None
     start_at: str | None = None
     end_at: str | None = None
@@ -122,6 +130,7 @@ class ScheduleOptions:
             "catch_up_cap": self.cap,
             "overlap": self.overlap,
             "description": self.description,
+            "debounce_ms": None if self.debounce is None else parse_duration(self.debounce, "--debounce"),
             "jitter_ms": None if self.jitter is None else parse_duration(self.jitter, "--jitter"),
         }
         found |= {name: value for name, value in plain.items() if value is not None}
@@ -137,8 +146,10 @@ class ScheduleOptions:
         found |= {name: None if text == NONE else read(text) for name, text, read in removable if text is not None}
         return found
 
-    def check_cap(self, catch_up: str) -> None:
-        """Refuse a cap for what has none. Raises UsageError."""
+    def check_fit(self, kind: str, catch_up: str) -> None:
+        """Refuse a debounce or a cap for what has none. Raises UsageError."""
+        if self.debounce is not None and kind != "change":
+            raise UsageError("--debounce is for --on-change", f"it is due by {kind}")
         if self.cap is not None and catch_up != "all":
             raise UsageError("--cap is for --catch-up all", f"give --catch-up all; now it is {catch_up}")
 
@@ -158,12 +169,19 @@ class ScheduleOptions:
 
     def _rhythm(self, zone: str) -> dict[str, Any]:
         given = [(kind, text) for kind in ("cron", "every", "once") if (text := getattr(self, kind)) is not None]
+        if self.on_change:
+            given.append(("change", "\n".join(map(_full_pattern, self.on_change))))
         if len(given) > 1:
-            raise UsageError("--cron, --every and --once exclude each other")
+            raise UsageError("--cron, --every, --once and --on-change exclude each other")
         if not given:
             return {}
         kind, text = given[0]
         return {"kind": kind, "expression": _moment(text, zone) if kind == "once" else text}
+
+
+def _full_pattern(pattern: str) -> str:
+    """Return a pattern of files as it is everywhere, not only in this folder."""
+    return os.path.normpath(os.path.join(working_directory(), os.path.expanduser(pattern))) if pattern else ""
 
 
 def _conditions(texts: tuple[str, ...]) -> list[str]:
@@ -189,8 +207,8 @@ def new_schedule(invocation: Invocation, name: str, words: tuple[str, ...], opti
     """Return the schedule that `add` is to make. Raises UsageError, NotFound."""
     changes = options.changes()
     if "kind" not in changes:
-        raise UsageError("nothing says when it is due", "give --cron, --every or --once")
-    options.check_cap(changes.get("catch_up", "latest"))
+        raise UsageError("nothing says when it is due", "give --cron, --every, --once or --on-change")
+    options.check_fit(changes["kind"], changes.get("catch_up", "latest"))
     check_name(name)
     if options.workflow is None:
         target = _command_fields(words, options)
@@ -216,7 +234,7 @@ def check_name(name: str) -> None:
 def changed_schedule(invocation: Invocation, old: Schedule, words: tuple[str, ...], options: ScheduleOptions) -> Wanted:
     """Return what `update` makes of a schedule. Raises UsageError, NotFound."""
     changes = options.changes(old.zone) | {"options": options.options(old.options)}
-    options.check_cap(changes.get("catch_up", old.catch_up))
+    options.check_fit(changes.get("kind", old.kind), changes.get("catch_up", old.catch_up))
     environment = None
     if words and options.workflow is None and old.workflow is None:
         changes |= _command_fields(words, options)

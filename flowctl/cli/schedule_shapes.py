@@ -19,6 +19,7 @@ def schedule_shape(schedule: Schedule) -> dict[str, Any]:
         "zone": schedule.zone or None,
         "start_at": iso(schedule.start_at),
         "end_at": iso(schedule.end_at),
+        "debounce_ms": schedule.debounce_ms if schedule.kind == "change" else None,
         "jitter_ms": schedule.jitter_ms,
         "catch_up": schedule.catch_up,
         "catch_up_cap": schedule.catch_up_cap,

@@ -67,6 +67,7 @@ def schedules() -> None:
     examples=[
         "flowctl schedules add nightly --cron '30 2 * * *' --tz Europe/Berlin -- tar -czf notes.tgz notes/",
         "flowctl schedules add digest --workflow digest --every 2h --catch-up skip top:=3",
+        "flowctl schedules add inbox --on-change 'inbox/*.csv' --overlap queue -- ./import.sh",
         "flowctl schedules add reminder --once 2030-01-31T09:30 --shell -- 'date >> ~/reminders'",
     ],
 )
@@ -84,8 +85,19 @@ def add(invocation: Invocation, /, name: str, words: tuple[str, ...], **given: A
     wanted = new_schedule(invocation, name, words, ScheduleOptions(**given))
     with invocation.writing(create=True) as store:
         made = verbs.add(store, wanted.schedule, SYSTEM_CLOCK.now(), wanted.environment)
+    _warn_of_nothing(invocation, made)
     _print_one(invocation, made)
     return 0
+
+
+def _warn_of_nothing(invocation: Invocation, schedule: Schedule) -> None:
+    """Tell when a schedule waits for files of which there is none."""
+    from flowctl.core.recurrence import patterns
+    from flowctl.engine.changes import files_of
+
+    for pattern in patterns(schedule.expression) if schedule.kind == "change" else ():
+        if not files_of(pattern):
+            invocation.terminal.warn(f"flowctl: {schedule.name}: nothing matches {pattern} yet")
 
 
 @click.command("list", cls=Command, examples=["flowctl schedules list", "flowctl schedules list --json"])
@@ -153,6 +165,7 @@ def update(invocation: Invocation, /, name: str, words: tuple[str, ...], **given
         changed = verbs.update(store, wanted.schedule, SYSTEM_CLOCK.now(), wanted.environment)
     if changed.source == "code":
         invocation.terminal.say(f"{name} comes from code: flowctl workflows add makes it again what that says")
+    _warn_of_nothing(invocation, changed)
     _print_one(invocation, changed)
     return 0
 

@@ -58,7 +58,7 @@ def next_(
     here = known[0].zone if name is not None else zone or ""
     after = now if from_text is None else parse_instant(from_text, "--from", now, here) - 1
     found = _of_expression(cron, here, after) if cron is not None else _of_schedules(invocation, known, after)
-    _print_coming(invocation, list(islice(found, count)))
+    _print_coming(invocation, list(islice(found, count)), [each for each in known if each.kind == "change"])
     return 0
 
 
@@ -98,8 +98,11 @@ def _of_schedule(invocation: Invocation, schedule: Schedule, after: int) -> Iter
         invocation.terminal.warn(f"flowctl: {schedule.name}: {error.message}")
 
 
-def _print_coming(invocation: Invocation, coming: list[Coming]) -> None:
+def _print_coming(invocation: Invocation, coming: list[Coming], changes: list[Schedule]) -> None:
+    """Print slots that are to come, and to a person also what no clock makes due."""
     from flowctl.cli.render_schedules import local_text, show_due
+    from flowctl.core.planning import rule_of
+    from flowctl.core.recurrence import describe
     from flowctl.core.zones import in_zone
 
     if invocation.json:
@@ -108,8 +111,9 @@ def _print_coming(invocation: Invocation, coming: list[Coming]) -> None:
 
         shapes = [due_shape(each.schedule, each.due_at, in_zone(each.due_at, each.zone).isoformat()) for each in coming]
         invocation.terminal.data_json(dumps(shapes))
-    elif coming:
-        show_due(invocation.terminal, [(local_text(each.due_at, each.zone), each.schedule or "") for each in coming])
+    elif coming or changes:
+        rows = [(local_text(each.due_at, each.zone), each.schedule or "") for each in coming]
+        show_due(invocation.terminal, [*rows, *((describe(rule_of(each)), each.name) for each in changes)])
     else:
         invocation.terminal.say("nothing is due")
 

@@ -127,6 +127,7 @@ class Run(NamedTuple):
     forked_step: str | None
     dropped_at: int | None
     handles: int | None
+    verdict: str | None  # the error that it fails with once it has undone what it has done
 
 
 class NewStep(NamedTuple):
@@ -277,7 +278,7 @@ class NewSchedule(NamedTuple):
     """What it takes to make a schedule, or to change one into."""
 
     name: str
-    kind: Literal["cron", "every", "once"]
+    kind: Literal["cron", "every", "once", "change"]
     expression: str
     input: str
     directory: str
@@ -298,6 +299,7 @@ class NewSchedule(NamedTuple):
     environment: str | None = None
     description: str = ""
     source: Literal["person", "code", "crontab"] = "person"
+    debounce_ms: int = 2_000  # of a change
 
 
 class Schedule(NamedTuple):
@@ -306,7 +308,7 @@ class Schedule(NamedTuple):
     id: int
     namespace: str
     name: str
-    kind: Literal["cron", "every", "once"]
+    kind: Literal["cron", "every", "once", "change"]
     expression: str
     zone: str
     start_at: int | None
@@ -332,6 +334,7 @@ class Schedule(NamedTuple):
     pause_reason: str | None
     created_at: int
     changed_at: int
+    debounce_ms: int
 
 
 SlotOutcome = Literal["fired", "skipped", "coalesced", "missed"]

@@ -1,7 +1,8 @@
 """Recurrence: the instants at which a schedule is due.
 
-Three kinds of rules: `cron` (flowctl.core.cron says what an expression may be), `every` (an interval on a fixed grid)
-and `once`. All are pure functions of the rule and the zone data; nothing here reads a clock.
+Four kinds of rules: `cron` (flowctl.core.cron says what an expression may be), `every` (an interval on a fixed grid),
+`once`, and `change`, which no clock makes due but files that change. All are pure functions of the rule and the zone
+data; nothing here reads a clock.
 
 A slot is known by its nominal instant, which `slots` yields. Jitter moves only when the run starts (`fire_at`), by an
 offset that is the same for every slot of a schedule and after every restart, so that it can never make a slot twice.
@@ -36,12 +37,13 @@ class Rule:
     """When a schedule is due.
 
     `expression` is a cron text, the period of an `every` such as "10m", or the instant of a `once`: ISO-8601 text,
-    local in `zone` unless it says otherwise, or UTC milliseconds in digits. `zone` is an IANA name; "" is the
+    local in `zone` unless it says otherwise, or UTC milliseconds in digits; of a `change` it is full paths or patterns
+    of files, a line each. `zone` is an IANA name; "" is the
     machine's own, looked up at each use. `start_at` and `end_at` are the first and last instant allowed. `seed` is
     the schedule's identity, from which its jitter and the `H` fields of cron are derived.
     """
 
-    kind: Literal["cron", "every", "once"]
+    kind: Literal["cron", "every", "once", "change"]
     expression: str
     zone: str
     start_at: int | None = None
@@ -55,7 +57,7 @@ def check(rule: Rule) -> Rule:
 
     A period becomes its short text; the instant of a `once` becomes UTC, so that no change of a zone can move it.
     """
-    expression = " ".join(rule.expression.split())
+    expression = _patterns(rule.expression) if rule.kind == "change" else " ".join(rule.expression.split())
     if not expression:
         raise UsageError(f"the {rule.kind} of a schedule is empty", 'give such as cron "30 2 * * *" or every 10m')
     if len(expression) > LONGEST_TEXT:
@@ -70,7 +72,7 @@ def check(rule: Rule) -> Rule:
             cron.check(expression, rule.seed)
     elif rule.kind == "every":
         expression = short_text(_period(expression))
-    else:
+    elif rule.kind == "once":
         expression = _iso(_moment(expression, zone))
     return replace(rule, expression=expression, zone=zone)
 
@@ -82,7 +84,7 @@ def slots(rule: Rule, after: int, until: int) -> Iterator[int]:
     """
     first = max(after + 1, rule.start_at or 0, 0)
     last = min(until, LAST_MS if rule.end_at is None else rule.end_at, LAST_MS)
-    if first > last or is_reboot(rule):
+    if first > last or not is_timed(rule):
         return iter(())
     if rule.kind == "every":
         period, anchor = _period(rule.expression), rule.start_at or 0
@@ -111,12 +113,24 @@ def is_reboot(rule: Rule) -> bool:
     return rule.kind == "cron" and rule.expression.strip().lower() == cron.REBOOT
 
 
+def is_timed(rule: Rule) -> bool:
+    """Tell whether a clock makes the rule due: neither the start of the machine nor files that change."""
+    return rule.kind != "change" and not is_reboot(rule)
+
+
+def patterns(expression: str) -> list[str]:
+    """Return the patterns of files that a `change` is about."""
+    return expression.split("\n")
+
+
 def describe(rule: Rule) -> str:
     """Return the rule in a few words for a person."""
     if rule.kind == "every":
         return f"every {rule.expression}"
     if rule.kind == "once":
         return f"once at {rule.expression}"
+    if rule.kind == "change":
+        return f"when {' or '.join(patterns(rule.expression))} changes"
     return rule.expression if is_reboot(rule) else f"{rule.expression} {rule.zone}".rstrip()
 
 
@@ -152,6 +166,15 @@ def _check_bounds(rule: Rule) -> None:
         raise UsageError("the schedule ends before it starts", "give an end that is later than the start")
     if not 0 <= rule.jitter_ms <= LONGEST_JITTER_MS:
         raise UsageError("the jitter of a schedule is at least 0 and at most a day", "give a jitter such as 5m")
+
+
+def _patterns(text: str) -> str:
+    """Return the patterns of a `change` without those that say the same."""
+    found = list(dict.fromkeys(pattern for pattern in patterns(text) if pattern))
+    for pattern in found:
+        if not pattern.startswith("/") or not pattern.isprintable():
+            raise UsageError(f"change: {shown(pattern)} is not the full path of a file or a pattern of such")
+    return "\n".join(found)
 
 
 def _period(text: str) -> int:

@@ -46,7 +46,7 @@ def _succeeded(session: Session, message: Message) -> None:
 
 def _failed(session: Session, message: Message) -> None:
     assert message.payload is not None
-    fail(session, message.payload, message.fields.get("failed_steps", []))
+    fail(session, session.verdict or message.payload, message.fields.get("failed_steps", []))
 
 
 def _cancelled(session: Session, message: Message) -> None:
@@ -145,16 +145,23 @@ def time_out(session: Session) -> None:
     _undo_and_fail(session, error_text("RunTimedOut", f"the run took longer than {limit:g} s"))
 
 
+def judge(session: Session, error: str) -> None:
+    """Keep the error with which the run fails when it is undone: another engine may have to know it."""
+    session.verdict = session.verdict or error
+    session.store.runs.judge(session.claim, session.engine.now, session.verdict)
+
+
 def _undo_and_fail(session: Session, error: str) -> None:
     """Fail a run whose executor cannot undo what it has done: another one does so before."""
+    error = session.verdict or error
     undoable = not session.undoing and session.store.steps.undoable(session.run.id)
     if undoable and not _is_tried_again(session, error):
         families.cancel_children(session.engine, session.run.id)
         session.store.steps.interrupt(session.claim, session.engine.now)
-        session.undoing, session.verdict = True, error
+        judge(session, error)
         restart(session)
     else:
-        fail(session, session.verdict or error, [])
+        fail(session, error, [])
         let_go(session, keep=False)
 
 
@@ -172,13 +179,13 @@ def cancel(session: Session, grace_s: float) -> None:
 
 def cancelled(session: Session) -> None:
     """Record that the run was cancelled, or let it undo first what it has done."""
-    if session.verdict is not None:
-        fail(session, session.verdict, [])
-        return
     if not session.undoing and session.store.steps.undoable(session.run.id):
         session.store.steps.interrupt(session.claim, session.engine.now)
         session.store.runs.request(session.run.id, "cancel", session.engine.now)
         release(session, "queued", reason=UNDOING)
+        return
+    if session.verdict is not None:
+        fail(session, session.verdict, [])
         return
     session.store.steps.cancel(session.claim, session.engine.now)
     finish(session, "cancelled", reason="cancelled")
@@ -238,6 +245,7 @@ def _unknown_outcome(session: Session) -> str | None:
 def restart(session: Session) -> None:
     """Go on in a fresh executor, under the same claim."""
     session.operations.clear()
+    session.undoing = session.undoing or session.verdict is not None  # it may not come to another end than that
     session.ending = None
     session.grace = session.idle_since = inf
     executor, session.executor = session.executor, None

@@ -12,7 +12,7 @@ from flowctl.core.errors import FlowctlError
 from flowctl.core.instants import local, short
 from flowctl.core.planning import rule_of
 from flowctl.core.recurrence import check as check_rule
-from flowctl.core.recurrence import is_reboot, next_slot
+from flowctl.core.recurrence import is_timed, next_slot
 from flowctl.engine import surroundings
 from flowctl.engine.claim import boot_id, engine_alive, lock_path
 from flowctl.engine.cron import active_entries
@@ -148,7 +148,7 @@ def _unarmed(store: Store) -> Iterator[tuple[int, str, int | None]]:
             continue
         last = store.doctor.last_slot(each.id)
         lost = each.next_at is None or (last is not None and each.next_at <= last)
-        if lost and not is_reboot(rule):
+        if lost and is_timed(rule):
             next_at = next_slot(rule, max(each.planned_to, last or 0))
             if next_at != each.next_at:
                 yield each.id, each.name, next_at

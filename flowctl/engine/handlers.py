@@ -71,6 +71,8 @@ def on_step(session: Session, message: Message) -> None:
     step = session.store.steps.begin(session.claim, _new_step(session, message, options.on_crash), session.engine.now)
     if step.finished_at is not None and not session.engine.unsure:
         raise ValueError(f"step {step.key} has its outcome already")
+    if fields.get("verdict") is not None:
+        closing.judge(session, fields["verdict"])
     match step.kind:
         case "sleep":
             waits.begin_sleep(session, step)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from flowctl.core import failpoint
 from flowctl.core.clock import Clock
@@ -29,6 +30,7 @@ from flowctl.core.planning import (
 from flowctl.core.recurrence import fire_at, next_slot
 from flowctl.core.zones import local_zone_name
 from flowctl.engine import suspend as gaps
+from flowctl.engine.changes import Change, Changes
 from flowctl.engine.claim import boot_id
 from flowctl.engine.firing import Moment, Source, create_run, source_of
 from flowctl.engine.recovery import cancel_all, with_children
@@ -52,6 +54,7 @@ class Scheduler:
         self._zone: str | None = None  # the machine's own, as it was at the last tick
         self._staggered = 0  # schedules that catch up at this moment
         self._more = False
+        self._changes = Changes(store, clock)
 
     def tick(self, now: int) -> int | None:
         """Plan what is due, and return the instant of the next slot of all schedules, None when there is none.
@@ -72,7 +75,11 @@ class Scheduler:
         for each in due:
             self._guarded(each, now, self._plan)
         self._more = len(due) == MOST_AT_ONCE
-        return store.schedules.next_due_at()
+        for change in self._changes.look(now):
+            each = DueSchedule(*change.schedule[:3], now)
+            self._guarded(each, now, partial(self._plan_change, change))
+        deadlines = (store.schedules.next_due_at(), self._changes.next_at)
+        return min((at for at in deadlines if at is not None), default=None)
 
     def _fire_boot(self, now: int) -> None:
         """Fire what is to fire once after each start of the machine, at the first tick."""
@@ -153,6 +160,21 @@ class Scheduler:
             planning.settle(DueSlots([max(now, schedule.planned_to + 1)]))
             store.schedules.advance(schedule_id, now, None)
 
+    def _plan_change(self, change: Change, schedule_id: int, now: int) -> None:
+        """Make a slot of files that have changed, unless what the schedule waits for was changed meanwhile."""
+        store = self._store
+        with store.transaction():
+            schedule = store.schedules.read(schedule_id)
+            if schedule is None or store.schedules.files(schedule_id) != change.schedule.files:
+                return
+            store.schedules.set_files(schedule_id, change.after)
+            due_at = max(change.at, schedule.planned_to + 1)
+            if (schedule.start_at or 0) <= due_at <= (due_at if schedule.end_at is None else schedule.end_at):
+                planning = Planning(store, _standing(store, schedule, now), now, lambda _: "flowctl was not running")
+                planning.cause = change.reason
+                planning.settle(DueSlots([due_at]))
+                store.schedules.advance(schedule_id, due_at, None)
+
     def _delay(self, due: DueSlots, now: int) -> int:
         """Return how much later the run of a schedule starts that catches up, so that not all of them start at once."""
         if not due.listed or due.listed[0] >= now - LATE_MS:
@@ -182,6 +204,7 @@ class Planning:
 
     def __init__(self, store: Store, schedule: Schedule, now: int, why: Callable[[int], str]) -> None:
         self.delay_ms = 0
+        self.cause: str | None = None  # what made the slots due, where it was no clock
         self._store = store
         self._schedule = schedule
         self._now = now
@@ -203,6 +226,8 @@ class Planning:
         if due.first_omitted is not None:
             text = f"{self._why(due.first_omitted)}; this row stands for {due.omitted} slots that are not listed"
             groups.append(SlotGroup([due.first_omitted], "missed", text))
+        if self.cause is not None:
+            groups = [group._replace(reason=": ".join(filter(None, (group.reason, self.cause)))) for group in groups]
         for group in groups:
             self._store.schedules.record(self._schedule.id, group, self._now)
         self._note(groups, due)

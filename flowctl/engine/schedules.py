@@ -8,7 +8,8 @@ from typing import NamedTuple
 from flowctl.core.errors import Conflict, NotFound, UsageError
 from flowctl.core.model import NewSchedule, Schedule, Slot, SlotGroup, SlotOutcome
 from flowctl.core.planning import due_slots, rule_of
-from flowctl.core.recurrence import Rule, check, describe, is_reboot, next_slot, slots
+from flowctl.core.recurrence import Rule, check, describe, is_reboot, is_timed, next_slot, slots
+from flowctl.engine.changes import look_text
 from flowctl.engine.claim import boot_id
 from flowctl.engine.firing import Moment, create_run, source_of
 from flowctl.store import Store
@@ -43,7 +44,7 @@ def add_within(store: Store, new: NewSchedule, now: int) -> Schedule:
     _require_a_slot(rule, next_at)
     normal = new._replace(expression=rule.expression, zone=rule.zone)
     schedule = store.schedules.add(normal, now, planned_to=planned_to, next_at=next_at)
-    _begin_reboot(store, schedule, rule)
+    _begin(store, schedule, rule)
     note(store, schedule.name, f"added: {rule.kind} {rule.expression}", now)
     return schedule
 
@@ -68,7 +69,7 @@ def update_within(store: Store, new: NewSchedule, now: int) -> Schedule:
         _require_a_slot(rule, next_at)
         settle(store, old, now, "missed", "the schedule was changed before flowctl came to it")
         store.schedules.advance(old.id, now, next_at)
-        _begin_reboot(store, old, rule)
+        _begin(store, old, rule)
     return store.schedules.update(normal, now)
 
 
@@ -107,6 +108,8 @@ def resume_within(store: Store, schedule: Schedule, now: int) -> None:
         settle(store, schedule, now, "skipped", f"paused ({schedule.pause_reason})")
         store.schedules.advance(schedule.id, now, next_slot(rule_of(schedule), max(now, schedule.planned_to)))
         store.schedules.resume(schedule.id, now)
+        if schedule.kind == "change":
+            _begin(store, schedule, rule_of(schedule))
         note(store, schedule.name, "resumed", now)
 
 
@@ -209,11 +212,13 @@ def _last_active(store: Store, schedule: Schedule) -> int | None:
 
 
 def _require_a_slot(rule: Rule, next_at: int | None) -> None:
-    if next_at is None and not is_reboot(rule):
+    if next_at is None and is_timed(rule):
         raise UsageError(f"the schedule is never due: {describe(rule)}", "see with: flowctl next --cron EXPR")
 
 
-def _begin_reboot(store: Store, schedule: Schedule, rule: Rule) -> None:
-    """Take the start of the machine that is behind us for done: a new `@reboot` fires after the next one."""
+def _begin(store: Store, schedule: Schedule, rule: Rule) -> None:
+    """Take what is behind us for done: the start of the machine, and how files look now."""
     if is_reboot(rule):
         store.schedules.set_booted(schedule.id, boot_id())
+    elif rule.kind == "change":
+        store.schedules.set_files(schedule.id, look_text(rule.expression))

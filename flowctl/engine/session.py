@@ -49,10 +49,8 @@ class Session:
         self.pause_reason = STOPPED
         self.refusal = "importing its code took too long"
         self._began = self._attempt_began()
-        self.undoing = run.request == "cancel" and self.store.steps.undoable(run.id)
-        self.verdict: str | None = (
-            None  # the error of a run that is undone because it took too long, or its process died
-        )
+        self.verdict = run.verdict  # the error of a run that is being undone, once that is known
+        self.undoing = run.verdict is not None or (run.request == "cancel" and self.store.steps.undoable(run.id))
 
     def _attempt_began(self) -> int:
         if "timeout_ms" not in self.run.options:

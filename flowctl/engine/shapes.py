@@ -6,6 +6,7 @@ Whether a message makes sense where it comes is for the handlers to say.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -72,6 +73,14 @@ def _hash(value: Any) -> bool:
 
 def _texts(value: Any) -> bool:
     return type(value) is list and all(map(_text, value))
+
+
+def _error(value: Any) -> bool:
+    """Tell whether a text is the JSON of an error."""
+    try:
+        return _text(value) and type(json.loads(value)["type"]) is str
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 def _conditions(value: Any) -> bool:
@@ -170,6 +179,7 @@ _STEP: dict[str, Check] = {
     "timeout_ms": _maybe(_amount),
     "to_run": _maybe(_amount),
     "undoes": _maybe(_amount),
+    "verdict": _maybe(_error),
     "path": _maybe(_text),
     "function": _maybe(_text),
     "workflow": _maybe(_text),

@@ -37,7 +37,7 @@ class Word(NamedTuple):
 
 def subjects(news: list[News], missing: list[Watched]) -> Subjects:
     """Return what to look at after these changes: workflows with runs that have ended, and every run that changed."""
-    ended = {(each.namespace, each.workflow) for each in news if each.root_id is None and each.now in _ENDED}
+    ended = {(each.namespace, each.workflow) for each in news if each.parent_id is None and each.now in _ENDED}
     return Subjects(frozenset(ended), frozenset({each.run_id: each for each in news}.values()), frozenset(missing))
 
 

@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from flowctl.core.model import Workflow
+from flowctl.engine.looking import Look, look_of
 from flowctl.engine.reloading import Reload, command_line
 from flowctl.store import Store
 
@@ -18,21 +19,7 @@ LOOK_MS = 1_000
 SETTLE_MS = 250  # an edit counts when the files look the same twice, so far apart
 LONGEST_MS = 90_000  # of one reload
 
-Look = tuple[tuple[int, int, int] | None, ...]
 Name = tuple[str, str]  # namespace and name of a workflow
-
-
-def look_of(paths: Iterable[str]) -> Look:
-    """Return what changes when one of these files is edited, replaced or removed."""
-    return tuple(map(_look, sorted(paths)))
-
-
-def _look(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class _Reloading(NamedTuple):

@@ -9,7 +9,7 @@ from flowctl.core.errors import NotFound
 from flowctl.core.instants import short
 from flowctl.core.model import Schedule, Slot
 from flowctl.core.planning import rule_of
-from flowctl.core.recurrence import Rule, is_reboot, next_slot, slots
+from flowctl.core.recurrence import Rule, describe, is_reboot, next_slot, slots
 from flowctl.core.zones import zoned
 from flowctl.engine.crontab import HELD, TAKE_OVER
 from flowctl.engine.daemon_lock import running_daemon
@@ -53,6 +53,8 @@ def _now(store: Store, schedule: Schedule, now: int) -> Found:
         return text, facts, (TAKE_OVER, resume) if schedule.pause_reason == HELD else (resume,)
     if is_reboot(rule_of(schedule)):
         return f"fires once after each start of the machine{before}", facts, ()
+    if schedule.kind == "change":
+        return f"fires {describe(rule_of(schedule))}{before}", facts, ()
     if schedule.next_at is None:
         return f"has no further slot{before}", facts, (f"flowctl schedules show {schedule.name}",)
     if schedule.next_at > now:

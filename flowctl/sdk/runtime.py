@@ -67,6 +67,7 @@ class Runtime:
         self._changed: list[str] = []  # steps whose source is not what was recorded, when that is only checked
         self._undo: list[tuple[BoundCall[Any], int]] = []
         self.undoes: Optional[int] = None  # while it undoes: where a retry starts over
+        self.verdict: Optional[str] = None  # why it undoes, until the engine knows
 
     # -- the face that definitions and operations see ------------------------------------------------------------------
 
@@ -100,6 +101,8 @@ class Runtime:
         message = _step_message(bound, asked, unasked)
         if self.undoes is not None:
             message.fields.update(name=name, undoes=self.undoes)
+            if self.verdict is not None:
+                message.fields["verdict"], self.verdict = self.verdict, None
         return Operation(bound, key, message, None, unasked)
 
     # -- compensation --------------------------------------------------------------------------------------------------

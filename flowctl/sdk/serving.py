@@ -184,12 +184,14 @@ class Executor:
             return ending
         from flowctl.sdk.undo import undo_all
 
+        if not running.facts.cancelled:
+            running.verdict = ending.payload
         try:
             with context.activate(running):
                 undo_all(running)
         except BaseException as error:  # noqa: BLE001 — it is suspended, cancelled, or asks for what it did not ask before
             return _interrupted(running, error, f"raised {type(error).__name__}") or _failed(error)
-        return ending
+        return _Ending("cancelled") if ending.state == "succeeded" else ending
 
     def _call(self, running: runtime.Runtime, function: str, text: str) -> _Ending:
         try:
@@ -211,8 +213,8 @@ class Executor:
 
 
 def _is_undone(running: runtime.Runtime, ending: _Ending) -> bool:
-    """Tell whether what the run has done is to be undone: it is over, and has not succeeded."""
-    if ending.state == "cancelled":
+    """Tell whether what the run has done is to be undone: it is over, and has not succeeded, or may not any more."""
+    if ending.state in ("cancelled", "succeeded"):
         return running.facts.cancelled
     if ending.state != "failed" or running.interruption is not None:
         return False

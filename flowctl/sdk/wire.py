@@ -35,7 +35,8 @@ Hashes are hex text. `step.options` leaves out what has its default; `step.sourc
 A `step` of kind `sleep` carries `duration_ms` or `until` (UTC ms). One of kind `child` carries
 `path`, `function`, `workflow` and the child's `workflow_options`. One of kind `signal` waits for the signal of its name,
 with `timeout_ms` at most so long; with `to_run` it sends one: `signal`, `value`, … stand in its input. A step that undoes others
-carries `undoes`, the place from which a retry starts over, and so does its registration, a value. Kind `value` is followed by its `done`
+carries `undoes`, the place from which a retry starts over, and so does its registration, a value; the first one of a run that
+has failed also carries `verdict`, the error as JSON. Kind `value` is followed by its `done`
 in the same frame and gets no answer. So is a step with `pure` set, unless it failed: then the executor waits.
 `ended.state` is succeeded (payload: output), failed (payload: error; `failed_steps`: keys that a retry runs again),
 cancelled, suspended, or mismatch (`seq`, `key`, `what`: key, kind, input, source; `expected`: the recorded key; payload: input now asked).
@@ -77,7 +78,7 @@ import json
 import struct
 from typing import Any, Iterable, NamedTuple, Optional
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 FRAME_LIMIT = 1 << 30  # a longer frame is not a frame
 CHANNEL_CLOSED = 97  # exit code
 

@@ -2,7 +2,7 @@
 -- plan: a row for each schedule, dozens.
 SELECT id, namespace, name, kind, expression, zone, start_at, end_at, jitter_ms, catch_up, catch_up_cap, window_ms,
     overlap, pause_after, workflow, input, options, directory, python, env_file, environment, description, source,
-    next_at, planned_to, paused_at, pause_reason, created_at, changed_at
+    next_at, planned_to, paused_at, pause_reason, created_at, changed_at, debounce_ms
 FROM schedules ORDER BY namespace, name
 
 -- name: last_slot

@@ -24,6 +24,7 @@ class News(NamedTuple):
     namespace: str
     workflow: str
     root_id: int | None
+    parent_id: int | None
     now: RunState
 
 
@@ -147,7 +148,7 @@ class Notices:
         return found
 
     def outcomes(self, namespace: str, workflow: str, limit: int) -> list[Outcome]:
-        """Return how the newest runs of a workflow ended that nobody but a person or a schedule made."""
+        """Return how the newest runs of a workflow ended that are no other run's child."""
         fields = {"namespace": namespace, "workflow": workflow, "limit": limit}
         return [Outcome(*row) for row in self._connection.rows(SQL["outcomes"], fields)]
 

@@ -64,7 +64,7 @@ SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'notified_event'
 INSERT INTO meta (key, value) VALUES ('notified_event', :event) ON CONFLICT DO UPDATE SET value = excluded.value
 
 -- name: news
-SELECT events.id, events.state, runs.id, runs.namespace, runs.workflow, runs.root_id, runs.state
+SELECT events.id, events.state, runs.id, runs.namespace, runs.workflow, runs.root_id, runs.parent_id, runs.state
 FROM events JOIN runs ON runs.id = events.run_id WHERE events.id > +:after ORDER BY events.id LIMIT +:limit
 
 -- name: workflow_of
@@ -72,7 +72,7 @@ SELECT workflow FROM runs WHERE id = :run
 
 -- name: outcomes
 SELECT id, state, error, finished_at FROM runs INDEXED BY runs_workflow
-WHERE namespace = +:namespace AND workflow = +:workflow AND root_id IS NULL AND state IN ('succeeded', 'failed')
+WHERE namespace = +:namespace AND workflow = +:workflow AND parent_id IS NULL AND state IN ('succeeded', 'failed')
 ORDER BY id DESC LIMIT +:limit
 
 -- name: missing

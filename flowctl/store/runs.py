@@ -258,6 +258,10 @@ class Runs:
         self._spill(stored_output, output)
         self._spill(stored_error, error)
 
+    def judge(self, claim: Claim, now: int, error: str) -> None:  # noqa: ARG002 - every write takes now
+        """Record the error that a run fails with once it has undone what it has done, whoever comes to that."""
+        self._guarded("judge", claim, {"verdict": error})
+
     def take_back_code(self, claim: Claim, now: int) -> None:  # noqa: ARG002 - every write takes now
         """Give a run the code again that it had before its retry: the newer one does not fit what is recorded."""
         self._guarded("take_back_code", claim, {})

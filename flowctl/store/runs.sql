@@ -2,7 +2,7 @@
 id, namespace, workflow, path, function, code, replay, options, python, directory, env_file, queue, priority, key, tags,
     input, input_hash, output, error, failed_steps, state, reason, request, attempt, crashes, epoch, engine_id, root_id,
     parent_id, parent_step, rerun_of, wake_at, created_at, started_at, finished_at, changed_at, schedule, due_at, requires,
-    environment, followed_by, after_id, forked_from, forked_step, dropped_at, handles
+    environment, followed_by, after_id, forked_from, forked_step, dropped_at, handles, verdict
 
 -- part: claimed
 id = :run AND epoch = :epoch AND state = 'running'
@@ -14,8 +14,8 @@ CASE WHEN input LIKE '{"$payload":"%' THEN (SELECT text FROM payloads WHERE hash
 CASE WHEN output LIKE '{"$payload":"%' THEN (SELECT text FROM payloads WHERE hash = substr(output, 14, 64)) ELSE output END
 
 -- part: dead
--- A failure that nobody has dealt with. That of a child is its parent's to deal with.
-(state = 'failed' AND root_id IS NULL AND dropped_at IS NULL
+-- A failure that nobody has dealt with. That of a child is its parent's to deal with; an on_failure run has no parent.
+(state = 'failed' AND parent_id IS NULL AND dropped_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.rerun_of = runs.id)
         AND NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.forked_from = runs.id))
 
@@ -243,6 +243,9 @@ UPDATE runs SET
     finished_at = max(:now, started_at)
 WHERE {claimed}
 
+-- name: judge
+UPDATE runs SET verdict = :verdict WHERE {claimed}
+
 -- name: take_back_code
 UPDATE runs SET code = coalesce(earlier_code, code), earlier_code = NULL WHERE {claimed}
 
@@ -296,7 +299,8 @@ UPDATE runs SET
     state = 'queued', attempt = attempt + 1, replay = :replay, code = coalesce(:code, code),
     earlier_code = CASE WHEN :code IS NOT NULL THEN code END, reason = :reason, request = NULL,
     output = NULL, output_crc = NULL, error = NULL, error_crc = NULL, failed_steps = '[]', crashes = 0, wake_at = :wake_at,
-    after_id = NULL, finished_at = NULL, dropped_at = NULL, changed_at = :now
+    after_id = NULL, finished_at = NULL, dropped_at = NULL, changed_at = :now,
+    verdict = CASE WHEN state = 'blocked' THEN verdict END
 WHERE id = :run AND state IN ('failed', 'cancelled', 'blocked')
 
 -- name: block_again

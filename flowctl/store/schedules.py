@@ -25,6 +25,17 @@ class DueSchedule(NamedTuple):
     at: int
 
 
+class ChangeSchedule(NamedTuple):
+    """A schedule that waits for files to change; `files` is how they looked when a slot was last made of that."""
+
+    id: int
+    namespace: str
+    name: str
+    expression: str
+    debounce_ms: int
+    files: str | None
+
+
 class ActiveRun(NamedTuple):
     """A run of a schedule that is not final. With `after_id` it waits for another one of it."""
 
@@ -58,7 +69,7 @@ class Schedules:
     def remove(self, schedule: Schedule) -> None:
         """Delete a schedule and its slots; its runs stay."""
         self._connection.write(SQL["remove"], {"schedule": schedule.id})
-        self._connection.write(SQL["forget_boot"], {"schedule": schedule.id})
+        self._connection.write(SQL["forget"], {"schedule": schedule.id})
 
     def pause(self, schedule_id: int, now: int, reason: str) -> None:
         """Pause a schedule: its slots are recorded and skipped."""
@@ -119,6 +130,19 @@ class Schedules:
     def set_booted(self, schedule_id: int, boot: str) -> None:
         """Record the boot for which an `@reboot` schedule has fired."""
         self._connection.write(SQL["set_booted"], {"schedule": schedule_id, "boot": boot})
+
+    def changes(self) -> list[ChangeSchedule]:
+        """Return the schedules that files make due."""
+        return [ChangeSchedule(*row) for row in self._connection.rows(SQL["changes"])]
+
+    def files(self, schedule_id: int) -> str | None:
+        """Return how the files of a schedule looked when a slot was last made of their change."""
+        files: str | None = self._connection.value(SQL["files"], {"schedule": schedule_id})
+        return files
+
+    def set_files(self, schedule_id: int, files: str) -> None:
+        """Record how the files of a schedule look."""
+        self._connection.write(SQL["set_files"], {"schedule": schedule_id, "files": files})
 
     def local(self) -> list[DueSchedule]:
         """Return the schedules that follow the machine's own time zone."""

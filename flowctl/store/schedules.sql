@@ -1,17 +1,17 @@
 -- part: columns
 id, namespace, name, kind, expression, zone, start_at, end_at, jitter_ms, catch_up, catch_up_cap, window_ms, overlap,
     pause_after, workflow, input, options, directory, python, env_file, environment, description, source, next_at,
-    planned_to, paused_at, pause_reason, created_at, changed_at
+    planned_to, paused_at, pause_reason, created_at, changed_at, debounce_ms
 
 -- name: add
 INSERT INTO schedules (
     namespace, name, kind, expression, zone, start_at, end_at, jitter_ms, catch_up, catch_up_cap, window_ms, overlap,
     pause_after, workflow, input, options, directory, python, env_file, environment, description, source, next_at,
-    planned_to, created_at, changed_at
+    planned_to, created_at, changed_at, debounce_ms
 ) VALUES (
     :namespace, :name, :kind, :expression, :zone, :start_at, :end_at, :jitter_ms, :catch_up, :catch_up_cap, :window_ms,
     :overlap, :pause_after, :workflow, :input, :options, :directory, :python, :env_file, :environment, :description,
-    :source, :next_at, :planned_to, :now, :now
+    :source, :next_at, :planned_to, :now, :now, :debounce_ms
 ) RETURNING {columns}
 
 -- name: update
@@ -20,7 +20,7 @@ UPDATE schedules SET
     catch_up = :catch_up, catch_up_cap = :catch_up_cap, window_ms = :window_ms, overlap = :overlap,
     pause_after = :pause_after, workflow = :workflow, input = :input, options = :options, directory = :directory,
     python = :python, env_file = :env_file, environment = :environment, description = :description, source = :source,
-    changed_at = :now
+    debounce_ms = :debounce_ms, changed_at = :now
 WHERE namespace = :namespace AND name = :name
 RETURNING {columns}
 
@@ -47,8 +47,21 @@ SELECT value FROM meta WHERE key = 'boot:' || :schedule
 INSERT INTO meta (key, value) VALUES ('boot:' || :schedule, :boot)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value
 
--- name: forget_boot
-DELETE FROM meta WHERE key = 'boot:' || :schedule
+-- name: changes
+-- plan: walks the schedules that wait for files, by an index of those alone.
+SELECT schedules.id, namespace, name, expression, debounce_ms, value
+FROM schedules INDEXED BY schedules_change LEFT JOIN meta ON key = 'files:' || schedules.id
+WHERE kind = 'change' ORDER BY schedules.id
+
+-- name: files
+SELECT value FROM meta WHERE key = 'files:' || :schedule
+
+-- name: set_files
+INSERT INTO meta (key, value) VALUES ('files:' || :schedule, :files)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value
+
+-- name: forget
+DELETE FROM meta WHERE key IN ('boot:' || :schedule, 'files:' || :schedule)
 
 -- name: local
 -- plan: scans when the machine has moved to another time zone.

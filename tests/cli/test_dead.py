@@ -53,6 +53,13 @@ def test_the_failure_of_a_child_is_its_parents_to_deal_with(call: Callable[..., 
     assert [4, 3, 2, 1] == dead(call)
 
 
+def test_a_failure_handler_that_fails_is_a_dead_letter_of_its_own(call: Callable[..., Outcome], scene: Scene) -> None:
+    handler = scene.held(workflow="rescue", handles=1, root_id=1)
+    scene.finish(handler, "failed")
+    assert [handler.run_id, 4, 3, 2, 1] == dead(call)
+    assert ["rescue"] == [workflow for _, workflow, _ in scene.store.runs.dead_errors() if workflow == "rescue"]
+
+
 def test_a_dropped_run_fails_anew_after_a_retry(call: Callable[..., Outcome], scene: Scene) -> None:
     call("drop", "4")
     assert call("show", "4", "--json").json["dropped_at"] is not None

@@ -107,6 +107,7 @@ def test_starts_and_stops_of_the_daemon_and_restorations_are_in_it(quick, flowct
     quick("db", "restore", "copy.db", "--yes", *db)
     assert [
         ("daemon", f"started (pid {pid})", f"{ME}: flowctl daemon run"),
+        ("daemon", f"told to stop (pid {pid})", f"{ME}: flowctl daemon stop"),
         ("daemon", f"stopped (pid {pid})", f"daemon (pid {pid})"),
         ("database", f"restored from {tmp_path / 'copy.db'}", f"{ME}: flowctl db restore"),
     ] == [(subject, reason, who) for subject, _, reason, who in told()[1:]]

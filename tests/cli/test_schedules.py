@@ -64,6 +64,34 @@ def test_a_command_is_scheduled_fires_runs_and_is_told_of(quick, database, tmp_p
     assert f"{tmp_path}\n--x\n" == step["output"]["stdout"]
 
 
+def test_a_schedule_of_files_says_everywhere_what_it_waits_for(quick, tmp_path) -> None:
+    (tmp_path / "notes.txt").touch()
+    add = ("schedules", "add", "inbox", "--on-change", "in/*.csv", "--on-change", "./notes.txt", "--debounce", "5s")
+    made = quick(*add, "--json", "--", "true")
+    assert f"flowctl: inbox: nothing matches {tmp_path}/in/*.csv yet\n" == made.stderr
+    assert ("change", f"{tmp_path}/in/*.csv\n{tmp_path}/notes.txt", 5_000, None) == tuple(
+        made.json[name] for name in ("kind", "expression", "debounce_ms", "next_at")
+    )
+    waits = f"when {tmp_path}/in/*.csv or {tmp_path}/notes.txt changes"
+    assert [waits, "inbox"] == quick("next").stdout.splitlines()[1].rsplit(maxsplit=1)
+    assert [] == quick("next", "inbox", "--json").json
+    for words in (("schedules", "list"), ("schedules", "show", "inbox"), ("why", "inbox")):
+        assert waits in quick(*words).stdout
+    assert "inbox is left out: it is due by change" in quick("crontab", "export").stderr
+    assert 1_000 == quick("schedules", "update", "inbox", "--debounce", "1s", "--json").json["debounce_ms"]
+    changed = quick("schedules", "update", "inbox", "--every", "1h", "--json").json
+    assert ("every", None) == (changed["kind"], changed["debounce_ms"])
+
+
+def test_what_does_not_go_with_files_is_refused(quick) -> None:
+    add = ("schedules", "add", "inbox")
+    assert "exclude each other" in quick(*add, "--every", "1h", "--on-change", "x", "--", "true", code=2).stderr
+    assert (
+        "--debounce is for --on-change" in quick(*add, "--every", "1h", "--debounce", "1s", "--", "true", code=2).stderr
+    )
+    assert "is empty" in quick(*add, "--on-change", "", "--", "true", code=2).stderr
+
+
 def test_the_input_of_a_workflow_is_checked_when_the_schedule_is_made(quick, digest) -> None:
     assert (
         "flowctl workflows list"

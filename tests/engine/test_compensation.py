@@ -14,6 +14,7 @@ from flowctl.sdk.processes import children
 from tests.faults.conftest import Bench
 
 TRIP = """
+import logging
 @step
 def book(what: str) -> str:
     note(f"book {what}")
@@ -104,6 +105,35 @@ def dies_early() -> str:
     pay(100)
     sleep(0.01)
     os._exit(3)
+
+@workflow
+def moody(dies: bool) -> str:
+    # Does not come to its end the first time, and would at any later one.
+    reserve("flight", free)
+    reserve("hotel", slowly)
+    reserve("car", free)
+    sleep(0.01)
+    if not (HERE / "better").exists():
+        (HERE / "better").touch()
+        if dies:
+            os._exit(3)
+        raise OSError("not today")
+    return "done"
+
+@workflow
+def nervous() -> str:
+    # Its process dies between two steps that undo: when it is told that one of them has failed.
+    logging.getLogger("flowctl").addFilter(die_once)
+    reserve("flight", free)
+    reserve("hotel", free)
+    reserve("car", free)
+    return pay(100)
+
+def die_once(record):
+    if not (HERE / "better").exists():
+        (HERE / "better").touch()
+        os._exit(3)
+    return True
 
 @workflow
 def parent() -> str:
@@ -249,6 +279,48 @@ def test_g07_a_run_that_cannot_be_replayed_to_be_undone_fails_as_it_is(bench: Be
     bench.flowctl("run", "trip.py:dies_early", code=1)
     assert ["book flight", "book hotel", "pay"] == bench.ledger()
     assert "ExecutorDied" == bench.shown()["error"]["type"]
+
+
+@pytest.mark.parametrize(("dies", "kind"), [(True, "ExecutorDied"), (False, "OSError")])
+def test_g07_a_run_that_is_being_undone_when_its_engine_dies_does_not_succeed_after_all(
+    bench: Bench, tmp_path: Path, dies: bool, kind: str
+) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "slow").touch()
+    engine = bench.spawn("run", "trip.py:moody", f"dies={json.dumps(dies)}")
+    bench.wait_for(lambda: "slowly hotel-1" in bench.ledger())
+    engine.send_signal(signal.SIGKILL)
+    engine.wait()
+    (tmp_path / "slow").unlink()
+    bench.flowctl("resume", 1, code=1)
+    assert ("failed", kind) == (bench.shown()["state"], bench.shown()["error"]["type"])
+    undone = ["free car-1", "slowly hotel-1", "slowly hotel-1", "free flight-1"]
+    assert ["book flight", "book hotel", "book car", *undone] == bench.ledger()
+    bench.flowctl("retry", 1)
+    assert ("succeeded", "done") == (bench.shown()["state"], bench.shown()["output"])
+
+
+def test_g07_a_cancellation_during_the_undo_keeps_the_error_and_the_undo_goes_on(bench: Bench, tmp_path: Path) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "slow").touch()
+    engine = bench.spawn("run", "trip.py:moody", "dies=false")
+    bench.wait_for(lambda: "slowly hotel-1" in bench.ledger())
+    bench.flowctl("cancel", 1)
+    bench.wait_for(lambda: bench.ledger().count("slowly hotel-1") == 2)
+    (tmp_path / "slow").unlink()
+    assert 1 == engine.wait(timeout=30)
+    assert ("failed", "OSError") == (bench.shown()["state"], bench.shown()["error"]["type"])
+    assert "free flight-1" == bench.ledger()[-1]
+
+
+def test_g07_a_process_that_dies_between_two_undo_steps_takes_neither_the_error_nor_the_rest_of_the_undo(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.write("trip.py", TRIP)
+    (tmp_path / "stubborn").touch()
+    bench.flowctl("run", "trip.py:nervous", code=1)
+    assert DONE + UNDONE == bench.ledger()
+    assert "step pay failed: GiveUp: no money" in bench.shown()["error"]["message"]
 
 
 def test_g07_children_are_undone_with_their_parent(bench: Bench) -> None:

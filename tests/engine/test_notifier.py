@@ -128,6 +128,14 @@ def test_a_failure_that_is_retried_is_told_when_no_attempt_is_left_and_children_
 
 
 @pytest.mark.usefixtures("silent")
+def test_a_failure_handler_that_fails_is_told(scene: Scene, notifier: Notifier) -> None:
+    channel(scene)
+    run = end(scene, "succeeded")
+    handler = end(scene, workflow="rescue", handles=run, root_id=run)
+    assert [("workflow rescue", "failed", handler)] == told(scene, notifier)
+
+
+@pytest.mark.usefixtures("silent")
 def test_a_blocked_run_is_told_once_each_time_it_is_blocked(scene: Scene, notifier: Notifier) -> None:
     channel(scene, workflow="digest")
     claim = scene.held()

@@ -33,6 +33,7 @@ NOTHING: Row = dict.fromkeys(
         "requires",
         "dropped_at",
         "handles",
+        "verdict",
     )
 )
 

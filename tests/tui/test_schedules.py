@@ -158,6 +158,31 @@ def test_a_schedule_of_a_command_is_added_where_there_is_no_database_yet(db: str
     assert {"command": "df > x"}.items() <= json.loads(schedule_of(db, "disk").input).items()
 
 
+def test_a_schedule_of_files_is_added_and_edited(db: str) -> None:
+    async def journey(pilot: Pilot[Any]) -> None:
+        await pilot.press("S")
+        await sees(pilot, "there is no run yet")
+        await pilot.press("n")
+        await types(pilot, "inbox")
+        await pilot.press("tab", "right", "right", "right", "tab")
+        await types(pilot, "/in/*.csv '/my notes.txt")
+        await sees(pilot, "the expression has an open quotation")
+        await types(pilot, "'")
+        await pilot.press("tab", "tab", "tab", "tab")
+        await types(pilot, "true")
+        await sees(pilot, "--on-change '/in/*.csv' --on-change '/my notes.txt'", "due: when /in/*.csv or /my notes.txt")
+        await pilot.press("enter")
+        await sees(pilot, "at a change")
+        await pilot.press("e")
+        await pilot.press("tab")
+        await types(pilot, " /more")
+        await sees(pilot, "schedules update inbox", "--on-change /more")
+        await pilot.press("enter")
+        await until(pilot, lambda: schedule_of(db, "inbox").expression == "/in/*.csv\n/my notes.txt\n/more")
+
+    on_screen(db, journey, size=(160, 40))
+
+
 def test_a_backfill_says_how_many_runs_it_makes(db: str, scheduled: Flowctl) -> None:
     tick(db, 3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -14,7 +15,7 @@ from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
 from flowctl.core.model import NewSchedule, Schedule
 from flowctl.core.planning import rule_of
-from flowctl.core.recurrence import check, slots
+from flowctl.core.recurrence import check, describe, patterns, slots
 from flowctl.core.zones import LAST_MS
 from flowctl.engine.schedules import unfired
 from flowctl.sdk.durations import short_text
@@ -22,7 +23,7 @@ from flowctl.tui.actions import Command
 from flowctl.tui.screens.form import Form, Values, whole_number
 from flowctl.tui.widgets.field import Field
 
-_KINDS = ("cron", "every", "once")
+_KINDS = ("cron", "every", "once", "change")
 _OPTIONS = {
     "zone": "--tz",
     "overlap": "--overlap",
@@ -35,12 +36,32 @@ _COMING = 3  # fires that are shown
 
 
 def _rhythm_fields(old: Schedule | None) -> list[Field]:
-    kind, expression, zone = ("cron", "", "") if old is None else (old.kind, old.expression, old.zone)
+    kind, expression, zone = ("cron", "", "") if old is None else (old.kind, _typed(old), old.zone)
     return [
         Field("kind", "due by", kind, choices=_KINDS),
-        Field("expression", "expression", expression, "30 2 * * *, @daily · 10m, 1d · 2030-01-31T09:30, 09:30"),
+        Field(
+            "expression",
+            "expression",
+            expression,
+            "30 2 * * *, @daily · 10m, 1d · 2030-01-31T09:30, 09:30 · inbox/*.csv",
+        ),
         Field("zone", "zone", zone, "this machine's, or such as Europe/Berlin"),
     ]
+
+
+def _typed(schedule: Schedule) -> str:
+    """Return the expression of a schedule as it is typed: patterns of files beside each other, quoted like words."""
+    return shlex.join(patterns(schedule.expression)) if schedule.kind == "change" else schedule.expression
+
+
+def _expressions(values: Values) -> list[str]:
+    """Return what the expression says, which may be several patterns of files. Raises UsageError."""
+    if values["kind"] != "change":
+        return [values["expression"]]
+    try:
+        return shlex.split(values["expression"])
+    except ValueError as error:
+        raise UsageError(f"the expression has an open quotation: {error}") from None
 
 
 def _policy_fields(old: Schedule | None) -> list[Field]:
@@ -61,7 +82,10 @@ class _RhythmForm(Form):
     def _options(self, values: Values) -> list[str]:
         """Return the options for what was changed."""
         changed = {name for name, text in values.items() if text != self._first[name]}
-        words = [f"--{values['kind']}", values["expression"]] if changed & {"kind", "expression"} else []
+        words: list[str] = []
+        if changed & {"kind", "expression"}:
+            expressions, option = _expressions(values), "on-change" if values["kind"] == "change" else values["kind"]
+            words = [word for each in expressions for word in (f"--{option}", each)]
         for name, option in _OPTIONS.items():
             if name in changed:
                 words += [option, values[name] or _EMPTIED.get(name, "")]
@@ -71,7 +95,10 @@ class _RhythmForm(Form):
         """Return the fields of the schedule that these are. Raises UsageError as the command line does."""
         given: dict[str, Any] = {name: values[name] or None for name in _OPTIONS} | {"zone": values["zone"]}
         if values["kind"] != self._first["kind"] or values["expression"] != self._first["expression"]:
-            given[values["kind"]] = values["expression"]
+            if values["kind"] == "change":
+                given["on_change"] = tuple(_expressions(values))
+            else:
+                given[values["kind"]] = values["expression"]
         return ScheduleOptions(**given).changes()
 
     def _schedule(self, values: Values) -> NewSchedule:
@@ -80,6 +107,8 @@ class _RhythmForm(Form):
     async def preview(self, values: Values) -> str:
         """Return when it would be due."""
         new = self._schedule(values)
+        if new.kind == "change":
+            return f"due: {describe(rule_of(new))}"
         coming = islice(slots(rule_of(new), SYSTEM_CLOCK.now(), LAST_MS), _COMING)
         texts = [local_text(each, new.zone) for each in coming]
         return f"due: {', '.join(texts)}" if texts else ""
