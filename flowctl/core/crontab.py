@@ -282,6 +282,9 @@ def write_crontab(lines: Iterable[CrontabEntry]) -> str:
     written: list[str] = []
     variables = {"SHELL": DEFAULT_SHELL, "CRON_TZ": ""}
     for entry in entries:
+        texts = (entry.command, entry.description, entry.stdin or "", *entry.environment.values())
+        if any(map(_NOT_UTF8.search, texts)):
+            raise _inexpressible(entry, "is UTF-8 text")
         wanted = {"SHELL": entry.shell, "CRON_TZ": entry.zone, **entry.environment}
         stale = sorted(variables.keys() - wanted.keys())
         if stale:

@@ -42,15 +42,19 @@ def next_deadline(session: Session) -> float:
 def out_of_time(session: Session, events: Iterable[Event]) -> bool:
     """Tell whether what runs has to be killed now, before it can be recorded: that may have to wait for the disk.
 
-    A body whose end is among the events, which are not applied yet, was in time.
+    A body, or a run, whose end is among the events, which are not applied yet, was in time.
     """
     engine = session.engine
+    if any(isinstance(event, Received) and _is_of(event, session, "ended") for event in events):
+        return False
     if session.phase == "cancelling":
         return engine.monotonic >= session.grace
     if session.phase in _TIMED and session.ends_at is not None and engine.now >= session.ends_at:
         return True
     ended = {
-        event.message.fields.get("key") for event in events if isinstance(event, Received) and _is_end(event, session)
+        event.message.fields.get("key")
+        for event in events
+        if isinstance(event, Received) and _is_of(event, session, "done")
     }
     bodies = [each for each in session.operations.values() if each.phase == "body" and each.key not in ended]
     late = [each for each in bodies if engine.monotonic >= each.deadline]
@@ -64,8 +68,8 @@ def out_of_time(session: Session, events: Iterable[Event]) -> bool:
     return engine.monotonic >= grace and not any(each.options.on_crash == "block" for each in others)
 
 
-def _is_end(event: Received, session: Session) -> bool:
-    return event.executor is session.executor and event.message.kind == "done"
+def _is_of(event: Received, session: Session, kind: str) -> bool:
+    return event.executor is session.executor and event.message.kind == kind
 
 
 def elapse(session: Session) -> None:

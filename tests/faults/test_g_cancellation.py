@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from flowctl.core.model import FINAL_STATES
 from flowctl.engine.commands import cancel
 from flowctl.store import Store
 from tests.faults.conftest import alive
+from tests.faults.seen import attempts_of
 from tests.simulation.programs import Call, Program
 from tests.simulation.stage import stage
 
@@ -632,6 +634,43 @@ def test_g05_a_run_that_takes_too_long_ends_with_exit_code_7(bench: Bench, words
         assert bench.shown(2)["state"] == "cancelled"
     if words[0] != "sleeps":
         assert not any(map(alive, bench.noted("pid")))
+
+
+STOPPED = """
+@step
+def first() -> int:
+    return 1
+
+@step(pure=True)
+def after(n: int) -> int:
+    note("after")
+    while not (HERE / "go").exists():
+        time.sleep(0.01)
+    return n + 1
+
+@workflow(timeout="4s")
+def stopped() -> int:
+    return after(first())
+"""
+
+
+def test_g05_a_run_that_ended_in_time_is_recorded_whole_although_its_engine_hears_of_it_too_late(
+    bench: Bench, tmp_path: Path
+) -> None:
+    engine = bench.spawn("run", bench.write("stopped.py", STOPPED))
+    bench.wait_for(bench.ledger)
+    engine.send_signal(signal.SIGSTOP)
+    (tmp_path / "go").touch()
+    bench.wait_for(lambda: SYSTEM_CLOCK.now() > started_at(bench) + 4_200)
+    engine.send_signal(signal.SIGCONT)
+
+    assert 0 == engine.wait(timeout=10)
+    assert {"first": ["succeeded"], "after": ["succeeded"]} == attempts_of(bench.shown())
+
+
+def started_at(bench: Bench) -> int:
+    with Store.open(default_database(os.environ)) as store:
+        return store.runs.get(1).started_at or 0
 
 
 def test_g05_a_run_that_took_too_long_has_its_time_anew_when_it_is_retried(bench: Bench) -> None:
