@@ -16,9 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from flowctl.cli.instants import local
+from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.config import ScreenSettings
 from flowctl.tui.app import FlowctlApp
 
+DAY_MS = 86_400_000
 FOLDER = Path(__file__).resolve().parent / "pictures"
 FLOWS = '''
 import time
@@ -55,9 +58,14 @@ COMMANDS = (
     ["exec", "--", "du", "-sh", "."],
     ["run", "prices", "rate=1.1"],
     ["run", "prices", "rate=0", "--tag", "team=sales"],
+    ["schedules", "add", "tidy", "--every", "6h", "--", "find", ".", "-name", "*.asked"],
+    ["schedules", "backfill", "tidy", "--from", local(SYSTEM_CLOCK.now() - DAY_MS)[:10], "--yes"],
+    ["daemon", "start"],
+    ["wait", "tidy@last"],
+    ["daemon", "stop"],
+    ["schedules", "pause", "tidy", "--reason", "the disk is being changed"],
     ["exec", "--detach", "--queue", "slow", "--", "sleep", "3600"],
     ["queues", "set", "slow", "--concurrency", "1"],
-    ["schedules", "add", "tidy", "--every", "6h", "--", "find", ".", "-name", "*.asked"],
 )
 
 
@@ -71,11 +79,11 @@ class Picture(NamedTuple):
 
 
 PICTURES = (
-    Picture("runs", (160, 30), None, ("j",)),
+    Picture("runs", (160, 30), None, ("end", "k", "k", "k")),
     Picture("run", (120, 30), 1, ("down", "down", "down")),
     Picture("failed", (120, 30), 4, ()),
-    Picture("compare", (120, 30), 4, ("d",)),
-    Picture("schedules", (110, 16), None, ("S",)),
+    Picture("compare", (120, 24), 4, ("d",)),
+    Picture("schedules", (130, 20), None, ("S", "j", "enter")),
     Picture("small", (80, 24), 4, ()),
 )
 

@@ -52,6 +52,7 @@ class ShownRun:
     left_out: int  # earlier steps that are not among them
     children: Mapping[str, int]  # step key: run number
     handlers: Sequence[Run]  # runs of its on_failure workflow
+    awaited: Sequence[str]  # signals that it waits for
 
 
 def show_run(terminal: Terminal, shown: ShownRun, *, whole: bool) -> None:
@@ -68,7 +69,7 @@ def show_run(terminal: Terminal, shown: ShownRun, *, whole: bool) -> None:
         terminal.data("no steps yet" if run.finished_at is None else "no steps")
     limit = _Limit(terminal.shortens and not whole, f"flowctl show {run.id} --all")
     _payloads(terminal, run.input, run.output, run.error, limit)
-    help_along = advice(run, shown.gone)
+    help_along = advice(run, shown.gone, shown.awaited)
     if help_along:
         terminal.data(f"\nnext: {help_along}")
 

@@ -80,7 +80,8 @@ def _show_run(invocation: Invocation, store: Store, run: Run, whole: bool) -> No
     reasons = Reasons(store)
     gone = run.engine_id is not None and reasons.gone(run.engine_id) is not None
     children = {child.parent_step or "": child.id for child in store.runs.children(run.id)}
-    shown = ShownRun(run, reasons.of(run), gone, steps, left_out, children, store.runs.handlers(run.id))
+    handlers, awaited = store.runs.handlers(run.id), store.signals.awaited(run.id)
+    shown = ShownRun(run, reasons.of(run), gone, steps, left_out, children, handlers, awaited)
     show_run(invocation.terminal, shown, whole=whole)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowctl.cli.terminal import can_draw
@@ -106,10 +107,14 @@ class Reasons:
             return None
 
 
-def advice(run: Run, gone: bool = False) -> str:
-    """Return the command that helps a run along, '' when none is needed."""
+def advice(run: Run, gone: bool = False, awaited: Sequence[str] = ()) -> str:
+    """Return the command that helps a run along, '' when none is needed; `awaited` are signals that it waits for."""
     if run.state == "blocked":
         return _decision(run)
+    if run.state == "waiting" and awaited:
+        import shlex
+
+        return f"flowctl signal {run.id} {shlex.quote(awaited[0])} JSON"
     if run.state == "failed":
         return f"flowctl retry {run.id}"
     if run.state in ("paused", "queued", "sleeping", "waiting") or gone:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from flowctl.core.model import Run, Snapshot, Step
+from flowctl.core.model import Run, Snapshot, Step, Workflow
 from flowctl.sdk.source import definitions
 
 
@@ -25,7 +25,7 @@ class _Found(NamedTuple):
     digest: bytes
 
 
-def source_of(snapshot: Snapshot, run: Run, step: Step | None) -> Source | None:
+def source_of(snapshot: Snapshot, run: Run | Workflow, step: Step | None = None) -> Source | None:
     """Return the source of a step, or of the workflow where it has none of its own; None for a shell command.
 
     A step is found by the hash of its function, because its name may have been given by an option.

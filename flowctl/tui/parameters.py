@@ -42,6 +42,15 @@ class Parameter(NamedTuple):
         return _typed(self.schema["default"]) if "default" in self.schema else None
 
     @property
+    def starts_as(self) -> str:
+        """Return the text that stands in its field at first: a default that may be emptied there, '' for any other."""
+        default = self.schema.get("default")
+        try:
+            return default if isinstance(default, str) and self.read("") == "" else ""
+        except InputError:
+            return ""
+
+    @property
     def kind(self) -> str:
         """Return its type in a word or two."""
         return _kind(self.schema)
@@ -81,8 +90,9 @@ def parameters_of(schema: Mapping[str, Any]) -> list[Parameter]:
 
 
 def input_of(workflow: str, parameters: list[Parameter], texts: Mapping[str, str]) -> str:
-    """Return the input as a JSON text: without what is empty, or as the default is. Raises InputError."""
-    given = {each.name: texts[each.name] for each in parameters if texts[each.name] not in ("", each.default)}
+    """Return the input as a JSON text: without what is as the default is, or left empty. Raises InputError."""
+    left = {each.name: (each.default, each.starts_as) for each in parameters}
+    given = {name: texts[name] for name in left if texts[name] not in left[name]}
     check_missing(workflow, [each.name for each in parameters if each.required], given)
     values = {each.name: each.read(given[each.name]) for each in parameters if each.name in given}
     return json.dumps(values, ensure_ascii=False)

@@ -24,6 +24,7 @@ class SeenRun(NamedTuple):
     run: Run
     reason: str | None
     gone: bool  # its engine is dead
+    awaited: Sequence[str]  # signals that it waits for
     known: Mapping[int, RunSteps]
 
 
@@ -55,7 +56,7 @@ def read_run(store: Store, number: int, wanted: Collection[int], before: SeenRun
     known[number] = _steps_of(store, number, before.known[number].steps if before is not None and same else ())
     if run.state == "blocked":
         known[number] = _with_set_aside(store, run, known[number])
-    return SeenRun(line, run, reasons.of(run), gone, known)
+    return SeenRun(line, run, reasons.of(run), gone, store.signals.awaited(number), known)
 
 
 def read_detail(store: Store, number: int, key: str, *, code: bool) -> Detail:

@@ -35,7 +35,7 @@ def heading(seen: SeenRun) -> Text:
     why = error_summary(run.error) if run.error is not None else run_facts(run, seen.reason)["reason"]
     if why:
         text.append(f"  {safe_line(why)}", "red" if run.error is not None else "")
-    help_along = advice(run, seen.gone)
+    help_along = advice(run, seen.gone, seen.awaited)
     if help_along:
         text.append(f"\nnext: {safe_line(help_along)}", "bold")
     for step in [step for step in seen.known[run.id].steps if step.state == "running" and step.progress][:2]:

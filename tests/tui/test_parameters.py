@@ -84,8 +84,14 @@ def test_what_has_few_values_is_chosen_and_what_has_no_simple_text_is_json() -> 
 
 
 def test_the_input_leaves_out_what_is_empty_or_as_the_default_is() -> None:
-    texts = {each.name: "" for each in PARAMETERS} | {"number": "5", "deep": "no", "mode": "slow", "name": "x"}
+    texts = {each.name: each.starts_as for each in PARAMETERS} | {"number": "5", "deep": "no", "mode": "slow"}
     assert {"number": 5, "mode": "slow"} == json.loads(input_of("everything", PARAMETERS, texts))
+
+
+def test_a_default_that_is_text_stands_there_and_is_emptied_as_any_other_text_is_changed() -> None:
+    assert {"name": "x"} == {each.name: each.starts_as for each in PARAMETERS if each.starts_as}
+    texts = {each.name: each.starts_as for each in PARAMETERS} | {"number": "5", "name": ""}
+    assert {"number": 5, "name": ""} == json.loads(input_of("everything", PARAMETERS, texts))
 
 
 def test_a_parameter_that_is_needed_is_named() -> None:

@@ -66,7 +66,7 @@ def test_a_step_that_was_done_is_given_its_output(db: str, unknown: Callable[...
         await sees(pilot, "the output is not JSON")
         await pilot.press("backspace", *'"receipt 7"', "enter")
         await sees(pilot, "○ queued")
-        assert "flowctl resolve 1 charge --done - --detach" == pilot.app.last_command
+        assert "flowctl resolve 1 charge --done - --detach <<< '\"receipt 7\"'" == pilot.app.last_command
 
     on_screen(db, journey)
     unknown("resume", 1, "-q")

@@ -48,11 +48,17 @@ def sent_to(db: str, run: int) -> list[Signal]:
 def test_a_signal_is_sent_to_a_run_that_waits_for_it(db: str, waiting: subprocess.Popen[bytes]) -> None:
     async def journey(pilot: Pilot[Any]) -> None:
         await sees(pilot, "◌ waiting", "s Signal")
+        await pilot.press("enter")
+        await sees(pilot, "next: flowctl signal 1 approval JSON")
+        await pilot.press("escape")
+        await sees(pilot, "◌ waiting", "s Signal")
         await pilot.press("s")
         await sees(pilot, "it waits for approval", "flowctl signal 1 approval -")
         await pilot.press("1")
         await sees(pilot, "$ is 1, not a boolean")
-        await pilot.press("enter", "backspace", *"true", "enter")
+        await pilot.press("enter", "backspace", *"true", "ctrl+y")
+        assert "flowctl signal 1 approval - <<< true" == pilot.app.clipboard
+        await pilot.press("enter")
         await sees(pilot, "done · y copies the command")
         await until(pilot, lambda: [each.taken_by for each in sent_to(db, 1)] == ["approval"])
         await pilot.press("s")

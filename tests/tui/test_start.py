@@ -50,7 +50,7 @@ async def open_form(pilot: Pilot[Any]) -> None:
     await pilot.press("W")
     await sees(pilot, "report")
     await pilot.press("n")
-    await sees(pilot, "New run of report", "Write the report.", "integer, needed", "string, default x", "[fast]")
+    await sees(pilot, "New run of report", "Write the report.", "integer, needed", "name", "[fast]")
 
 
 def test_what_is_typed_and_chosen_becomes_a_run_whose_input_came_by_stdin(db: str, registered: Flowctl) -> None:

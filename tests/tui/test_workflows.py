@@ -95,6 +95,28 @@ def test_the_page_says_when_the_file_differs_and_when_it_is_gone(db: str, regist
     on_screen(db, journey)
 
 
+def test_the_page_shows_the_code_and_opens_it_in_the_editor(
+    db: str, registered: Flowctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, int | None]] = []
+    monkeypatch.setattr("flowctl.tui.outside.edit", lambda _, path, line: opened.append((path, line)))
+
+    async def journey(pilot: Pilot[Any]) -> None:
+        await pilot.press("W")
+        await sees(pilot, "WORKFLOW")
+        await pilot.press("enter")
+        await sees(pilot, "STARTED", "c Code")
+        await pilot.press("c")
+        await sees(pilot, "e edits it", "@workflow")
+        await pilot.press("e", "c")
+        await sees(pilot, "STARTED")
+
+    on_screen(db, journey)
+    [(path, line)] = opened
+    assert path.endswith(".py")
+    assert "@workflow" in Path(path).read_text().splitlines()[(line or 0) - 1]
+
+
 def test_a_workflow_is_taken_out_after_a_question_and_its_page_says_so(db: str, registered: Flowctl) -> None:
     async def journey(pilot: Pilot[Any]) -> None:
         await pilot.press("W")
@@ -137,7 +159,7 @@ def test_hostile_texts_of_a_workflow_are_harmless(db: str, flowctl: Flowctl) -> 
         await pilot.press("enter")
         await sees(pilot, "a: string = [bold]\\x1b[31m")
         await pilot.press("n")
-        await sees(pilot, "New run of [red]x", "default [bold]\\x1b[31m")
+        await sees(pilot, "New run of [red]x", "[bold]\\x1b[31m")
         assert not set("\x1b\x07\u202e") & set(seen(pilot.app))
 
     on_screen(db, journey)

@@ -27,10 +27,11 @@ T = TypeVar("T")
 class Decision(ModalScreen[None]):
     """What every such form has: a title, its fields, the command, a complaint, and the keys."""
 
-    keys = "ctrl+s send   tab next field   Esc leave"
+    keys = ""  # what they do, in a line
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Leave", show=False),
+        Binding("escape", "dismiss(None)", "Back", show=False),
         Binding("ctrl+s", "send", "Send", show=False, priority=True),
+        Binding("ctrl+y", "copy", "Copy command", show=False, priority=True),
     ]
 
     def __init__(self, title: str) -> None:
@@ -113,14 +114,26 @@ class Decision(ModalScreen[None]):
         wrong.set_class(refused, "refused")
         wrong.update(safe(f"! {text}") if text else "")
 
-    def action_send(self) -> None:
-        """Run the command, unless something is wrong with it."""
+    def _command(self) -> Command | None:
+        """Return the command, with what it reads; None: it is not ready, or it is told what is wrong with it."""
         if not self._ready or self._sending:
-            return
+            return None
         try:
-            command = Command(self.words(), self.given())
+            return Command(self.words(), self.given())
         except UsageError as error:
             self.complain(_whole(error), refused=True)
+            return None
+
+    def action_copy(self) -> None:
+        """Copy the command, with what it reads."""
+        command = self._command()
+        if command is not None:
+            self.flowctl.copy(self.flowctl.shown(command))
+
+    def action_send(self) -> None:
+        """Run the command, unless something is wrong with it."""
+        command = self._command()
+        if command is None:
             return
         self._sending = True
         self.query_one("#wrong", Static).update("… sending")

@@ -26,7 +26,7 @@ EDITED_HERE = 256 * 1024  # characters: more are only for an editor
 class ForkForm(Decision):
     """A fork of a run, before one of its steps or from the beginning."""
 
-    keys = "ctrl+s start   ctrl+e open in $EDITOR   tab next field   Esc leave"
+    keys = "ctrl+s start   ctrl+e open in $EDITOR   tab next field   ctrl+y copy the command   Esc back"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+e", "edit", "Open in $EDITOR", show=False, priority=True),
     ]

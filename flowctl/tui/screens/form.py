@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
@@ -123,7 +124,8 @@ class Form(ModalScreen[None]):
             self._show(whole="" if problems or not begun else _sentence(error))
             return None
         self._show(command="" if problems else self.flowctl.shown(command))
-        self.run_worker(self._preview(values), group="preview", exclusive=True)
+        preview = partial(self._preview, values)
+        self.run_worker(preview, group="preview", exclusive=True)  # type: ignore[arg-type] # an async one
         return None if problems else command
 
     async def _preview(self, values: Values) -> None:

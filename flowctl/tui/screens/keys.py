@@ -22,11 +22,11 @@ class Keys(ModalScreen[None]):
         self._place = place
 
     def compose(self) -> ComposeResult:
-        """Yield the keys, those of what has the focus first."""
+        """Yield the keys: what is in the footer or has a name first, then what moves."""
+        found = [each.binding for each in self._place.active_bindings.values() if not each.binding.system]
         lines: dict[str, list[str]] = {}
-        for found in self._place.active_bindings.values():
-            binding = found.binding
-            if binding.description and not binding.system:
+        for binding in sorted(found, key=lambda each: (not each.show, each.id is None)):
+            if binding.description:
                 lines.setdefault(binding.description, []).append(self.app.get_key_display(binding))
         with VerticalScroll(classes="dialog"):
             yield Static("Keys", classes="title")

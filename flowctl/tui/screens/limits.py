@@ -2,91 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
-
-from textual import on
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Input, Static
-
+from flowctl.core.errors import UsageError
 from flowctl.core.model import Queue
-from flowctl.core.text import safe_line
 from flowctl.tui.actions import Command
-from flowctl.tui.widgets.safe_input import SafeInput
-
-if TYPE_CHECKING:
-    from flowctl.tui.app import FlowctlApp
-
-_FIELDS = (
-    ("--concurrency", "So many runs at once: N, or none"),
-    ("--rate", "So many begin within a time: 10/60s, 100/1h, or none"),
-    ("--key-limit", "So many at once of each: tags.NAME=N, input.NAME=N, or none"),
-)
+from flowctl.tui.screens.form import Form, Values
+from flowctl.tui.widgets.field import Field
 
 
-class Limits(ModalScreen[None]):
-    """One field for each limit; what is changed becomes a command, which is shown."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Back"),
-        Binding("ctrl+y", "copy", "Copy command"),
-    ]
+class Limits(Form):
+    """One field for each limit; what is changed becomes the command."""
 
     def __init__(self, queue: Queue) -> None:
-        super().__init__()
         self._queue = queue.name
-        self._before = dict(zip([option for option, _ in _FIELDS], map(safe_line, _texts(queue)), strict=True))
+        concurrency, rate, key = _texts(queue)
+        fields = [
+            Field("--concurrency", "at once", concurrency, "so many runs at once: 4"),
+            Field("--rate", "rate", rate, "so many begin within a time: 10/60s, 100/1h"),
+            Field("--key-limit", "of each key", key, "so many at once of each: tags.NAME=1, input.NAME=1"),
+        ]
+        super().__init__(f"Limits of queue {queue.name}", fields, "What is empty has no limit.")
 
-    def compose(self) -> ComposeResult:
-        """Yield the fields, and the command."""
-        with Vertical(classes="dialog"):
-            yield Static(safe_line(f"Limits of queue {self._queue}"), markup=False, classes="title")
-            for option, label in _FIELDS:
-                yield Static(label, markup=False, classes="label faint")
-                yield SafeInput(self._before[option], id=option.strip("-"))
-            yield Static(markup=False, classes="command")
-            yield Static(markup=False, classes="wrong")
-            yield Static(
-                "Enter set them   Tab next   Esc back   ctrl+y copy the command", markup=False, classes="faint"
-            )
-
-    def _command(self) -> Command | None:
-        """Return the command for what was changed, None when nothing was."""
-        now = {option: self.query_one(f"#{option.strip('-')}", Input).value.strip() for option in self._before}
-        changed = [f"{option}={now[option] or 'none'}" for option in now if now[option] != self._before[option]]
-        return Command(("queues", "set", *changed, "--", self._queue)) if changed else None
-
-    @on(Input.Changed)
-    def _show(self) -> None:
-        command = self._command()
-        shown = "nothing is changed" if command is None else cast("FlowctlApp", self.app).shown(command)
-        self.query_one(".command", Static).update(safe_line(shown))
-
-    @on(Input.Submitted)
-    def _set(self) -> None:
-        command = self._command()
-        if command is None:
-            self.dismiss(None)
-        else:
-            self.run_worker(self._perform(command), exclusive=True)
-
-    async def _perform(self, command: Command) -> None:
-        outcome = await cast("FlowctlApp", self.app).performed(command)
-        if outcome.code == 0:
-            self.dismiss(None)
-            return
-        wrong = self.query_one(".wrong", Static)
-        wrong.display = True
-        wrong.update(safe_line(outcome.message))
-
-    def action_copy(self) -> None:
-        """Copy the command."""
-        command = self._command()
-        if command is not None:
-            app = cast("FlowctlApp", self.app)
-            app.copy(app.shown(command))
+    def command(self, values: Values) -> Command:
+        """Return the `flowctl queues set` for what was changed."""
+        changed = [f"{name}={text.strip() or 'none'}" for name, text in values.items() if text != self._first[name]]
+        if not changed:
+            raise UsageError("nothing is changed")
+        return Command(("queues", "set", *changed, "--", self._queue))
 
 
 def _texts(queue: Queue) -> tuple[str, str, str]:

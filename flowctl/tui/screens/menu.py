@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from rich.cells import cell_len
+from rich.table import Table
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -14,11 +16,13 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from flowctl.core.text import safe_line
+from flowctl.core.text import safe_line, shorten
 from flowctl.tui.actions import Action, command_for, refusal_of
 
 if TYPE_CHECKING:
     from flowctl.tui.app import FlowctlApp
+
+_TITLE = 30  # characters of a title: the names of steps are in some
 
 
 class Menu(ModalScreen[None]):
@@ -45,8 +49,13 @@ class Menu(ModalScreen[None]):
         refusal = refusal_of(action, self._subjects)
         shown = cast("FlowctlApp", self.app).shown(command_for(action, self._subjects))
         key = cast("FlowctlApp", self.app).key_of(action.name, action.key)
-        text = Text.assemble(f"{key or ' '} {safe_line(action.title):<8} ", (safe_line(refusal or shown), "dim"))
-        return Option(text, id=action.name, disabled=refusal is not None)
+        titles = [safe_line(shorten(each.title, _TITLE)) for each in self._actions.values()]
+        row = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        row.add_column(width=max(1, len(key)))
+        row.add_column(width=max(map(cell_len, titles)), no_wrap=True)
+        row.add_column(ratio=1, style="dim")
+        row.add_row(Text(key), Text(safe_line(shorten(action.title, _TITLE))), Text(safe_line(refusal or shown)))
+        return Option(row, id=action.name, disabled=refusal is not None)
 
     @on(OptionList.OptionSelected)
     def _do(self, event: OptionList.OptionSelected) -> None:

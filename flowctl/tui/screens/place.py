@@ -9,12 +9,12 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingsMap, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from flowctl.core.errors import FlowctlError
 from flowctl.store import Store
 from flowctl.tui.actions import Action, refusal_of
 from flowctl.tui.widgets.heading import Heading
+from flowctl.tui.widgets.keys_line import KeysLine
 from flowctl.tui.widgets.standing import Standing
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Place(Screen[None]):
         yield Heading(self.name_of_place)
         yield from self.compose_body()
         yield Standing()
-        yield Footer(compact=True)
+        yield KeysLine(compact=True)
 
     async def ask(self, question: Callable[[Store], T]) -> T:
         """Return the answer of the file to a question. Raises FlowctlError."""
@@ -124,6 +124,8 @@ class Place(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what cannot be done now."""
+        if action == "menu":
+            return bool(self.actions)
         if action == "act":
             return True if refusal_of(self._named(parameters), self.subjects()) is None else None
         return True

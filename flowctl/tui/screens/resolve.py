@@ -60,7 +60,7 @@ class _Found(NamedTuple):
 class ResolveForm(Decision):
     """A decision about a blocked run."""
 
-    keys = "Enter choose, and send   tab next field   Esc leave"
+    keys = "Enter choose, and send   tab next field   ctrl+y copy the command   Esc back"
 
     def __init__(self, run: int) -> None:
         super().__init__(f"Resolve run {run}")
@@ -80,7 +80,7 @@ class ResolveForm(Decision):
         """Read what blocks the run."""
         found = await self.ask(lambda store: _found(store, self._run))
         if found.state != "blocked":
-            raise UsageError(f"run {self._run} is {found.state}: nothing blocks it", "Esc leaves")
+            raise UsageError(f"run {self._run} is {found.state}: nothing blocks it", "Esc goes back")
         self._step = found.in_doubt
         self._choices = CHANGED if self._step is None else UNKNOWN
         self.query_one("#blocked", Static).update(safe(_told(found)))

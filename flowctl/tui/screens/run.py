@@ -37,10 +37,6 @@ class RunScreen(RunPlace):
         """Return the key of the run's step under the cursor, or of the one whose child run the cursor is in."""
         return self.view.steps.own_key
 
-    def on_mount(self) -> None:
-        """Let the steps have the keys."""
-        self.view.steps.focus()
-
     async def load(self) -> None:
         """Read the run, and show it."""
         await self.view.open(self.number, self._step)

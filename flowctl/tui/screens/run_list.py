@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import ClassVar, NamedTuple, cast
 
 from textual import on
@@ -126,7 +127,8 @@ class RunList(RunPlace, Filtered):
     def _follow(self) -> None:
         unknown = [key for key in self.table.marked if key not in self._lines]
         if unknown:
-            self.run_worker(self._learn(unknown), group="marked", exclusive=True)
+            learn = partial(self._learn, unknown)
+            self.run_worker(learn, group="marked", exclusive=True)  # type: ignore[arg-type] # an async one
         self.grey_out()
 
     async def _learn(self, keys: Sequence[Key]) -> None:

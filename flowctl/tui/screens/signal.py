@@ -20,6 +20,7 @@ from flowctl.sdk.options import check_name
 from flowctl.store import Store
 from flowctl.tui.screens.decision import Decision
 from flowctl.tui.widgets.given import Given
+from flowctl.tui.widgets.safe_input import SafeInput
 from flowctl.tui.widgets.table import Column, Key, Row, Table
 
 COLUMNS = (
@@ -41,7 +42,7 @@ class _Found(NamedTuple):
 class SignalForm(Decision):
     """A signal to a run."""
 
-    keys = "Enter send   tab next field   Esc leave"
+    keys = "Enter send   tab next field   ctrl+y copy the command   Esc back"
 
     def __init__(self, run: int) -> None:
         super().__init__(f"Signal to run {run}")
@@ -53,7 +54,7 @@ class SignalForm(Decision):
         """Yield the signals that were sent, and the one to send."""
         yield Table(COLUMNS, self._fetch, id="sent")
         yield Static(markup=False, id="awaited")
-        yield Input(placeholder="name", id="name", compact=True)
+        yield SafeInput(placeholder="name", id="name", compact=True)
         yield Given('value as JSON: true, "text", {"by": "ada"}; nothing means null', id="value")
 
     async def load(self) -> None:

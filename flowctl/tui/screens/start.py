@@ -75,13 +75,14 @@ def _field(parameter: Parameter) -> Field:
         "needed" if parameter.required else "may be left out" if default is None else f"default {default or 'empty'}"
     )
     if not parameter.choices:
-        return Field(parameter.name, parameter.name, note=f"{parameter.kind}, {absent}", is_long=parameter.is_json)
+        note = f"{parameter.kind}, {'empty' if parameter.starts_as else absent}"
+        return Field(parameter.name, parameter.name, parameter.starts_as, note, is_long=parameter.is_json)
     choices = parameter.choices if default in parameter.choices else ("", *parameter.choices)
     return Field(parameter.name, parameter.name, value=default or "", choices=choices)
 
 
 def _problem(parameter: Parameter, text: str) -> str:
-    if not text:
+    if text == parameter.starts_as:
         return "needed" if parameter.required else ""
     try:
         parameter.read(text)

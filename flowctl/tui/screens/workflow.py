@@ -20,10 +20,14 @@ from flowctl.core.model import Workflow
 from flowctl.core.text import safe, safe_line
 from flowctl.engine.watching import differs
 from flowctl.store import Store
+from flowctl.tui import outside
 from flowctl.tui.actions import WORKFLOW_ACTIONS
+from flowctl.tui.code import Source, source_of
 from flowctl.tui.parameters import Parameter, parameters_of
+from flowctl.tui.run_words import code_lines, code_title
 from flowctl.tui.screens.place import Place
 from flowctl.tui.screens.runs import COLUMNS, run_row
+from flowctl.tui.widgets.lines import Lines
 from flowctl.tui.widgets.table import Key, Row, Table
 
 _RUNS = 1_000  # that are listed; the list of runs has all
@@ -34,22 +38,29 @@ class WorkflowScreen(Place):
 
     name_of_place = "workflows"
     actions = WORKFLOW_ACTIONS
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.pop_screen", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.pop_screen", "Back"),
+        Binding("c", "code", "Code", tooltip="Its code, or its runs again", id="code"),
+        Binding("e", "edit_file", "Edit", tooltip="Open the workflow's file in $EDITOR", id="edit-file"),
+    ]
 
     def __init__(self, workflow: str) -> None:
         super().__init__()
         self._of = workflow
         self._workflow: Workflow | None = None
+        self._source: Source | None = None
 
     def compose_body(self) -> ComposeResult:
-        """Yield what the workflow is, and its runs."""
+        """Yield what the workflow is, and its runs or its code."""
         with VerticalScroll(classes="head"):
             yield Static(markup=False, classes="facts")
         yield Table(COLUMNS, self._fetch, id="runs")
+        yield Lines(id="code")
 
     def on_mount(self) -> None:
         """Read, and let the runs have the keys."""
         super().on_mount()
+        self.query_one(Lines).display = False
         self.table.focus()
 
     @property
@@ -59,24 +70,33 @@ class WorkflowScreen(Place):
 
     async def load(self) -> None:
         """Read what the workflow is, and which runs it has."""
-        self._workflow, note, numbers = await self.ask(self._read)
+        before = self._workflow
+        self._workflow, note, source, numbers = await self.ask(self._read)
         text = note if self._workflow is None else _facts(self._workflow, note)
+        if self._workflow != before or source != self._source:
+            self._show_code(source)
         self.query_one(".facts", Static).update(text)
         self.table.show(numbers)
         self.tell(
             f"the last {_RUNS} runs"
             if len(numbers) == _RUNS
-            else f"{len(numbers)} runs"
+            else f"{len(numbers)} {'run' if len(numbers) == 1 else 'runs'}"
             if numbers
             else "no runs yet: n starts one"
         )
 
-    def _read(self, store: Store) -> tuple[Workflow | None, str, list[int]]:
+    def _show_code(self, source: Source | None) -> None:
+        code, self._source = self.query_one(Lines), source
+        code.title = "" if source is None else code_title(source)
+        code.show([] if source is None else code_lines(source), 0 if source is None else max(0, source.lines.start - 1))
+
+    def _read(self, store: Store) -> tuple[Workflow | None, str, Source | None, list[int]]:
         namespace = self.flowctl.namespace
         workflow = store.workflows.find(namespace, self._of)
         numbers = store.runs.numbers(RunFilter(namespace=namespace, workflow=self._of, limit=_RUNS))
-        note = f"there is no workflow {safe_line(self._of)} any more" if workflow is None else _note(store, workflow)
-        return workflow, note, numbers
+        if workflow is None:
+            return None, f"there is no workflow {safe_line(self._of)} any more", None, numbers
+        return workflow, _note(store, workflow), source_of(store.snapshots.get(workflow.code), workflow), numbers
 
     async def _fetch(self, keys: Sequence[Key]) -> Mapping[Key, Row]:
         numbers = [cast("int", key) for key in keys]
@@ -86,6 +106,19 @@ class WorkflowScreen(Place):
     def subjects(self) -> list[Workflow]:
         """Return the workflow."""
         return [] if self._workflow is None else [self._workflow]
+
+    def action_code(self) -> None:
+        """Show the code in place of the runs, or the runs again."""
+        code = self.query_one(Lines)
+        code.display, self.table.display = not code.display, code.display
+        (code if code.display else self.table).focus()
+        if code.display:  # only now it has a size to be scrolled in
+            self.call_after_refresh(self._show_code, self._source)
+
+    def action_edit_file(self) -> None:
+        """Open the file in the editor, at the function."""
+        if self._source is not None and outside.edit(self.app, self._source.path, self._source.lines.start or None):
+            self.tell(f"{self._source.path} was edited: flowctl workflows add takes it up, as a daemon does by itself")
 
     @on(Table.Chosen)
     def _open(self, event: Table.Chosen) -> None:

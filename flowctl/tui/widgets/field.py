@@ -10,14 +10,15 @@ from textual.containers import Horizontal, Vertical
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static, TextArea
 
-from flowctl.core.text import safe_line, shorten
+from flowctl.core.text import safe_json, safe_line, shorten
 from flowctl.tui.widgets.choice import Choice
+from flowctl.tui.widgets.safe_input import SafeInput
 
 _LABEL = 15
 
 
 class Field(NamedTuple):
-    """What a form asks for. With `choices` it is one of them; `is_long` gives room for several lines."""
+    """What a form asks for. With `choices` it is one of them; `is_long` is JSON, of several lines."""
 
     name: str
     label: str
@@ -47,8 +48,9 @@ class FieldLine(Vertical):
 
     @property
     def value(self) -> str:
-        """Return what is typed or chosen."""
-        return self._entry.text if isinstance(self._entry, TextArea) else self._entry.value
+        """Return what is typed or chosen; what was recorded, as it is, while nobody changes what is drawn of it."""
+        shown = self._entry.text if isinstance(self._entry, TextArea) else self._entry.value
+        return self.field.value if shown == _drawn(self.field) else shown
 
     def tell(self, problem: str) -> None:
         """Show what is wrong with it, '' for nothing."""
@@ -65,6 +67,11 @@ def _entry(field: Field) -> Input | TextArea | Choice:
         return Choice(field.choices, field.value)
     note = safe_line(field.note)
     if field.is_long:
-        return TextArea(field.value, compact=True, placeholder=note, tab_behavior="focus")
+        return TextArea(_drawn(field), compact=True, placeholder=note, tab_behavior="focus")
     known = SuggestFromList(field.known, case_sensitive=True) if field.known else None
-    return Input(field.value, placeholder=note, compact=True, suggester=known, select_on_focus=False)
+    return SafeInput(_drawn(field), placeholder=note, compact=True, suggester=known)
+
+
+def _drawn(field: Field) -> str:
+    """Return its value as it can be drawn."""
+    return safe_json(field.value) if field.is_long else safe_line(field.value)

@@ -140,7 +140,8 @@ class Table(ScrollView, can_focus=True):
 
     def refetch(self) -> None:
         """Fetch the rows in sight again: what they say may have changed. The old ones stay until then."""
-        self.run_worker(self._fetch_in_sight(everything=True), exclusive=True, group="fetch")
+        # not a coroutine: one that is superseded before it began would never be awaited
+        self.run_worker(self._fetch_all_in_sight, exclusive=True, group="fetch")  # type: ignore[arg-type]
 
     def put(self, rows: Mapping[Key, Row]) -> None:
         """Show rows of which something is known without a fetch."""
@@ -157,6 +158,9 @@ class Table(ScrollView, can_focus=True):
             return self.keys.index(key)
         except ValueError:
             return otherwise
+
+    async def _fetch_all_in_sight(self) -> None:
+        await self._fetch_in_sight(everything=True)
 
     async def _fetch_in_sight(self, *, everything: bool) -> None:
         height = max(1, self.size.height)
