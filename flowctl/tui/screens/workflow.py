@@ -49,7 +49,6 @@ class WorkflowScreen(Place):
 
     def on_mount(self) -> None:
         """Read, and let the runs have the keys."""
-        super().on_mount()
         self.table.focus()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -140,7 +141,7 @@ class Table(ScrollView, can_focus=True):
 
     def refetch(self) -> None:
         """Fetch the rows in sight again: what they say may have changed. The old ones stay until then."""
-        self.run_worker(self._fetch_in_sight(everything=True), exclusive=True, group="fetch")
+        self._begin_fetch(everything=True)
 
     def put(self, rows: Mapping[Key, Row]) -> None:
         """Show rows of which something is known without a fetch."""
@@ -157,6 +158,11 @@ class Table(ScrollView, can_focus=True):
             return self.keys.index(key)
         except ValueError:
             return otherwise
+
+    def _begin_fetch(self, *, everything: bool) -> None:
+        fetch = partial(self._fetch_in_sight, everything=everything)  # a coroutine may be dropped before it begins
+        group = "fetch" if everything else "scroll"
+        self.run_worker(fetch, exclusive=everything, group=group)  # type: ignore[arg-type] # an async one
 
     async def _fetch_in_sight(self, *, everything: bool) -> None:
         height = max(1, self.size.height)
@@ -188,13 +194,13 @@ class Table(ScrollView, can_focus=True):
         """Fetch what comes into sight."""
         super().watch_scroll_y(old_value, new_value)
         if round(old_value) != round(new_value):
-            self.run_worker(self._fetch_in_sight(everything=False), exclusive=False, group="scroll")
+            self._begin_fetch(everything=False)
 
     def on_resize(self) -> None:
         """Fetch what comes into sight, and keep the cursor there."""
         self.virtual_size = Size(self.size.width, len(self.keys) + 1)
         self._show_cursor()
-        self.run_worker(self._fetch_in_sight(everything=False), exclusive=False, group="scroll")
+        self._begin_fetch(everything=False)
 
     def _show_cursor(self) -> None:
         height = max(1, self.size.height - 1)
