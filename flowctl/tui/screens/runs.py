@@ -63,7 +63,7 @@ class RunsScreen(RunList):
 
     def compose_list(self) -> ComposeResult:
         """Yield the list, with room for the chosen run."""
-        with Horizontal():
+        with Horizontal(id="beside"):
             yield from super().compose_list()
 
     async def load(self) -> None:
@@ -86,7 +86,7 @@ class RunsScreen(RunList):
     async def _open_beside(self) -> None:
         if self._view is None:
             view = RunView()
-            await self.query_one(Horizontal).mount(view)
+            await self.query_one("#beside").mount(view)
             self._view = view
             view.display = self.size.width >= BESIDE
         self._show_chosen()
