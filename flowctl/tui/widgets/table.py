@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -61,7 +61,7 @@ class Table(ScrollView, can_focus=True):
         Binding("ctrl+a", "mark_all", "Mark all, or none", show=False, id="mark_all"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--header", "table--cursor", "table--marked", "table--faint"}
-    cursor: reactive[int] = reactive(0)
+    cursor: reactive[int] = reactive(0, repaint=False)  # what it left and where it is are drawn, no more
 
     class Moved(Message):
         """The cursor is on another row, or that row has changed; None in an empty list."""
@@ -184,10 +184,11 @@ class Table(ScrollView, can_focus=True):
 
     # -- moving
 
-    def watch_cursor(self) -> None:
-        """Keep the cursor in sight, and tell that it moved."""
+    def watch_cursor(self, old_value: int, new_value: int) -> None:
+        """Keep the cursor in sight, and tell that it moved. Where nothing scrolls, only two rows are drawn."""
         self._show_cursor()
-        self.refresh()
+        for row in (old_value, new_value):
+            self.refresh(Region(0, row - self._first + 1, self.size.width, 1))
         self.post_message(self.Moved(self, self.key))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
