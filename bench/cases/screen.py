@@ -1,13 +1,15 @@
-"""The screen in a terminal, on a file with 100,000 runs: until the first list is there, each key, and at rest."""
+"""The screen in a terminal, on a file with 100,000 runs: the first list, each key, at rest, and while runs come in."""
 
 from __future__ import annotations
 
 import os
 import pty
 import select
+import shutil
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Iterator
@@ -19,22 +21,43 @@ from bench.cases.cold import flowctl_command
 from bench.large_file import STEPS_PER_RUN, large_file
 from bench.measuring import clock, percentile, resident_mb
 from bench.model import Case, Figures, Goal
+from flowctl.core.clock import SYSTEM_CLOCK
+from flowctl.core.listing import RunFilter
+from flowctl.engine import commands
+from flowctl.store import Store
 
 ROWS, COLUMNS = 48, 160
 KEYS = 100  # of each kind
 QUIET_S = 0.03  # without output: what a key has caused is drawn
 REST_S = 10.0
+PER_S = 50  # runs that come in while it is busy
 _DOWN, _PAGES, _END = b"j", (b"\x1b[6~", b"\x1b[5~"), b"\x1b[F"
 _DRAWN = b"\xe2\x9c\x93 succeeded"  # a row of the list
 
 CASE = Case(
     name="screen",
-    about="the terminal screen on 100,000 runs: first list, a key until it is drawn (p95), memory, and cost at rest",
-    figures={"first": "ms", "key": "ms", "page": "ms", "end": "ms", "rss": "MB", "rest": "% of a core"},
+    about="the terminal screen on 100,000 runs: first list, a key until it is drawn (p95), also while 50 runs a second "
+    "come in, memory, and cost at rest",
+    figures={
+        "first": "ms",
+        "key": "ms",
+        "page": "ms",
+        "end": "ms",
+        "busy": "ms",
+        "rss": "MB",
+        "start": "ms of CPU",
+        "press": "ms of CPU",
+        "rest": "% of a core",
+    },
     contenders=("flowctl",),
     size=100_000,
     quick=2_000,
-    goals=(Goal("first", 400, at_most=True), Goal("key", 100, at_most=True), Goal("rest", 1, at_most=True)),
+    goals=(
+        Goal("first", 400, at_most=True),
+        Goal("key", 100, at_most=True),
+        Goal("busy", 100, at_most=True),
+        Goal("rest", 1, at_most=True),
+    ),
 )
 
 
@@ -43,21 +66,64 @@ def measure(_contender: str, size: int, folder: Path) -> Figures:
     file = large_file(folder.parent, size * STEPS_PER_RUN)
     with _screen(file) as (process, terminal, began):
         first = _until_drawn(terminal) - began
+        start = _processor_s(process.pid)
         _until_quiet(terminal)
+        before = _processor_s(process.pid)
         keys = [_key(terminal, _DOWN) for _ in range(KEYS)]
+        press = (_processor_s(process.pid) - before) / KEYS
         pages = [_key(terminal, _PAGES[number % 2]) for number in range(KEYS)]
         end = _key(terminal, _END)
         before = _processor_s(process.pid)
         time.sleep(REST_S)
         rest = (_processor_s(process.pid) - before) / REST_S
-        return {
+        found = {
             "first": first * 1e3,
             "key": percentile(keys, 95) * 1e3,
             "page": percentile(pages, 95) * 1e3,
             "end": end * 1e3,
             "rss": resident_mb(process.pid),
+            "start": start * 1e3,
+            "press": press * 1e3,
             "rest": rest * 100,
         }
+    return found | {"busy": percentile(_busy(file, folder), 95) * 1e3}
+
+
+def _busy(file: Path, folder: Path) -> list[float]:
+    """Return the seconds until each key had drawn something, on a copy of the file to which runs are added."""
+    copy = folder / "busy.db"
+    shutil.copy(file, copy)
+    with _screen(copy) as (_, terminal, _):
+        _until_drawn(terminal)
+        words = [sys.executable, "-m", "bench.cases.screen", str(copy)]
+        with subprocess.Popen(words) as adding:
+            try:
+                time.sleep(1.0)
+                return [_first_answer(terminal) for _ in range(KEYS)]
+            finally:
+                adding.terminate()
+
+
+def _first_answer(terminal: int) -> float:
+    """Return the seconds from a key to the next thing that is drawn: while rows change it is never quiet."""
+    while select.select([terminal], [], [], 0)[0]:
+        os.read(terminal, 1 << 16)
+    began = clock()
+    os.write(terminal, _DOWN)
+    if not select.select([terminal], [], [], 60)[0]:
+        raise TimeoutError("a key has drawn nothing")
+    taken = clock() - began
+    time.sleep(0.05)
+    return taken
+
+
+def _add_runs(path: str) -> None:
+    """Add runs like the last one until we are ended."""
+    with Store.open(path) as store:
+        last = store.runs.numbers(RunFilter(limit=1))[0]
+        while True:
+            commands.rerun(store, last, SYSTEM_CLOCK.now())
+            time.sleep(1 / PER_S)
 
 
 @contextmanager
@@ -111,3 +177,7 @@ def _processor_s(pid: int) -> float:
     """Return the processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    _add_runs(sys.argv[1])

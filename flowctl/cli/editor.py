@@ -25,12 +25,12 @@ def open_in_editor(path: str, line: int | None = None) -> int:
 
     editor = chosen_editor(os.environ) or "vi"
     try:
-        return subprocess.call(_at(shlex.split(editor), path, line))
+        return subprocess.call(editor_call(shlex.split(editor), path, line))
     except (OSError, ValueError) as error:
         raise UsageError(f"the editor {editor} cannot be started: {error}", "name another one in $EDITOR") from None
 
 
-def _at(editor: list[str], path: str, line: int | None) -> list[str]:
+def editor_call(editor: list[str], path: str, line: int | None) -> list[str]:
     """Return the command that opens a file at a line."""
     name = os.path.basename(editor[0])
     if line is not None and name in _PLUS_LINE:

@@ -118,11 +118,14 @@ class Runs:
 
     def numbers(self, filter: RunFilter) -> list[int]:
         """Return the numbers of the runs that a filter means, the newest first: a list of 100,000 is one short read."""
-        numbers = [
-            self._connection.rows(SQL[_NUMBERS[best_walk(filter, state)]], parameters(filter, state))
-            for state in walks(filter)
-        ]
-        return sorted((row[0] for rows in numbers for row in rows), reverse=True)[: filter.limit]
+        if filter == RunFilter(filter.namespace, limit=filter.limit) and filter.namespace is not None:
+            found: list[tuple[str, RunState | None]] = [("numbers_all", None)]
+        else:
+            found = [(_NUMBERS[best_walk(filter, state)], state) for state in walks(filter)]
+        numbers: list[int] = []
+        for name, state in found:
+            numbers += json.loads(self._connection.value(SQL[name], parameters(filter, state)))
+        return sorted(numbers, reverse=True)[: filter.limit]
 
     def lines(self, numbers: Iterable[int]) -> dict[int, RunLine]:
         """Return what a list shows of runs, by number. Those that are gone are left out."""

@@ -79,19 +79,29 @@ SELECT {columns} FROM runs INDEXED BY runs_workflow WHERE namespace = +:namespac
 SELECT {columns} FROM runs INDEXED BY runs_schedule WHERE namespace = +:namespace AND schedule = +:schedule AND {newest}
 
 -- name: numbers
-SELECT id FROM runs WHERE {newest}
+-- All of them in one value: rows would be handed over one by one, and whatever else the program does would stutter.
+SELECT json_group_array(id) FROM (SELECT id FROM runs WHERE {newest})
 
 -- name: numbers_namespace
-SELECT id FROM runs INDEXED BY runs_namespace WHERE namespace = +:namespace AND {newest}
+SELECT json_group_array(id) FROM (
+    SELECT id FROM runs INDEXED BY runs_namespace WHERE namespace = +:namespace AND {newest})
+
+-- name: numbers_all
+-- What numbers_namespace finds where nothing restricts: the conditions alone would take most of the time.
+SELECT json_group_array(id) FROM (
+    SELECT id FROM runs INDEXED BY runs_namespace WHERE namespace = +:namespace ORDER BY id DESC LIMIT +:limit)
 
 -- name: numbers_state
-SELECT id FROM runs INDEXED BY runs_state WHERE namespace = +:namespace AND state = +:state AND {newest}
+SELECT json_group_array(id) FROM (
+    SELECT id FROM runs INDEXED BY runs_state WHERE namespace = +:namespace AND state = +:state AND {newest})
 
 -- name: numbers_workflow
-SELECT id FROM runs INDEXED BY runs_workflow WHERE namespace = +:namespace AND workflow = +:workflow AND {newest}
+SELECT json_group_array(id) FROM (
+    SELECT id FROM runs INDEXED BY runs_workflow WHERE namespace = +:namespace AND workflow = +:workflow AND {newest})
 
 -- name: numbers_schedule
-SELECT id FROM runs INDEXED BY runs_schedule WHERE namespace = +:namespace AND schedule = +:schedule AND {newest}
+SELECT json_group_array(id) FROM (
+    SELECT id FROM runs INDEXED BY runs_schedule WHERE namespace = +:namespace AND schedule = +:schedule AND {newest})
 
 -- name: lines
 SELECT {line} FROM runs WHERE id IN (SELECT value FROM json_each(:runs))

@@ -65,6 +65,9 @@ class FlowctlApp(App[None]):
         self.db = db
         self.namespace = namespace
         self.settings = settings
+        # Here, and not when the screen is up: everything on it would be styled anew.
+        self.register_theme(_terminal_theme())
+        self.theme = settings.theme if settings.theme in self.available_themes else "terminal"
         self.reader = Reader(db)
         self.last_command = ""
         self.defect: Exception | None = None  # what ended the screen
@@ -75,9 +78,7 @@ class FlowctlApp(App[None]):
     # -- life
 
     def on_mount(self) -> None:
-        """Set the look, and begin to watch the file."""
-        self.register_theme(_terminal_theme())
-        self.theme = self.settings.theme if self.settings.theme in self.available_themes else "terminal"
+        """Set the keys, and begin to watch the file."""
         self.set_keymap(dict(self.settings.keys))
         if not self.is_headless:
             for number in (signal.SIGHUP, signal.SIGTERM):

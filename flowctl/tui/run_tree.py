@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from flowctl.core.listing import AttemptLine, StepLine
@@ -84,6 +86,14 @@ class Node(NamedTuple):
     child: int | None = None  # the run that answers this step
 
 
+class _Laid(NamedTuple):
+    """What was laid out last: the steps, where each group of them begins among steps and rows, and the rows."""
+
+    steps: Sequence[StepLine]
+    groups: list[tuple[int, int]]
+    nodes: list[Node]
+
+
 class Tree:
     """The tree of one run. What is folded is remembered by place, so that new data changes nothing of it."""
 
@@ -91,6 +101,7 @@ class Tree:
         self.number = number
         self.runs: dict[int, RunSteps] = {}  # its own steps, and those of the child runs that were unfolded
         self._toggled: set[Place] = set()
+        self._laid = _Laid([], [], [])
 
     @property
     def wanted(self) -> list[int]:
@@ -107,6 +118,7 @@ class Tree:
     def toggle(self, place: Place) -> None:
         """Fold what is unfolded, or the other way round."""
         self._toggled ^= {place}
+        self._laid = _Laid([], [], [])
 
     def unfold_to(self, key: str) -> None:
         """Unfold the branches that hold a step of the run, if they are folded."""
@@ -116,21 +128,47 @@ class Tree:
                 self.toggle(place)
 
     def nodes(self) -> list[Node]:
-        """Return the rows, the run itself first."""
-        return [Node(Place("run", self.number), 0, None), *self._below(self.number, 0)]
+        """Return the rows, the run itself first. Those of steps that are the same as the last time are kept."""
+        known = self.runs.get(self.number)
+        steps = known.steps if known is not None else ()
+        at, kept = self._kept(steps)
+        nodes = self._laid.nodes[: kept[-1][1]] if kept else [Node(Place("run", self.number), 0, None)]
+        groups = kept[:-1]
+        for group in together(islice(steps, at, None)):
+            groups.append((at, len(nodes)))
+            at += len(group)
+            nodes += self._group(self.number, group, 0)
+        self._laid = _Laid(steps, groups, nodes)
+        return nodes
+
+    def _kept(self, steps: Sequence[StepLine]) -> tuple[int, list[tuple[int, int]]]:
+        """Return from which step on rows are to be made, and the groups up to the one that begins there.
+
+        The last group of those steps that are the same may have grown. An unfolded child run may change anywhere.
+        """
+        laid = self._laid
+        if len(self.wanted) > 1:
+            return 0, []
+        differs = (at for at, (old, new) in enumerate(zip(laid.steps, steps, strict=False)) if old is not new)
+        same = next(differs, min(len(laid.steps), len(steps)))
+        kept = laid.groups[: bisect_left(laid.groups, (same, 0))]
+        return (kept[-1][0], kept) if kept else (0, [])
 
     def _below(self, number: int, depth: int) -> Iterator[Node]:
         known = self.runs.get(number)
         for group in together(known.steps if known is not None else ()):
-            if len(group) == 1:
-                yield from self._step(number, group[0], depth)
-                continue
-            place = Place("branches", number, group[0].key)
-            is_open = place not in self._toggled
-            yield Node(place, depth, is_open, branches=group)
-            if is_open:
-                for step in group:
-                    yield from self._step(number, step, depth + 1)
+            yield from self._group(number, group, depth)
+
+    def _group(self, number: int, group: Sequence[StepLine], depth: int) -> Iterator[Node]:
+        if len(group) == 1:
+            yield from self._step(number, group[0], depth)
+            return
+        place = Place("branches", number, group[0].key)
+        is_open = place not in self._toggled
+        yield Node(place, depth, is_open, branches=group)
+        if is_open:
+            for step in group:
+                yield from self._step(number, step, depth + 1)
 
     def _step(self, number: int, step: StepLine, depth: int) -> Iterator[Node]:
         known = self.runs[number]

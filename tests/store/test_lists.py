@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flowctl.core.listing import RunFilter
 from flowctl.core.policy import error_text
 from flowctl.store.lists import Order
 from tests.store.scene import Scene
@@ -39,3 +40,26 @@ def test_the_workflows_that_have_runs_are_named_once(scene: Scene) -> None:
         scene.submit(workflow=workflow)
     scene.submit(workflow="other", namespace="home")
     assert ["a", "b"] == scene.store.lists.workflows("default")
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        RunFilter(),
+        RunFilter(limit=2),
+        RunFilter(namespace=None),
+        RunFilter(states=("failed", "succeeded", "running")),
+        RunFilter(workflow="a", states=("succeeded",)),
+        RunFilter(before=3),
+    ],
+    ids=str,
+)
+def test_the_numbers_of_a_list_are_those_of_its_runs(scene: Scene, filter: RunFilter) -> None:
+    for workflow, namespace in (("a", "default"), ("b", "default"), ("a", "home"), ("a", "default")):
+        claim = scene.held(workflow=workflow, namespace=namespace)
+        if workflow == "b":
+            scene.finish(claim, "failed", error=error_text("KeyError", "'x'"))
+        elif claim.run_id == 1:
+            scene.finish(claim)
+    assert [run.id for run in scene.store.runs.find(filter)] == scene.store.runs.numbers(filter)
+    assert scene.store.runs.numbers(RunFilter()), "there are some"

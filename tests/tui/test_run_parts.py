@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from flowctl.cli.editor import editor_call
 from flowctl.core.listing import AttemptLine, StepLine
 from flowctl.core.model import Snapshot
 from flowctl.sdk.source import definitions, source_hash
 from flowctl.tui.code import source_of
-from flowctl.tui.outside import editor_call
 from flowctl.tui.run_tree import Place, RunSteps, Span, Tree, together
 from flowctl.tui.timeline import Scale, line, ruler
 from flowctl.tui.widgets.errors import Where, error_lines, last_own_frame
@@ -56,6 +57,30 @@ def test_attempts_and_the_steps_of_a_child_run_are_below_their_step_once_unfolde
     tree.runs[8] = RunSteps([step(1, 9, 11)], {}, {})
     rows = ["run 7 ", "step 7 s1", "attempt 7 s1", "attempt 7 s1", "step 7 s2", "step 8 s1"]
     assert rows == ["{} {} {}".format(*node.place) for node in tree.nodes()]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_laid_out_again_is_what_is_laid_out_anew(seed: int) -> None:
+    random = Random(seed)
+    tree, steps, attempts = Tree(7), [], {}
+    for now in range(0, 300, 10):
+        for at, each in enumerate(steps):
+            if each.finished_at is None and random.random() < 0.5:
+                steps[at] = each._replace(finished_at=now, state="succeeded")
+        for _ in range(random.randrange(4)):
+            seq = len(steps) + 1
+            steps.append(step(seq, now, None, attempt=random.choice([1, 2])))
+            attempts[f"s{seq}"] = [AttemptLine(f"s{seq}", 1, "failed", now, now)]
+        if random.random() < 0.1:
+            steps = [each._replace(attempt=1) for each in steps[: len(steps) // 2]]  # a retry set the others aside
+            attempts = {key: tried for key, tried in attempts.items() if int(key[1:]) <= len(steps)}
+        if steps and random.random() < 0.3:
+            tree.toggle(random.choice(tree.nodes()).place)
+        tree.runs = {7: RunSteps(list(steps), attempts, {"s3": 8}), 8: RunSteps([step(1, now, None)], {}, {})}
+        anew = Tree(7)
+        anew.runs = tree.runs
+        anew._toggled = set(tree._toggled)
+        assert anew.nodes() == tree.nodes()
 
 
 def test_a_step_spends_its_time_in_attempts_and_in_waits_between_them() -> None:

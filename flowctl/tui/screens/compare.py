@@ -63,7 +63,6 @@ class CompareScreen(Place):
 
     def on_mount(self) -> None:
         """Read, and let the list have the keys."""
-        super().on_mount()
         self.table.focus()
 
     @on(events.Resize)

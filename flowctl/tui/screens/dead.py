@@ -53,7 +53,6 @@ class DeadScreen(RunList):
 
     def on_mount(self) -> None:
         """Read; however many there are, all may be marked."""
-        super().on_mount()
         self.table.most_marked = LIMIT
 
     def asked(self) -> RunFilter:

@@ -48,7 +48,6 @@ class Filtered(Place):
 
     def on_mount(self) -> None:
         """Read, and let the list have the keys."""
-        super().on_mount()
         self.table.focus()
 
     @property

@@ -14,7 +14,7 @@ from flowctl.core.errors import FlowctlError
 from flowctl.store import Store
 from flowctl.tui.actions import Action, refusal_of
 from flowctl.tui.widgets.heading import Heading
-from flowctl.tui.widgets.keys_line import KeysLine
+from flowctl.tui.widgets.key_line import KeyLine
 from flowctl.tui.widgets.standing import Standing
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Place(Screen[None]):
         yield Heading(self.name_of_place)
         yield from self.compose_body()
         yield Standing()
-        yield KeysLine(compact=True)
+        yield KeyLine()
 
     async def ask(self, question: Callable[[Store], T]) -> T:
         """Return the answer of the file to a question. Raises FlowctlError."""
@@ -80,16 +80,17 @@ class Place(Screen[None]):
         """Say how this place stands, in the line above the keys."""
         self.query_one(Standing).text = text
 
-    def on_mount(self) -> None:
-        """Read for the first time."""
-        self.action_reload()
-
     @on(events.ScreenResume)
-    def _come_back(self) -> None:
+    def _come(self) -> None:
+        """Read for the first time, and whenever one comes back."""
         self.action_reload()
 
     def on_file_changed(self) -> None:
         """Read again."""
+        self.read_again()
+
+    def read_again(self) -> None:
+        """Read what the file says now."""
         self.action_reload()
 
     def action_reload(self) -> None:

@@ -86,7 +86,6 @@ class QueuesScreen(Place):
 
     def on_mount(self) -> None:
         """Read, and look again now and then."""
-        super().on_mount()
         self.query_one("#queues", Table).focus()
         self.set_interval(_LOOK_S, self._look_again)
 

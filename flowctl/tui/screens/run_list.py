@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar, NamedTuple, cast
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.timer import Timer
 
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.listing import RunFilter, RunLine
@@ -21,6 +23,9 @@ from flowctl.tui.widgets.table import Column, Key, Row, Table
 
 _TAGGED = 500  # runs whose tags are offered
 _KNOWN = 2_000  # runs that are kept in mind beside those in sight
+_FIRST = 200  # runs that are shown before all are read
+_PER_S = 100_000  # runs of a list that is read again at most once a second
+_AT_ONCE = 10_000  # runs of a list that is read again at each change
 
 
 class Sort(NamedTuple):
@@ -53,6 +58,7 @@ class RunList(RunPlace, Filtered):
         super().__init__()
         self._sort = SORTS[0]
         self._lines: dict[int, RunLine] = {}
+        self._later: Timer | None = None  # reads which runs there are
 
     def compose_body(self) -> ComposeResult:
         """Yield the filter and the list."""
@@ -65,7 +71,6 @@ class RunList(RunPlace, Filtered):
 
     def on_mount(self) -> None:
         """Read, and let durations tick."""
-        super().on_mount()
         self._show_sort()
         self.set_interval(1.0, self._tick)
 
@@ -74,7 +79,10 @@ class RunList(RunPlace, Filtered):
         return ""
 
     async def load(self) -> None:
-        """Read which runs there are."""
+        """Read which runs there are; the first of them first, for all may take a moment."""
+        if not self.table.keys and self._sort.by is None and self._sort.down:
+            first = await self.ask(lambda store: store.runs.numbers(replace(self.asked(), limit=_FIRST)))
+            self.table.show(first)
         numbers = await self.ask(self.numbers)
         self.table.show(numbers)
         count = f"{len(numbers):,} runs" if len(numbers) != 1 else "1 run"
@@ -82,6 +90,20 @@ class RunList(RunPlace, Filtered):
             self.tell(f"{count}{f' · {self.filter}' if self.filter else ''}")
         else:
             self.tell(f"no run fits {self.filter} · Esc shows all" if self.filter else self.empty())
+
+    def read_again(self) -> None:
+        """Read what the file says now; of a long list what is in sight, and all of it when more may have changed."""
+        count = len(self.table.keys)
+        if count <= _AT_ONCE:
+            self.action_reload()
+            return
+        self.table.refetch()
+        if self._later is None:
+            self._later = self.set_timer(count / _PER_S, self._read_later)
+
+    def _read_later(self) -> None:
+        self._later = None
+        self.action_reload()
 
     def asked(self) -> RunFilter:
         """Return which runs are shown."""

@@ -53,15 +53,18 @@ class RunsScreen(RunList):
         Binding("ctrl+s", "save_view", "Save this view", show=False, id="save_view"),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._view: RunView | None = None  # there once there was room for it
+
     def row(self, run: RunLine) -> Row:
         """Return the cells of a run."""
         return run_row(run)
 
     def compose_list(self) -> ComposeResult:
-        """Yield the list and the chosen run."""
-        with Horizontal():
+        """Yield the list, with room for the chosen run."""
+        with Horizontal(id="beside"):
             yield from super().compose_list()
-            yield RunView()
 
     async def load(self) -> None:
         """Read which runs there are."""
@@ -74,14 +77,24 @@ class RunsScreen(RunList):
 
     @on(events.Resize)
     def _make_room(self, event: events.Resize) -> None:
-        self.query_one(RunView).display = event.size.width >= BESIDE
+        if self._view is not None:
+            self._view.display = event.size.width >= BESIDE
+            self._show_chosen()
+        elif event.size.width >= BESIDE:
+            self.set_timer(LINGER_S, self._open_beside)  # the list comes first: this takes as long
+
+    async def _open_beside(self) -> None:
+        if self._view is None:
+            view = RunView()
+            await self.query_one("#beside").mount(view)
+            self._view = view
+            view.display = self.size.width >= BESIDE
         self._show_chosen()
 
     def _show_chosen(self) -> None:
         """Show the run under the cursor beside the list, if there is room."""
-        view = self.query_one(RunView)
-        if view.display and isinstance(self.table.key, int):
-            number = self.table.key
+        view, number = self._view, self.table.key
+        if view is not None and view.display and isinstance(number, int):
             shows = partial(self._show, view, number)
             self.run_worker(shows, group="beside", exclusive=True)  # type: ignore[arg-type] # an async one
 

@@ -60,7 +60,6 @@ class SchedulesScreen(Place):
 
     def on_mount(self) -> None:
         """Read, and let the list have the keys."""
-        super().on_mount()
         self.table.focus()
 
     @property

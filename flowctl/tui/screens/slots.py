@@ -60,7 +60,6 @@ class SlotsScreen(Place):
 
     def on_mount(self) -> None:
         """Read, and let the ledger have the keys."""
-        super().on_mount()
         self.table.focus()
 
     @property

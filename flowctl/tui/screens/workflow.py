@@ -59,7 +59,6 @@ class WorkflowScreen(Place):
 
     def on_mount(self) -> None:
         """Read, and let the runs have the keys."""
-        super().on_mount()
         self.query_one(Lines).display = False
         self.table.focus()
 

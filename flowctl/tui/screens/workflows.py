@@ -54,7 +54,6 @@ class WorkflowsScreen(Place):
 
     def on_mount(self) -> None:
         """Read, and let the list have the keys."""
-        super().on_mount()
         self.table.focus()
 
     @property

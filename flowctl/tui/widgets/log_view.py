@@ -15,6 +15,7 @@ from flowctl.store import Store
 from flowctl.tui.widgets.lines import Line, Lines
 
 PAGE = 2_000  # chunks of one read
+_SEARCHED = 10_000  # the same when all are looked through: fewer reads, each of which is drawn
 MOST = 100_000  # lines that are kept
 _LONGEST = 10_000  # characters of a line that are shown
 _END = 1 << 62
@@ -91,18 +92,18 @@ class LogView(Lines):
     def _wanted(self) -> str | None:
         return None if self._whole else self._subject[1]
 
-    async def _page_before(self, number: int) -> Sequence[LogLine]:
+    async def _page_before(self, number: int, limit: int = PAGE) -> Sequence[LogLine]:
         (run, _), wanted = self._subject, self._wanted
-        return await self._ask(lambda store: store.logs.before(run, wanted, number, PAGE))
+        return await self._ask(lambda store: store.logs.before(run, wanted, number, limit))
 
-    async def _read_before(self) -> None:
+    async def _read_before(self, limit: int = PAGE) -> None:
         """Read what is above the first line."""
         async with self._reading:
             first, subject, wanted = self._first, self._subject, self._wanted
-            page = await self._page_before(first)
+            page = await self._page_before(first, limit)
             if (first, subject, wanted) != (self._first, self._subject, self._wanted):
                 return
-            self._complete = len(page) < PAGE
+            self._complete = len(page) < limit
             if page:
                 self._first = page[0].id
                 self.prepend(self._laid_out(page))
@@ -133,19 +134,24 @@ class LogView(Lines):
 
     async def _look_for(self, needle: str) -> None:
         while self._more_above:
-            await self._read_before()
+            await self._read_before(_SEARCHED)
         super().look_for(needle)
 
     # -- words
 
     def _laid_out(self, chunks: Sequence[LogLine]) -> list[Line]:
         digits = 8 if self._width < _NARROW else 12
-        return [line for chunk in chunks for line in self._lines_of(chunk, digits)]
+        seconds = {chunk.at // 1000 for chunk in chunks}  # far fewer than lines, and a zone takes long to ask
+        clock = {second: clock_time(second * 1000)[:8] for second in seconds}
+        return [
+            line
+            for chunk in chunks
+            for line in self._lines_of(chunk, f"{clock[chunk.at // 1000]}.{chunk.at % 1000:03}"[:digits])
+        ]
 
-    def _lines_of(self, chunk: LogLine, digits: int) -> list[Line]:
+    def _lines_of(self, chunk: LogLine, at: str) -> list[Line]:
         source = chunk.level or ("" if chunk.stream == "stdout" else chunk.stream)
         step = shorten(safe_line(chunk.step or "-"), 24) if self._wanted is None else ""
-        at = clock_time(chunk.at)[:digits]
         head = " ".join(filter(None, (at, step, safe_line(source)))) + "  "
         style = _STYLES.get(chunk.level or "", "yellow" if chunk.stream == "stderr" else "")
         texts = without_colour(chunk.text).removesuffix("\n").split("\n")

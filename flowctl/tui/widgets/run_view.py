@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -63,6 +64,7 @@ class RunView(Vertical):
         self.gone = ""  # why there is nothing to see
         self._at: Place | None = None  # where the cursor begins
         self._shown: tuple[object, ...] = ()  # what the tab shows
+        self._said: dict[str, Text | str] = {}  # by where it is said
         self._file: tuple[str, int | None] = ("", None)  # what `e` opens
 
     def compose(self) -> ComposeResult:
@@ -129,8 +131,8 @@ class RunView(Vertical):
             self._file = (seen.run.path, None)
             self._choose_place(seen)
         self.seen, self.gone = seen, ""
-        self.query_one("#about-run", Static).update(run_words.heading(seen))
-        self.query_one("#facts", Static).update(run_words.facts(seen))
+        self._say("#about-run", run_words.heading(seen))
+        self._say("#facts", run_words.facts(seen))
         self.steps.show_run(seen.run, seen.known, self._at)
         self._at = None
         self._look()
@@ -147,10 +149,16 @@ class RunView(Vertical):
     def _say_gone(self, error: NotFound) -> None:
         self.seen, self._shown = None, ()
         self.gone = safe_line(" · ".join(filter(None, (error.message, error.hint))))
-        self.query_one("#about-run", Static).update(self.gone)
-        self.query_one("#facts", Static).update("")
+        self._say("#about-run", self.gone)
+        self._say("#facts", "")
         self.steps.begin(self.number or 0)
         self.add_class("gone")
+
+    def _say(self, where: str, text: Text | str) -> None:
+        """Show a text; one that stays as it was is not laid out again, and the whole screen with it."""
+        if self._said.get(where) != text:
+            self._said[where] = text
+            self.query_one(where, Static).update(text)
 
     # -- what is chosen
 
@@ -174,9 +182,8 @@ class RunView(Vertical):
         if node is None or self.seen is None:
             return
         self.remove_class("gone")
-        about = self.query_one("#about-step", Static)
-        about.update(run_words.about(node.step))
-        about.display = node.step is not None
+        self._say("#about-step", run_words.about(node.step))
+        self.query_one("#about-step", Static).display = node.step is not None
         self._begin(self._show_tab, "tab")
 
     def _begin(self, work: Callable[[], Coroutine[None, None, None]], group: str) -> None:

@@ -46,6 +46,7 @@ class Steps(Rows):
         self.run_tree = Tree(0)
         self.run: Run | None = None
         self._scale = Scale(0, 1)
+        self._bounds = (0, 0)  # of what is known of the run itself
         self._tick: Timer | None = None
 
     def on_mount(self) -> None:
@@ -88,7 +89,9 @@ class Steps(Rows):
         self._measure()
         at = 0
         if here is not None:
-            at = next((at for at, node in enumerate(nodes) if node.place == here), self.cursor)
+            stays = self.cursor < len(nodes) and nodes[self.cursor].place == here
+            places = () if stays else enumerate(nodes)
+            at = next((at for at, node in places if node.place == here), self.cursor)
         self.put(nodes, at)
         self.post_message(self.Moved(self))
 
@@ -98,13 +101,19 @@ class Steps(Rows):
             return
         start = run.started_at if run.started_at is not None else run.created_at
         own = [step for step in self.run_tree.runs[run.id].steps if not step.shared]
-        ends = [step.finished_at or step.started_at for step in own]
-        now = SYSTEM_CLOCK.now() if run.state in MOVING else run.finished_at or run.changed_at
         begun = min((step.begun_at for step in own), default=start)
-        self._scale = Scale(min(start, begun), max(now, start + 1, *ends))
+        ended = max((step.finished_at or step.started_at for step in own), default=start)
+        self._bounds = min(start, begun), max(start + 1, ended)
+        self._scale_to_now()
+
+    def _scale_to_now(self) -> None:
+        run, (first, last) = self.run, self._bounds
+        if run is not None:
+            now = SYSTEM_CLOCK.now() if run.state in MOVING else run.finished_at or run.changed_at
+            self._scale = Scale(first, max(now, last))
 
     def _grow(self) -> None:
-        self._measure()
+        self._scale_to_now()
         self.refresh()
 
     # -- folding

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -10,7 +11,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -60,7 +61,7 @@ class Table(ScrollView, can_focus=True):
         Binding("ctrl+a", "mark_all", "Mark all, or none", show=False, id="mark_all"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--header", "table--cursor", "table--marked", "table--faint"}
-    cursor: reactive[int] = reactive(0)
+    cursor: reactive[int] = reactive(0, repaint=False)  # what it left and where it is are drawn, no more
 
     class Moved(Message):
         """The cursor is on another row, or that row has changed; None in an empty list."""
@@ -140,8 +141,7 @@ class Table(ScrollView, can_focus=True):
 
     def refetch(self) -> None:
         """Fetch the rows in sight again: what they say may have changed. The old ones stay until then."""
-        # not a coroutine: one that is superseded before it began would never be awaited
-        self.run_worker(self._fetch_all_in_sight, exclusive=True, group="fetch")  # type: ignore[arg-type]
+        self._begin_fetch(everything=True)
 
     def put(self, rows: Mapping[Key, Row]) -> None:
         """Show rows of which something is known without a fetch."""
@@ -159,8 +159,10 @@ class Table(ScrollView, can_focus=True):
         except ValueError:
             return otherwise
 
-    async def _fetch_all_in_sight(self) -> None:
-        await self._fetch_in_sight(everything=True)
+    def _begin_fetch(self, *, everything: bool) -> None:
+        fetch = partial(self._fetch_in_sight, everything=everything)  # a coroutine may be dropped before it begins
+        group = "fetch" if everything else "scroll"
+        self.run_worker(fetch, exclusive=everything, group=group)  # type: ignore[arg-type] # an async one
 
     async def _fetch_in_sight(self, *, everything: bool) -> None:
         height = max(1, self.size.height)
@@ -182,23 +184,24 @@ class Table(ScrollView, can_focus=True):
 
     # -- moving
 
-    def watch_cursor(self) -> None:
-        """Keep the cursor in sight, and tell that it moved."""
+    def watch_cursor(self, old_value: int, new_value: int) -> None:
+        """Keep the cursor in sight, and tell that it moved. Where nothing scrolls, only two rows are drawn."""
         self._show_cursor()
-        self.refresh()
+        for row in (old_value, new_value):
+            self.refresh(Region(0, row - self._first + 1, self.size.width, 1))
         self.post_message(self.Moved(self, self.key))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Fetch what comes into sight."""
         super().watch_scroll_y(old_value, new_value)
         if round(old_value) != round(new_value):
-            self.run_worker(self._fetch_in_sight(everything=False), exclusive=False, group="scroll")
+            self._begin_fetch(everything=False)
 
     def on_resize(self) -> None:
         """Fetch what comes into sight, and keep the cursor there."""
         self.virtual_size = Size(self.size.width, len(self.keys) + 1)
         self._show_cursor()
-        self.run_worker(self._fetch_in_sight(everything=False), exclusive=False, group="scroll")
+        self._begin_fetch(everything=False)
 
     def _show_cursor(self) -> None:
         height = max(1, self.size.height - 1)
