@@ -47,7 +47,7 @@ class RunsScreen(RunList):
     columns: ClassVar[tuple[Column, ...]] = COLUMNS
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(number, f"view('{number}')", f"View {number}", show=False, id=f"view_{number}")
+            Binding(number, f"view('{number}')", f"Show view {number}", show=False, id=f"view_{number}")
             for number in NUMBERS
         ),
         Binding("ctrl+s", "save_view", "Save this view", show=False, id="save_view"),
