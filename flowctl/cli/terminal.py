@@ -142,6 +142,17 @@ def is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
+def has_hung_up(stream: TextIO | None) -> bool:
+    """Tell whether the terminal behind a stream is gone. Whoever goes on reading it finds its end over and over."""
+    import select
+
+    if stream is None:
+        return True
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLHUP)
+    return any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in poll.poll(0))
+
+
 def _width(stream: TextIO | None) -> int | None:
     """Return the columns to draw in; None where rich finds out by itself, and again when the window changes."""
     if stream is None or not is_terminal(stream):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from textual.theme import BUILTIN_THEMES, Theme
 from textual.worker import WorkerFailed
 
 from flowctl.cli.instants import local
+from flowctl.cli.terminal import has_hung_up
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.config import ScreenSettings
 from flowctl.core.errors import FlowctlError
@@ -105,6 +107,8 @@ class FlowctlApp(App[None]):
                 if (changed and polls) or self.trouble:
                     self.trouble = ""
                     self.screen.post_message(FileChanged())
+            if not self.is_headless and has_hung_up(sys.__stdin__):
+                self.exit(return_code=128 + signal.SIGHUP)
             polls += 1
             await asyncio.sleep(TROUBLE_POLL_S if self.trouble else POLL_S)
 

@@ -190,6 +190,15 @@ def test_a_signal_ends_it_with_the_terminal_as_it_was(
     assert all(restored in screen.written for restored in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l"))
 
 
+def test_it_ends_when_its_terminal_is_gone_although_nobody_tells_it(one: str, on_terminal: Callable[..., Any]) -> None:
+    with on_terminal("tui") as screen:
+        screen.read_until("succeeded")
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, screen.master)
+        os.close(nothing)
+        assert 129 == screen.process.wait(10)
+
+
 DEFECT = """
 from flowctl.tui.app import FlowctlApp
 
