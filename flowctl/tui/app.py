@@ -52,7 +52,7 @@ class FlowctlApp(App[None]):
             for place in places.PLACES
         ),
         Binding("colon", "command_palette", "Everything", show=False, id="palette"),
-        Binding("question_mark", "keys", "Keys", show=False, id="keys"),
+        Binding("question_mark", "keys", "Keys", id="keys"),
         Binding("q", "quit", "Quit", id="quit"),
         Binding("y", "copy_command", "Copy command", show=False, id="copy"),
     ]
