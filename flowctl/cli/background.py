@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 STOP_NOW_S = 5.0  # for what the daemon does after its grace
+EXIT_S = 1.0  # for the end of a process that has let go of its lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,4 +303,17 @@ def _has_ended(invocation: Invocation, pid: int, seconds: float) -> bool:
         if SYSTEM_CLOCK.monotonic() > overdue:
             return False
         time.sleep(0.02)
+    overdue = SYSTEM_CLOCK.monotonic() + EXIT_S
+    while _exists(pid) and SYSTEM_CLOCK.monotonic() < overdue:  # its lock is free a moment before the process is gone
+        time.sleep(0.01)
+    return True
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # the number is another's by now
+        return False
     return True

@@ -18,19 +18,13 @@ from flowctl.store.walks import best_walk, parameters, walks
 
 SQL = load("runs")
 _FIND = {
-    "id": "find",
-    "namespace": "find_namespace",
-    "state": "find_state",
-    "workflow": "find_workflow",
+    "id": "find", "namespace": "find_namespace", "state": "find_state", "workflow": "find_workflow",
     "schedule": "find_schedule",
-}
+}  # fmt: skip
 _NUMBERS = {
-    "id": "numbers",
-    "namespace": "numbers_namespace",
-    "state": "numbers_state",
-    "workflow": "numbers_workflow",
+    "id": "numbers", "namespace": "numbers_namespace", "state": "numbers_state", "workflow": "numbers_workflow",
     "schedule": "numbers_schedule",
-}
+}  # fmt: skip
 _LINE_UP_LIMIT = 500  # what one transaction queues: others wait for it
 
 

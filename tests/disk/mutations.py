@@ -260,5 +260,7 @@ MUTATIONS = (
     Mutation("keep a version", before.registered, _written(travel.keep)),
     Mutation("index", before.failed, _written(travel.index)),
     Mutation("clear the index", travel.indexed, _written(lambda store: store.search.clear(NOW))),
+    Mutation("judge", before.with_body, _written(lambda store: store.runs.judge(Claim(1, 1), NOW, error()))),
+    Mutation("how files look", before.scheduled, _written(lambda store: store.schedules.set_files(1, "[]"))),
     Mutation("take back code", before.retried, _written(lambda store: store.runs.take_back_code(Claim(1, 2), NOW))),
 )

@@ -24,7 +24,7 @@ from flowctl.sdk import processes
 from flowctl.store import Store, migrate, payloads
 from flowctl.store.connection import Connection
 from flowctl.store.queries import read_data
-from tests.disk.before import SPILL_BYTES
+from tests.disk.before import SPILL_BYTES, FrozenClock
 from tests.disk.faults import Disk, Fault, Operation, faulty_disk
 from tests.disk.mutations import MUTATIONS, Mutation
 from tests.disk.power import quickly
@@ -213,6 +213,7 @@ def test_j03_an_old_file_is_brought_up_to_date_migration_by_migration(
 ) -> None:
     template = _template(tmp_path, fresh, Scene.submit)
     _two_more_migrations(monkeypatch)
+    monkeypatch.setattr(migrate, "SYSTEM_CLOCK", FrozenClock())  # each try is to write down the same instant
 
     assert sweep(Bench(disk, template, tmp_path / "go"), lambda store: None, commits=2) > 100
 

@@ -219,8 +219,20 @@ class Machine(Compared):
         begun = [number for number in self.model.runs if self.model.current(number)]
         number = begun[pick % len(begun)] if begun and step is not None else self.any_run(pick)
         key = self._key(number, step)
+        after_failures = self._after_failures()
+        if after_failures and step is not None and pick % 2:
+            number, key = after_failures[pick % len(after_failures)]
         if (self.room or number not in self.model.runs) and not self._leaves_holes(number, key):
             self.do("fork", number, key, output, code)
+
+    def _after_failures(self) -> list[tuple[int, str]]:
+        """Return runs and steps of theirs that come after one that has failed: a fork from there shares the failure."""
+        found = []
+        for number in self.model.runs:
+            steps = self.model.current(number)
+            failed = [step["seq"] for step in steps if step["state"] == "failed"]
+            found += [(number, str(step["key"])) for step in steps if failed and step["seq"] > failed[0]]
+        return found
 
     def _leaves_holes(self, number: int, key: str | None) -> bool:
         """Tell whether steps before that one have not ended: a replay would ask for them anew."""

@@ -76,7 +76,7 @@ def test_from_a_failed_run_to_a_good_one(
         await pilot.press("e")
         await until(pilot, lambda: RIGHT == source.read_text())
         await pilot.press("a")
-        await sees(pilot, "Retry from double", "flowctl retry 2 --from double --detach")
+        await sees(pilot, "Retry from double", "flowctl retry 2 --from double")  # whose end is on the next line
         await pilot.press("escape", "r")
         await sees(pilot, "■ blocked", "recorded by other code")  # what a step has returned is not thrown away unasked
         await pilot.press("v")
