@@ -173,7 +173,7 @@ def migrate(connection: Connection, version: int) -> None:
             connection.write(read_data(os.path.join("migrations", migration.file)))
             connection.write(f"PRAGMA user_version = {migration.version}")
             if migration.version == latest():
-                _note(connection, f"migrated from version {version} to {migration.version}")
+                _note(connection, f"migrated to version {migration.version}")
 
 
 def _note(connection: Connection, text: str) -> None:

@@ -68,7 +68,7 @@ def test_j15_an_older_file_is_backed_up_and_brought_up_to_date(old: Path) -> Non
     with Store.open(old, actor="ann: flowctl ls") as store:
         assert [] == store.check(full=True)
         (event,) = store.events.of_subject("database")
-        assert ("migrated from version 1 to 3", "ann: flowctl ls") == (event.reason, event.actor)
+        assert ("migrated to version 3", "ann: flowctl ls") == (event.reason, event.actor)
     assert NEW == facts(old)
     backup = f"{old}.before-3"
     assert 0o600 == stat.S_IMODE(os.stat(backup).st_mode)
