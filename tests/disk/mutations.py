@@ -108,6 +108,12 @@ def _log(store: Store) -> None:
     store.logs.append(1, "fetch", 1, NOW, "stdout", None, "x" * 10_000)
 
 
+def _looked(store: Store) -> None:
+    """Record how files look. That is a fact of the file itself, which is not compared: an event shows the commit."""
+    store.schedules.set_files(1, "[]")
+    store.events.note("schedule tidy", "looked", NOW)
+
+
 def _notice(store: Store) -> None:
     store.notices.add(NOTICE, NOW, NOW)
     store.notices.put_standing(1, STANDING)
@@ -261,6 +267,6 @@ MUTATIONS = (
     Mutation("index", before.failed, _written(travel.index)),
     Mutation("clear the index", travel.indexed, _written(lambda store: store.search.clear(NOW))),
     Mutation("judge", before.with_body, _written(lambda store: store.runs.judge(Claim(1, 1), NOW, error()))),
-    Mutation("how files look", before.scheduled, _written(lambda store: store.schedules.set_files(1, "[]"))),
+    Mutation("how files look", before.scheduled, _written(_looked)),
     Mutation("take back code", before.retried, _written(lambda store: store.runs.take_back_code(Claim(1, 2), NOW))),
 )
