@@ -72,6 +72,7 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
     from flowctl.engine.supervisor import Supervisor
     from flowctl.engine.surroundings import doubts
 
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # whoever sees the lock may send it: it is heeded later
     config = load_config(os.environ)
     journal, notifier = Journal(SYSTEM_CLOCK, log), Notifier(os.environ, SYSTEM_CLOCK)
     role = Role("daemon", work.labels, work.queues or None, work.concurrency, POLL_S, GRACE_S)
@@ -192,6 +193,7 @@ def _signals(
 
     handlers = {signal.SIGTERM: on_stop, signal.SIGINT: on_stop, signal.SIGHUP: on_hup}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         yield heed
     finally:

@@ -160,8 +160,10 @@ class Engine:
         """Apply what came and what is due in one transaction, then answer."""
         self.now, self.monotonic = self.clock.now(), self.clock.monotonic()
         offers.withdraw(self)
-        events = self._sort_events()
         due = [session for session in self.sessions.values() if timers.next_deadline(session) <= self.monotonic]
+        if due:  # what was said until then counts, although this process may have been stopped since it listened
+            self._inbox += self.supervisor.poll(0)
+        events = self._sort_events()
         look = self.claims.look = self.claims.look or self.claims.wakes(self.now)
         stop = self._stop if self._stop != self._stopping else 0
         if not (events or due or look or stop):

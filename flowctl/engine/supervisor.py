@@ -228,8 +228,7 @@ class Supervisor:
     def poll(self, timeout: float) -> list[Event]:
         """Wait at most so many seconds and return what happened, the output of an executor before its messages."""
         events, self._late = self._late, []
-        # In a process that was stopped until its time was over, select returns nothing, whatever came (PEP 475).
-        ready = self._selector.select(0 if events else max(0.0, timeout)) or self._selector.select(0)
+        ready = self._selector.select(0 if events else max(0.0, timeout))
         if len(ready) > 1:
             ready.sort(key=lambda item: isinstance(item[0].data[1], FrameReader))
         for key, mask in ready:
