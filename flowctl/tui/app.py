@@ -200,22 +200,21 @@ class FlowctlApp(App[None]):
 
     def perform(self, command: Command) -> None:
         """Run a command beside the screen, and tell what came of it."""
-        self.run_worker(self.performed(command), group="commands")
+        self.run_worker(self._performed(command), group="commands")
 
-    async def performed(self, command: Command) -> Outcome:
-        """Run a command, tell what came of it, and return that."""
+    async def _performed(self, command: Command) -> None:
         outcome = await self.ran(command)
         if outcome.message and outcome.code:
             self.notify(safe_line(outcome.message), title=safe_line(self.last_command), severity="error", markup=False)
         else:
             self.tell_done()
-        self.screen.post_message(FileChanged())
-        return outcome
 
     async def ran(self, command: Command) -> Outcome:
         """Run a command, which `y` copies from now on, and return what it said."""
         self.last_command = self.shown(command)
-        return await command.run(self.db, self.namespace)
+        outcome = await command.run(self.db, self.namespace)
+        self.screen.post_message(FileChanged())
+        return outcome
 
     def tell_done(self) -> None:
         """Tell that the last command has done its work."""

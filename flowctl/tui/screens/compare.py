@@ -19,7 +19,7 @@ from flowctl.core.text import safe, safe_line, shorten
 from flowctl.engine.diffs import RunDiff, diff_runs
 from flowctl.store import Store
 from flowctl.tui.actions import Command
-from flowctl.tui.screens.place import Place
+from flowctl.tui.screens.list_place import ListPlace
 from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
 
 LISTED = 500  # differences of one payload
@@ -28,7 +28,7 @@ WIDE = 120  # columns from which on both values stand side by side
 BEFORE, AFTER = "red", "green"
 
 
-class CompareScreen(Place):
+class CompareScreen(ListPlace):
     """How two runs differ."""
 
     name_of_place = "runs"
@@ -55,15 +55,6 @@ class CompareScreen(Place):
             for side in ("before", "after"):
                 with VerticalScroll(id=side):
                     yield Static(markup=False)
-
-    @property
-    def table(self) -> Table:
-        """Return the list of differences."""
-        return self.query_one(Table)
-
-    def on_mount(self) -> None:
-        """Read, and let the list have the keys."""
-        self.table.focus()
 
     @on(events.Resize)
     def _fit(self, event: events.Resize) -> None:

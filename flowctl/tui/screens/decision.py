@@ -1,50 +1,24 @@
-"""A decision about a run: what is filled in, the command that it makes, and what is wrong with it as one types."""
+"""A decision about a run: what the file says of it comes first, then what a person fills in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
-
 from textual import on
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, TextArea
 
 from flowctl.core.errors import FlowctlError, UsageError
-from flowctl.core.text import safe, safe_line
-from flowctl.store import Store
-from flowctl.tui.actions import Command, Outcome
+from flowctl.tui.actions import Command
+from flowctl.tui.screens.dialog import Dialog
 from flowctl.tui.widgets.given import Tick
 
-if TYPE_CHECKING:
-    from flowctl.tui.app import FlowctlApp
 
-T = TypeVar("T")
+class Decision(Dialog):
+    """A dialog that is ready once it has read what it is about."""
 
+    def __init__(self, heading: str) -> None:
+        super().__init__(heading)
+        self._ready = False
 
-class Decision(ModalScreen[None]):
-    """What every such form has: a title, its fields, the command, a complaint, and the keys."""
-
-    keys = ""  # what they do, in a line
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Back", show=False),
-        Binding("ctrl+s", "send", "Send", show=False, priority=True),
-        Binding("ctrl+y", "copy", "Copy command", show=False, priority=True),
-    ]
-
-    def __init__(self, title: str) -> None:
-        super().__init__()
-        self._title = title
-        self._ready = False  # what it shows is read
-        self._sending = False
-
-    # -- to be given by a form
-
-    def compose_fields(self) -> ComposeResult:
-        """Yield the fields."""
-        yield from ()
+    # -- to be given by a decision
 
     async def load(self) -> None:
         """Read what is shown. Raises FlowctlError."""
@@ -57,31 +31,12 @@ class Decision(ModalScreen[None]):
         """Return what the command reads from stdin. Raises UsageError for what cannot be sent."""
         raise NotImplementedError
 
-    def sent(self, outcome: Outcome) -> None:
-        """Go on after the command has done its work, and the form is gone."""
-
     # -- given to it
-
-    @property
-    def flowctl(self) -> FlowctlApp:
-        """Return the app."""
-        return cast("FlowctlApp", self.app)
-
-    def compose(self) -> ComposeResult:
-        """Yield the parts."""
-        with Vertical(classes="dialog form"):
-            yield Static(safe_line(self._title), markup=False, classes="title")
-            yield from self.compose_fields()
-            yield Static(markup=False, classes="command", id="command")
-            yield Static(markup=False, id="wrong")
-            yield Static(self.keys, markup=False, classes="faint")
-
-    async def ask(self, question: Callable[[Store], T]) -> T:
-        """Return the answer of the file to a question. Raises FlowctlError."""
-        return await self.flowctl.reader.ask(question)
 
     def on_mount(self) -> None:
         """Read what is shown."""
+        self.show_command(None)
+        self.complain("")
         self.run_worker(self._load(), group="load")
 
     async def _load(self) -> None:
@@ -98,9 +53,9 @@ class Decision(ModalScreen[None]):
     @on(Tick.Turned)
     def look(self) -> None:
         """Show the command that is made now, and what is wrong with it."""
-        if not self._ready or self._sending:
+        if not self._ready or self._busy:
             return
-        self.query_one("#command", Static).update(safe_line(self.flowctl.shown(Command(self.words()))))
+        self.show_command(Command(self.words()))
         try:
             self.given()
         except UsageError as error:
@@ -108,46 +63,15 @@ class Decision(ModalScreen[None]):
         else:
             self.complain("")
 
-    def complain(self, text: str, *, refused: bool = False) -> None:
-        """Say what is wrong with what is typed, or why it was refused; with no text, that nothing is."""
-        wrong = self.query_one("#wrong", Static)
-        wrong.set_class(refused, "refused")
-        wrong.update(safe(f"! {text}") if text else "")
-
-    def _command(self) -> Command | None:
-        """Return the command, with what it reads; None: it is not ready, or it is told what is wrong with it."""
-        if not self._ready or self._sending:
+    def made(self) -> Command | None:
+        """Return the command, with what it reads; None before it is ready, and when something is wrong."""
+        if not self._ready:
             return None
         try:
             return Command(self.words(), self.given())
         except UsageError as error:
             self.complain(_whole(error), refused=True)
             return None
-
-    def action_copy(self) -> None:
-        """Copy the command, with what it reads."""
-        command = self._command()
-        if command is not None:
-            self.flowctl.copy(self.flowctl.shown(command))
-
-    def action_send(self) -> None:
-        """Run the command, unless something is wrong with it."""
-        command = self._command()
-        if command is None:
-            return
-        self._sending = True
-        self.query_one("#wrong", Static).update("… sending")
-        self.run_worker(self._send(command), group="send")
-
-    async def _send(self, command: Command) -> None:
-        outcome = await self.flowctl.ran(command)
-        self._sending = False
-        if outcome.code:
-            self.complain(outcome.message, refused=True)
-            return
-        self.flowctl.tell_done()
-        self.dismiss(None)
-        self.sent(outcome)
 
 
 def _whole(error: FlowctlError) -> str:

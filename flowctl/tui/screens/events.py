@@ -12,13 +12,13 @@ from textual.binding import Binding, BindingType
 
 from flowctl.cli.events import subject_of, what_of
 from flowctl.cli.instants import local
-from flowctl.cli.words import look
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.model import Event
 from flowctl.store import Store
+from flowctl.tui.cells import state_cell
 from flowctl.tui.filters import EVENT_FILTER, Syntax, parse_event_filter
 from flowctl.tui.screens.filtered import Filtered
-from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
+from flowctl.tui.widgets.table import Column, Key, Row, Table
 
 PAGE = 500  # lines that are read at a time: more when the cursor comes to the oldest
 _RUN = re.compile(r"run (\d{1,18})", re.ASCII)
@@ -113,8 +113,6 @@ class EventsScreen(Filtered):
 
 
 def _row(event: Event) -> Row:
-    what: Cell | str = what_of(event)
-    if event.state is not None:
-        found = look(event.state)
-        what = Cell(f"{found.icon} {what}", found.style)
+    text = what_of(event)
+    what = text if event.state is None else state_cell(event.state, text)
     return local(event.at), subject_of(event), what, event.actor or ""

@@ -12,12 +12,11 @@ from textual.widgets import Input, Static
 from flowctl.core.errors import UsageError
 from flowctl.core.text import safe_line
 from flowctl.tui.filters import RUN_FILTER, Syntax
-from flowctl.tui.screens.place import Place
+from flowctl.tui.screens.list_place import ListPlace
 from flowctl.tui.widgets.filter_line import FilterLine
-from flowctl.tui.widgets.table import Table
 
 
-class Filtered(Place):
+class Filtered(ListPlace):
     """A list of which a filter shows some."""
 
     syntax: ClassVar[Syntax] = RUN_FILTER
@@ -45,15 +44,6 @@ class Filtered(Place):
         """Yield the line, and what is said under it."""
         yield FilterLine(self.syntax)
         yield Static(markup=False, classes="wrong")
-
-    def on_mount(self) -> None:
-        """Read, and let the list have the keys."""
-        self.table.focus()
-
-    @property
-    def table(self) -> Table:
-        """Return the list."""
-        return self.query_one(Table)
 
     def use(self, text: str) -> None:
         """Show what a filter means, from the first row on; one that means nothing is told of."""

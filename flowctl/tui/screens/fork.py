@@ -104,6 +104,6 @@ class ForkForm(Decision):
         document.setdefault("steps", {})[self._step] = {"output": answer}
         return json.dumps(document)
 
-    def sent(self, outcome: Outcome) -> None:
+    def done(self, outcome: Outcome) -> None:
         """Open the new run."""
         self.flowctl.open_run(outcome.answer["run"])

@@ -4,48 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
+from textual.containers import VerticalScroll
 from textual.widgets import Input, Static, TextArea
 
 from flowctl.core.errors import FlowctlError, UsageError
-from flowctl.core.text import safe, safe_line
-from flowctl.tui.actions import Command, Outcome
+from flowctl.core.text import safe
+from flowctl.tui.actions import Command
+from flowctl.tui.screens.dialog import Dialog
 from flowctl.tui.widgets.choice import Choice
 from flowctl.tui.widgets.field import Field, FieldLine
-
-if TYPE_CHECKING:
-    from flowctl.tui.app import FlowctlApp
 
 Values = Mapping[str, str]
 
 
-class Form(ModalScreen[None]):
-    """Enter or ctrl+s runs the command, ctrl+y copies it, Esc goes back."""
+class Form(Dialog):
+    """A dialog of named fields, the rarer of which are folded away at first."""
 
+    keys = "Enter do it   Esc back   ctrl+y copy the command"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Back"),
-        Binding("ctrl+s", "submit", "Do it", priority=True),
         Binding("enter", "submit", "Do it", show=False),
-        Binding("ctrl+y", "copy", "Copy command", priority=True),
-        Binding("ctrl+o", "more", "More", priority=True),
+        Binding("ctrl+o", "more", "More", show=False, priority=True),
         Binding("down", "app.focus_next", "Next field", show=False),
         Binding("up", "app.focus_previous", "Previous field", show=False),
     ]
 
     def __init__(self, heading: str, fields: Sequence[Field], about: str = "") -> None:
-        super().__init__()
-        self._heading = heading
+        super().__init__(heading)
         self._about = about
         self._lines = {field.name: FieldLine(field) for field in fields}
         self._first = {field.name: field.value for field in fields}
         self._tried = False
-        self._busy = False
 
     # -- to be given by a form
 
@@ -61,40 +54,27 @@ class Form(ModalScreen[None]):
         """Return what the command would bring about. Raises FlowctlError."""
         return ""
 
-    def done(self, outcome: Outcome) -> None:
-        """Go on when the command has succeeded."""
-
     # -- given to it
-
-    @property
-    def flowctl(self) -> FlowctlApp:
-        """Return the app."""
-        return cast("FlowctlApp", self.app)
 
     @property
     def values(self) -> dict[str, str]:
         """Return what is typed or chosen, by field."""
         return {name: line.value for name, line in self._lines.items()}
 
-    def compose(self) -> ComposeResult:
-        """Yield the fields, then what they make."""
+    def compose_fields(self) -> ComposeResult:
+        """Yield the fields, and what they would bring about."""
         folded = [line for line in self._lines.values() if line.field.more]
-        with Vertical(classes="dialog form"):
-            yield Static(safe_line(self._heading), markup=False, classes="title")
-            if self._about:
-                yield Static(safe(self._about), markup=False, classes="faint about")
-            with VerticalScroll(classes="fields", can_focus=False):
-                yield from (line for line in self._lines.values() if not line.field.more)
-                if folded:
-                    names = ", ".join(line.field.label for line in folded)
-                    yield Static(f"ctrl+o more: {names}", markup=False, classes="faint more")
-                for line in folded:
-                    line.display = False
-                    yield line
-            yield Static(markup=False, classes="preview faint")
-            yield Static(markup=False, classes="problem whole")
-            yield Static(markup=False, classes="command")
-            yield Static("Enter do it   Esc back   ctrl+y copy the command", markup=False, classes="faint")
+        if self._about:
+            yield Static(safe(self._about), markup=False, classes="faint about")
+        with VerticalScroll(classes="fields", can_focus=False):
+            yield from (line for line in self._lines.values() if not line.field.more)
+            if folded:
+                names = ", ".join(line.field.label for line in folded)
+                yield Static(f"ctrl+o more: {names}", markup=False, classes="faint more")
+            for line in folded:
+                line.display = False
+                yield line
+        yield Static(markup=False, id="preview", classes="faint")
 
     def on_mount(self) -> None:
         """Begin in the first field."""
@@ -111,6 +91,15 @@ class Form(ModalScreen[None]):
     def _entered(self) -> None:
         self.action_submit()
 
+    def made(self) -> Command | None:
+        """Return the command, None when something is wrong: the keys go there."""
+        self._tried = True
+        command = self._look()
+        wrong = self.check(self.values) if command is None else {}
+        if wrong:
+            self._lines[next(iter(wrong))].enter()
+        return command
+
     def _look(self) -> Command | None:
         """Show what is wrong, or the command; return that when nothing is."""
         values = self.values
@@ -121,28 +110,31 @@ class Form(ModalScreen[None]):
             command = self.command(values)
         except FlowctlError as error:
             begun = self._tried or values != self._first
-            self._show(whole="" if problems or not begun else _sentence(error))
+            self._show_misfit("" if problems or not begun else _sentence(error))
             return None
-        self._show(command="" if problems else self.flowctl.shown(command))
+        if problems:
+            self._show_misfit("")
+            return None
+        self.complain("")
+        self.show_command(command)
         preview = partial(self._preview, values)
         self.run_worker(preview, group="preview", exclusive=True)  # type: ignore[arg-type] # an async one
-        return None if problems else command
+        return command
 
     async def _preview(self, values: Values) -> None:
         try:
-            self._tell("preview", await self.preview(values))
+            self._show_preview(await self.preview(values))
         except FlowctlError as error:
-            self._show(whole=_sentence(error))
+            self._show_misfit(_sentence(error))
 
-    def _show(self, *, whole: str = "", command: str = "") -> None:
-        """Show what is wrong with the whole, or the command."""
-        self._tell("whole", whole)
-        self._tell("command", command)
-        if not command:
-            self._tell("preview", "")
+    def _show_misfit(self, text: str) -> None:
+        """Show what is wrong with the whole, and no command."""
+        self.complain(text)
+        self.show_command(None)
+        self._show_preview("")
 
-    def _tell(self, where: str, text: str) -> None:
-        line = self.query_one(f".dialog > .{where}", Static)
+    def _show_preview(self, text: str) -> None:
+        line = self.query_one("#preview", Static)
         line.display = bool(text)
         line.update(safe(text))
 
@@ -156,32 +148,6 @@ class Form(ModalScreen[None]):
             if line.field.more:
                 line.enter()
                 break
-
-    def action_copy(self) -> None:
-        """Copy the command."""
-        command = self._look()
-        if command is not None:
-            self.flowctl.copy(self.flowctl.shown(command))
-
-    def action_submit(self) -> None:
-        """Run the command, unless something is wrong: then go there."""
-        self._tried = True
-        command = self._look()
-        wrong = self.check(self.values)
-        if command is not None and not self._busy:
-            self._busy = True
-            self.run_worker(self._perform(command), group="commands")
-        elif wrong:
-            self._lines[next(iter(wrong))].enter()
-
-    async def _perform(self, command: Command) -> None:
-        outcome = await self.flowctl.performed(command)
-        self._busy = False
-        if outcome.code:
-            self._show(whole=outcome.message)
-        elif self.is_current:
-            self.dismiss(None)
-            self.done(outcome)
 
 
 def _sentence(error: FlowctlError) -> str:

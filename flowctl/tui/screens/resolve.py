@@ -108,7 +108,7 @@ class ResolveForm(Decision):
         if self._choice.asks:
             self.query_one("#given", Given).focus()
         else:
-            self.action_send()
+            self.action_submit()
 
     def words(self) -> tuple[str, ...]:
         """Return the words of the command."""

@@ -85,6 +85,7 @@ class RunList(RunPlace, Filtered):
             self.table.show(first)
         numbers = await self.ask(self.numbers)
         self.table.show(numbers)
+        await self.table.filled()  # what can be done is known then
         count = f"{len(numbers):,} runs" if len(numbers) != 1 else "1 run"
         if numbers:
             self.tell(f"{count}{f' · {self.filter}' if self.filter else ''}")

@@ -13,17 +13,17 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from flowctl.cli.instants import local, short
-from flowctl.cli.words import look
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import FlowctlError, UsageError
 from flowctl.core.listing import RunLine
 from flowctl.core.text import safe_line
 from flowctl.tui.actions import RUN_ACTIONS
+from flowctl.tui.cells import state_cell
 from flowctl.tui.screens.number import Number
 from flowctl.tui.screens.run_list import RunList
 from flowctl.tui.views import NUMBERS, load_views, save_view, views_path
 from flowctl.tui.widgets.run_view import RunView
-from flowctl.tui.widgets.table import Cell, Column, Row, Table
+from flowctl.tui.widgets.table import Column, Row, Table
 
 COLUMNS = (
     Column("RUN", 7, right=True),
@@ -150,10 +150,9 @@ class RunsScreen(RunList):
 
 def run_row(run: RunLine) -> Row:
     """Return the cells of a run."""
-    found = look(run.state)
     return (
         str(run.id),
-        Cell(f"{found.icon} {run.state}", found.style),
+        state_cell(run.state),
         run.workflow,
         local(run.started_at or run.created_at),
         short(duration(run)),

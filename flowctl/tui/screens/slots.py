@@ -24,7 +24,8 @@ from flowctl.core.zones import LAST_MS
 from flowctl.engine.why_schedule import why_schedule
 from flowctl.store import Store
 from flowctl.tui.actions import SCHEDULE_ACTIONS
-from flowctl.tui.screens.place import Place
+from flowctl.tui.cells import state_cell
+from flowctl.tui.screens.list_place import ListPlace
 from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
 
 COLUMNS = (
@@ -38,7 +39,7 @@ _COMING = 3  # slots that are due next
 _KEPT = 2_000  # slots that were fetched
 
 
-class SlotsScreen(Place):
+class SlotsScreen(ListPlace):
     """The slots of one schedule."""
 
     name_of_place = "schedules"
@@ -57,15 +58,6 @@ class SlotsScreen(Place):
         """Yield how the schedule stands, and the ledger."""
         yield Static(markup=False, classes="head")
         yield Table(COLUMNS, self._fetch, id="slots")
-
-    def on_mount(self) -> None:
-        """Read, and let the ledger have the keys."""
-        self.table.focus()
-
-    @property
-    def table(self) -> Table:
-        """Return the ledger."""
-        return self.query_one(Table)
 
     async def load(self) -> None:
         """Read how the schedule stands, and which slots it has had."""
@@ -131,12 +123,12 @@ class SlotsScreen(Place):
 def slot_row(schedule: Schedule, slot: Slot, run: RunLine | None) -> Row:
     """Return the cells of a slot."""
     icon, _, style = SLOT_LOOKS[slot.outcome]
-    state = "" if slot.run_id is None else "pruned" if run is None else f"{look(run.state).icon} {run.state}"
+    gone = "" if slot.run_id is None else "pruned"
     return (
         local_text(slot.due_at, schedule.zone),
         Cell(f"{icon} {slot.outcome}", style),
         "" if slot.run_id is None else str(slot.run_id),
-        Cell(state, "" if run is None else look(run.state).style),
+        gone if run is None else state_cell(run.state),
         slot.reason or "",
     )
 

@@ -25,7 +25,7 @@ from flowctl.tui.actions import WORKFLOW_ACTIONS
 from flowctl.tui.code import Source, source_of
 from flowctl.tui.parameters import Parameter, parameters_of
 from flowctl.tui.run_words import code_lines, code_title
-from flowctl.tui.screens.place import Place
+from flowctl.tui.screens.list_place import ListPlace
 from flowctl.tui.screens.runs import COLUMNS, run_row
 from flowctl.tui.widgets.lines import Lines
 from flowctl.tui.widgets.table import Key, Row, Table
@@ -33,7 +33,7 @@ from flowctl.tui.widgets.table import Key, Row, Table
 _RUNS = 1_000  # that are listed; the list of runs has all
 
 
-class WorkflowScreen(Place):
+class WorkflowScreen(ListPlace):
     """One registered workflow."""
 
     name_of_place = "workflows"
@@ -58,14 +58,8 @@ class WorkflowScreen(Place):
         yield Lines(id="code")
 
     def on_mount(self) -> None:
-        """Read, and let the runs have the keys."""
+        """Begin with the runs."""
         self.query_one(Lines).display = False
-        self.table.focus()
-
-    @property
-    def table(self) -> Table:
-        """Return the runs."""
-        return self.query_one(Table)
 
     async def load(self) -> None:
         """Read what the workflow is, and which runs it has."""

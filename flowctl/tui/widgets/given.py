@@ -14,7 +14,7 @@ class Given(TextArea):
     """A text of a few lines. Enter sends the form, ctrl+j begins a new line."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "screen.send", "Send", show=False, priority=True),
+        Binding("enter", "screen.submit", "Send", show=False, priority=True),
         Binding("ctrl+j", "new_line", "New line", show=False, priority=True),
     ]
 

@@ -1,4 +1,4 @@
-"""Rows under a cursor, of which only those in sight are drawn."""
+"""Rows that a subclass draws, of which only those in sight are drawn."""
 
 from __future__ import annotations
 
@@ -7,44 +7,22 @@ from typing import Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
-from textual.message import Message
-from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from flowctl.tui.widgets.cursor_list import CursorList
 
 Piece = tuple[str, str]  # safe text, and its colour as rich names it
 
 
-class Rows(ScrollView, can_focus=True):
-    """A list that its subclass draws. The first line may be a title that stays."""
+class Rows(CursorList):
+    """A list that its subclass draws."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False),
-        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
-        Binding("home,g", "go_to(0)", "First", show=False),
-        Binding("end,G", "go_to(-1)", "Last", show=False),
-        Binding("enter", "choose", "Open", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "Open", show=False)]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--title", "rows--cursor", "rows--here"}
-    titled: ClassVar[bool] = False
-    cursor: reactive[int] = reactive(0)
 
-    class Moved(Message):
+    class Moved(CursorList.Moved):
         """The cursor is on another row."""
-
-        def __init__(self, rows: Rows) -> None:
-            super().__init__()
-            self.rows = rows
-
-        @property
-        def control(self) -> Rows:
-            """Return the rows it comes from."""
-            return self.rows
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -60,13 +38,12 @@ class Rows(ScrollView, can_focus=True):
         """Return the line that stays."""
         return ()
 
-    def action_choose(self) -> None:
-        """Open what is under the cursor."""
-
-    def clicked(self, x: int) -> None:
-        """Do what a click does beside moving the cursor there."""
-
     # -- given to it
+
+    @property
+    def length(self) -> int:
+        """Return how many rows there are."""
+        return len(self.rows)
 
     @property
     def row(self) -> Any:
@@ -77,60 +54,11 @@ class Rows(ScrollView, can_focus=True):
         """Show these rows, with the cursor on that one, which stays where it is on the screen."""
         above = self.cursor - self._first
         self.rows = rows
-        self.virtual_size = Size(self.size.width, len(rows) + self.titled)
-        self.set_reactive(Rows.cursor, max(0, min(cursor, len(rows) - 1)))
+        self._measure()
+        self.set_reactive(Rows.cursor, self._within(cursor))
         self.scroll_to(y=max(0, self.cursor - max(0, above)), animate=False)
         self._show_cursor()
         self.refresh()
-
-    @property
-    def _first(self) -> int:
-        return int(self.scroll_offset.y)
-
-    @property
-    def _height(self) -> int:
-        return max(1, self.size.height - self.titled)
-
-    def watch_cursor(self) -> None:
-        """Keep the cursor in sight, and tell that it moved."""
-        self._show_cursor()
-        self.refresh()
-        self.post_message(self.Moved(self))
-
-    def on_resize(self) -> None:
-        """Keep the cursor in sight."""
-        self.virtual_size = Size(self.size.width, len(self.rows) + self.titled)
-        self._show_cursor()
-
-    def _show_cursor(self) -> None:
-        if self.cursor < self._first:
-            self.scroll_to(y=self.cursor, animate=False)
-        elif self.cursor >= self._first + self._height:
-            self.scroll_to(y=self.cursor - self._height + 1, animate=False)
-
-    def action_move(self, by: int) -> None:
-        """Move the cursor by so many rows."""
-        self.cursor = max(0, min(len(self.rows) - 1, self.cursor + by))
-
-    def action_page(self, by: int) -> None:
-        """Move the cursor by so many pages."""
-        self.action_move(by * max(1, self._height - 1))
-
-    def action_go_to(self, row: int) -> None:
-        """Move the cursor to a row, -1 being the last."""
-        self.cursor = max(0, len(self.rows) - 1 if row < 0 else row)
-
-    def on_click(self, event: events.Click) -> None:
-        """Move the cursor to the row; a second click opens it."""
-        row = self._first + event.y - self.titled
-        if event.y < self.titled or row >= len(self.rows):
-            return
-        opened = row == self.cursor and event.chain > 1
-        self.cursor = row
-        if opened:
-            self.action_choose()
-        else:
-            self.clicked(event.x)
 
     def render_line(self, y: int) -> Strip:
         """Return one line: the title, or a row."""

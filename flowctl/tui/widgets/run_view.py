@@ -164,7 +164,7 @@ class RunView(Vertical):
 
     @on(Rows.Moved)
     def _follow(self, event: Rows.Moved) -> None:
-        if event.rows is self.steps:
+        if event.control is self.steps:
             event.stop()
             self._look()
 

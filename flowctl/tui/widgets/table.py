@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
-from textual.message import Message
-from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
 from flowctl.core.text import safe_line, shorten
+from flowctl.tui.widgets.cursor_list import CursorList, ListMessage
 
 Key = int | str
 _LONGEST = 400  # characters of one cell: no terminal shows more
@@ -46,61 +44,33 @@ Row = Sequence[Cell | str]
 Fetch = Callable[[Sequence[Key]], Awaitable[Mapping[Key, Row]]]
 
 
-class Table(ScrollView, can_focus=True):
+class Table(CursorList):
     """Rows by key. The cursor stays on its key when the list changes, wherever that key has gone."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False),
-        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
-        Binding("home,g", "go_to(0)", "First", show=False),
-        Binding("end,G", "go_to(-1)", "Last", show=False),
         Binding("enter", "choose", "Open", show=True, id="open"),
         Binding("space", "mark", "Mark", show=False, id="mark"),
         Binding("ctrl+a", "mark_all", "Mark all, or none", show=False, id="mark_all"),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--header", "table--cursor", "table--marked", "table--faint"}
-    cursor: reactive[int] = reactive(0, repaint=False)  # what it left and where it is are drawn, no more
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--header", "table--cursor", "table--marked"}
+    titled = True
 
-    class Moved(Message):
-        """The cursor is on another row, or that row has changed; None in an empty list."""
+    class Moved(CursorList.Moved):
+        """The cursor is on another row, or that row has changed, or others are marked."""
 
-        def __init__(self, table: Table, key: Key | None) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> Table:
-            """Return the list it comes from."""
-            return self.table
-
-    class Chosen(Message):
+    class Chosen(ListMessage):
         """A row is to be opened."""
 
-        def __init__(self, table: Table, key: Key) -> None:
-            super().__init__()
-            self.table = table
+        def __init__(self, of: Table, key: Key) -> None:
+            super().__init__(of)
             self.key = key
 
-        @property
-        def control(self) -> Table:
-            """Return the list it comes from."""
-            return self.table
-
-    class HeaderClicked(Message):
+    class HeaderClicked(ListMessage):
         """The title of a column was clicked."""
 
-        def __init__(self, table: Table, title: str) -> None:
-            super().__init__()
-            self.table = table
+        def __init__(self, of: Table, title: str) -> None:
+            super().__init__(of)
             self.title = title
-
-        @property
-        def control(self) -> Table:
-            """Return the list it comes from."""
-            return self.table
 
     def __init__(self, columns: Sequence[Column], fetch: Fetch, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -111,9 +81,14 @@ class Table(ScrollView, can_focus=True):
         self.sorted_by = ""  # title of the column that has an arrow, with the arrow
         self._fetch = fetch
         self._rows: dict[Key, Row] = {}
-        self._fetching = False
+        self._fetching: Worker[None] | None = None
 
     # -- what it shows
+
+    @property
+    def length(self) -> int:
+        """Return how many rows there are."""
+        return len(self.keys)
 
     @property
     def key(self) -> Key | None:
@@ -123,13 +98,13 @@ class Table(ScrollView, can_focus=True):
     def show(self, keys: Sequence[Key], *, fresh: bool = False) -> None:
         """Show these rows, and fetch anew those in sight. With `fresh` the list begins at its first row again."""
         before, first = self.key, self._first
-        cursor_in_sight = first <= self.cursor < first + max(1, self.size.height - 1)
+        cursor_in_sight = first <= self.cursor < first + self._height
         held = self.cursor if cursor_in_sight else first  # the row that keeps its place on the screen
         held_key = self.keys[held] if held < len(self.keys) else None
         self.keys = keys
-        self.virtual_size = Size(self.size.width, len(keys) + 1)
+        self._measure()
         at = 0 if fresh or before is None else self._place_of(before, self.cursor)
-        self.set_reactive(Table.cursor, max(0, min(at, len(keys) - 1)))
+        self.set_reactive(Table.cursor, self._within(at))
         if fresh:
             self.scroll_to(y=0, animate=False)
         elif first and held_key is not None:  # a list that is at its top stays there: what is new comes into sight
@@ -137,11 +112,17 @@ class Table(ScrollView, can_focus=True):
         if fresh or cursor_in_sight:
             self._show_cursor()
         self.refetch()
-        self.post_message(self.Moved(self, self.key))
+        self.post_message(self.Moved(self))
 
     def refetch(self) -> None:
         """Fetch the rows in sight again: what they say may have changed. The old ones stay until then."""
         self._begin_fetch(everything=True)
+
+    async def filled(self) -> None:
+        """Wait until the rows in sight are fetched, or others are wanted in their place."""
+        if self._fetching is not None:
+            with suppress(WorkerCancelled, WorkerFailed):  # the app tells of a failure
+                await self._fetching.wait()
 
     def put(self, rows: Mapping[Key, Row]) -> None:
         """Show rows of which something is known without a fetch."""
@@ -162,7 +143,7 @@ class Table(ScrollView, can_focus=True):
     def _begin_fetch(self, *, everything: bool) -> None:
         fetch = partial(self._fetch_in_sight, everything=everything)  # a coroutine may be dropped before it begins
         group = "fetch" if everything else "scroll"
-        self.run_worker(fetch, exclusive=everything, group=group)  # type: ignore[arg-type] # an async one
+        self._fetching = self.run_worker(fetch, exclusive=everything, group=group)
 
     async def _fetch_in_sight(self, *, everything: bool) -> None:
         height = max(1, self.size.height)
@@ -176,20 +157,9 @@ class Table(ScrollView, can_focus=True):
             self._rows.update(found)
             self.refresh()
             if self.key in found:
-                self.post_message(self.Moved(self, self.key))
-
-    @property
-    def _first(self) -> int:
-        return int(self.scroll_offset.y)
+                self.post_message(self.Moved(self))
 
     # -- moving
-
-    def watch_cursor(self, old_value: int, new_value: int) -> None:
-        """Keep the cursor in sight, and tell that it moved. Where nothing scrolls, only two rows are drawn."""
-        self._show_cursor()
-        for row in (old_value, new_value):
-            self.refresh(Region(0, row - self._first + 1, self.size.width, 1))
-        self.post_message(self.Moved(self, self.key))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Fetch what comes into sight."""
@@ -198,29 +168,8 @@ class Table(ScrollView, can_focus=True):
             self._begin_fetch(everything=False)
 
     def on_resize(self) -> None:
-        """Fetch what comes into sight, and keep the cursor there."""
-        self.virtual_size = Size(self.size.width, len(self.keys) + 1)
-        self._show_cursor()
+        """Fetch what comes into sight."""
         self._begin_fetch(everything=False)
-
-    def _show_cursor(self) -> None:
-        height = max(1, self.size.height - 1)
-        if self.cursor < self._first:
-            self.scroll_to(y=self.cursor, animate=False)
-        elif self.cursor >= self._first + height:
-            self.scroll_to(y=self.cursor - height + 1, animate=False)
-
-    def action_move(self, by: int) -> None:
-        """Move the cursor by so many rows."""
-        self.cursor = max(0, min(len(self.keys) - 1, self.cursor + by))
-
-    def action_page(self, by: int) -> None:
-        """Move the cursor by so many pages."""
-        self.action_move(by * max(1, self.size.height - 2))
-
-    def action_go_to(self, row: int) -> None:
-        """Move the cursor to a row, -1 being the last."""
-        self.cursor = max(0, len(self.keys) - 1 if row < 0 else row)
 
     def action_choose(self) -> None:
         """Open the row under the cursor."""
@@ -237,7 +186,7 @@ class Table(ScrollView, can_focus=True):
             self.marked.append(self.key)
         self.action_move(1)
         self.refresh()
-        self.post_message(self.Moved(self, self.key))
+        self.post_message(self.Moved(self))
 
     def action_mark_all(self) -> None:
         """Mark every row, or none when every one is marked."""
@@ -246,21 +195,13 @@ class Table(ScrollView, can_focus=True):
             return
         self.marked = [] if len(self.marked) == len(self.keys) else list(self.keys)
         self.refresh()
-        self.post_message(self.Moved(self, self.key))
+        self.post_message(self.Moved(self))
 
-    def on_click(self, event: events.Click) -> None:
-        """Move the cursor to the row; a second click opens it."""
-        if event.y == 0:
-            title = self._title_at(event.x)
-            if title:
-                self.post_message(self.HeaderClicked(self, title))
-            return
-        row = self._first + event.y - 1
-        if row < len(self.keys):
-            opened = row == self.cursor and event.chain > 1
-            self.cursor = row
-            if opened:
-                self.action_choose()
+    def title_clicked(self, x: int) -> None:
+        """Tell which column's title it is."""
+        title = self._title_at(x)
+        if title:
+            self.post_message(self.HeaderClicked(self, title))
 
     def _title_at(self, x: int) -> str:
         start = 1
