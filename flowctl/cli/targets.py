@@ -197,15 +197,11 @@ def new_run(invocation: Invocation, origin: Origin, submission: Submission, give
         input=given.text,
         input_hash=given.hash,
         namespace=invocation.namespace,
-        queue=options.pop("queue", "default"),
-        priority=options.pop("priority", 0),
-        tags=options.pop("tags", {}),
-        options=options,
         python=origin.python,
         env_file=submission.full_env_file(),
         key=submission.key,
         wake_at=submission.wake_at(SYSTEM_CLOCK.now()),
-    )
+    ).with_options(options)
 
 
 def working_directory() -> str:

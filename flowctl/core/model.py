@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from flowctl.core.digests import sha256
@@ -76,6 +77,17 @@ class NewRun:
     forked_step: str | None = None  # None: from the beginning
     replay: Replay = "pinned"
     handles: int | None = None  # the failed run whose on_failure workflow this is
+
+    def with_options(self, options: Mapping[str, Any]) -> NewRun:
+        """Return it with the options of a workflow, of which queue, priority and tags have columns of their own."""
+        rest = dict(options)
+        return replace(
+            self,
+            queue=rest.pop("queue", "default"),
+            priority=rest.pop("priority", 0),
+            tags=rest.pop("tags", {}),
+            options=rest,
+        )
 
 
 class Run(NamedTuple):

@@ -103,10 +103,6 @@ def _run(schedule: Schedule, source: Source, moment: Moment) -> NewRun:
         input=schedule.input,
         input_hash=canonical_hash(schedule.input),
         namespace=schedule.namespace,
-        queue=options.pop("queue", "default"),
-        priority=options.pop("priority", 0),
-        tags=options.pop("tags", {}),
-        options=options,
         python=schedule.python or source.python,
         env_file=schedule.env_file,
         environment=schedule.environment or source.environment,
@@ -114,4 +110,4 @@ def _run(schedule: Schedule, source: Source, moment: Moment) -> NewRun:
         due_at=moment.due_at,
         wake_at=(held_at or moment.wake_at) if moment.after is None else None,  # after a run it waits for no instant
         after_id=moment.after,
-    )
+    ).with_options(options)

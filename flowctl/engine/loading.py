@@ -118,7 +118,7 @@ class LoadedFile:
 
     def new_run(self, workflow: Description, bound: BoundInput) -> NewRun:
         """Return what creates a run of one of its workflows, as the workflow's options say, where it was imported."""
-        target, options = self.executor.target, dict(workflow.options)
+        target = self.executor.target
         return NewRun(
             workflow=workflow.name,
             path=self.path,
@@ -127,12 +127,8 @@ class LoadedFile:
             directory=target.directory,
             input=bound.text,
             input_hash=bound.hash,
-            queue=options.pop("queue", "default"),
-            priority=options.pop("priority", 0),
-            tags=options.pop("tags", {}),
-            options=options,
             python=target.python,
-        )
+        ).with_options(workflow.options)
 
     def close(self) -> None:
         """End the executor."""
