@@ -16,7 +16,8 @@ FILES = (
 )  # fmt: skip
 NOT = ("flowctl/store/verify.sql", "flowctl/store/store.sql")
 
-_STORE: Stage = ("tests/store", "--ignore=tests/store/test_growth.py")
+_SLOW = ("growth", "migrate", "search")  # they prove the same of any SQL, or are the first stage of their own file
+_STORE: Stage = ("tests/store", *(f"--ignore=tests/store/test_{name}.py" for name in _SLOW))
 _ENGINE: Stage = (
     "tests/faults/test_b_recorded.py", "tests/faults/test_c_fencing.py", "tests/faults/test_h_retries.py",
     "tests/faults/test_i_replay.py", "tests/engine/test_children.py", "tests/engine/test_workflow_options.py",
@@ -33,6 +34,17 @@ _STAGES: dict[str, list[Stage]] = {
     "flowctl/store/snapshots.*": [("tests/store/test_payloads.py",)],
     "flowctl/store/migrate.py": [("tests/store/test_migrate.py", "tests/store/test_open.py")],
     "flowctl/store/files.py": [("tests/store/test_open.py",)],
+    "flowctl/store/breakers.*": [("tests/engine/test_breakers.py",)],
+    "flowctl/store/environments.*": [("tests/engine/test_environments.py",)],
+    "flowctl/store/holds.*": [("tests/engine/test_conditions.py", "tests/engine/test_changes.py")],
+    "flowctl/store/metrics.*": [("tests/engine/test_metrics.py",)],
+    "flowctl/store/notices.*": [("tests/engine/test_notifier.py",)],
+    "flowctl/store/queues.*": [("tests/store/test_queues.py",)],
+    "flowctl/store/retention.*": [("tests/engine/test_retention.py",)],
+    "flowctl/store/schedules.*": [("tests/store/test_schedules.py", "tests/engine/test_scheduler_durable.py")],
+    "flowctl/store/search.*": [("tests/store/test_search.py",)],
+    "flowctl/store/signals.*": [("tests/engine/test_signals.py",)],
+    "flowctl/store/why.*": [("tests/engine/test_why.py",)],
     "flowctl/store/*": [],
     "schema.sql": [("tests/store/test_schema.py",)],
     "flowctl/sdk/replay.py": [("tests/sdk/test_replay.py", "tests/sdk/test_executor_replay.py")],
