@@ -43,7 +43,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def world(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep the person's own database, configuration and environment out of the tests."""
-    for name in ("VIRTUAL_ENV", "FLOWCTL_DB", "FLOWCTL_NAMESPACE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+    for name in ("VIRTUAL_ENV", "FLOWCTL_DB", "FLOWCTL_NAMESPACE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     for name in ("STATE", "CONFIG", "DATA"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / ".xdg" / name.lower()))

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
+from rich.console import RenderableType
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -27,6 +29,8 @@ from flowctl.engine.daemon_lock import running_daemon
 from flowctl.store import Store
 from flowctl.tui import clipboard, places
 from flowctl.tui.actions import Action, Command, Outcome, command_for, refusal_of
+from flowctl.tui.driver import driver_over
+from flowctl.tui.first_paint import FirstPaint
 from flowctl.tui.reader import Reader
 from flowctl.tui.screens.confirm import Confirm
 
@@ -37,6 +41,10 @@ DAEMON_POLLS = 4  # between two looks at the daemon while nothing changes
 
 class FileChanged(Message):
     """Something was written to the file, or it can be read again."""
+
+
+class FirstRead(Message):
+    """What the first place shows has been read."""
 
 
 class FlowctlApp(App[None]):
@@ -60,10 +68,20 @@ class FlowctlApp(App[None]):
     daemon: reactive[tuple[int | None, int] | None] = reactive(None)  # pid, and how many runs run; None: not known
 
     def __init__(
-        self, db: str, namespace: str, settings: ScreenSettings, run: int | None = None, *, debugs: bool = False
+        self,
+        db: str,
+        namespace: str,
+        settings: ScreenSettings,
+        run: int | None = None,
+        *,
+        debugs: bool = False,
+        paint: FirstPaint | None = None,
     ) -> None:
         # Without colour Textual makes greys of a theme's colours: of the terminal's own, which it does not know, black.
-        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        super().__init__(
+            driver_class=None if paint is None else driver_over(paint),
+            ansi_color=True if "NO_COLOR" in os.environ else None,
+        )
         self.db = db
         self.namespace = namespace
         self.settings = settings
@@ -75,16 +93,22 @@ class FlowctlApp(App[None]):
         self.defect: Exception | None = None  # what ended the screen
         self._opens = run
         self._debugs = debugs
+        self._ends_by_signal = paint is not None
+        self._held: list[events.Event] | None = [] if paint is not None and paint.drawn else None  # until has_read()
         self._told: set[str] = set()  # defects of workers that were told
 
     # -- life
 
+    def on_load(self) -> None:
+        """Be ended in order by a signal, also before anything is shown."""
+        if self._ends_by_signal:
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                # Later: what is ended before all of it is there fails.
+                asyncio.get_running_loop().add_signal_handler(number, self.call_later, self.exit, None, 128 + number)
+
     def on_mount(self) -> None:
         """Set the keys, and begin to watch the file."""
         self.set_keymap(dict(self.settings.keys))
-        if not self.is_headless:
-            for number in (signal.SIGHUP, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
         self.run_worker(self._watch(), group="watch")
         if self._opens is not None:
             self.open_run(self._opens)
@@ -111,6 +135,34 @@ class FlowctlApp(App[None]):
                 self.exit(return_code=128 + signal.SIGHUP)
             polls += 1
             await asyncio.sleep(TROUBLE_POLL_S if self.trouble else POLL_S)
+
+    # -- taking over from the first paint
+
+    def has_read(self) -> None:
+        """Be told by a place that it has read what it shows: the screen may take over from the first paint."""
+        if self._held is not None:
+            self.post_message(FirstRead())
+
+    async def on_first_read(self) -> None:
+        """Draw the screen, and obey the keys that were pressed before."""
+        held, self._held = self._held or [], None
+        self.refresh()
+        for event in held:
+            await super().on_event(event)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keep keys until there is what they are meant for: a list stands there before the screen has read it."""
+        if self._held is not None and isinstance(event, events.InputEvent):
+            self._held.append(event)
+        else:
+            await super().on_event(event)
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Leave the first paint until there is something to put in its place. Textual has no other way to do so."""
+        if self._held is None:
+            super()._display(screen, renderable)
+
+    # -- trouble
 
     def say_trouble(self, error: FlowctlError) -> None:
         """Tell that the file cannot be read, and since when what is shown is old."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flowctl.cli.words import look
-from flowctl.tui.widgets.table import Cell
+from flowctl.tui.columns import Cell
 
 
 def state_cell(state: str, text: str | None = None) -> Cell:

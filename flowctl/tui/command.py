@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +13,12 @@ from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.cli.references import find_run
 from flowctl.cli.terminal import is_terminal
-from flowctl.core.config import config_path, load_config
+from flowctl.core.config import ScreenSettings, config_path, load_config
 from flowctl.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from flowctl.tui.app import FlowctlApp
+    from flowctl.tui.first_paint import FirstPaint
 
 
 @click.command("tui", cls=Command, examples=["flowctl tui", "flowctl tui @failed", "flowctl tui 42"])
@@ -29,19 +34,27 @@ def tui(invocation: Invocation, /, run: str | None) -> int:
     if not is_terminal(sys.stdin) or not is_terminal(sys.stdout):
         raise UsageError("the screen needs a terminal", "flowctl ls, flowctl show RUN")
     settings = load_config(os.environ).tui
-
-    from flowctl.tui.settings import check_settings
-
-    check_settings(settings, config_path(os.environ))
     number: int | None = None
     if run is not None:
         with invocation.reading() as store:
             number = find_run(store, run, invocation.namespace).id
 
-    from flowctl.tui.app import FlowctlApp
+    from flowctl.tui.first_paint import FirstPaint
 
-    app = FlowctlApp(invocation.db, invocation.namespace, settings, number, debugs=invocation.debug)
-    app.run(mouse=settings.mouse)
+    with FirstPaint() as paint:
+        if number is None:
+            paint.draw(invocation.db, invocation.namespace, settings.keys)
+        app = _screen(invocation, settings, number, paint)
+        app.run(mouse=settings.mouse)
     if app.defect is not None:
         raise app.defect
     return app.return_code or 0
+
+
+def _screen(invocation: Invocation, settings: ScreenSettings, number: int | None, paint: FirstPaint) -> FlowctlApp:
+    """Load the screen, which takes its time."""
+    from flowctl.tui.app import FlowctlApp
+    from flowctl.tui.settings import check_settings
+
+    check_settings(settings, config_path(os.environ))
+    return FlowctlApp(invocation.db, invocation.namespace, settings, number, debugs=invocation.debug, paint=paint)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from textual.screen import Screen
+from flowctl.core.text import safe_line
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+WHOLE = 72  # columns from which on the name of the program has room beside those of the places
 
 
 class Named(NamedTuple):
@@ -28,6 +33,15 @@ PLACES = (
     Named("dead", "D", "Dead", "Dead letters: failures that nobody has dealt with", "dead:DeadScreen"),
     Named("events", "E", "Events", "What happened, and who did it", "events:EventsScreen"),
 )
+
+
+def titled(place: Named, keys: Mapping[str, str]) -> tuple[str, str]:
+    """Return the key of a place where its title begins with it, and the rest of what is shown of both.
+
+    `keys` are those of the configuration file, which go before a place's own.
+    """
+    key, title = safe_line(keys.get(place.name, place.key)), place.title
+    return (key, title[len(key) :]) if title.startswith(key) else ("", f"{key} {title}")
 
 
 def screen_of(path: str, *given: Any) -> Screen[Any]:

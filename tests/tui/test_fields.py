@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from textual.app import App, ComposeResult
 
+from flowctl.tui.columns import Column, Row
 from flowctl.tui.widgets.field import Field, FieldLine
-from flowctl.tui.widgets.table import Column, Key, Row, Table
+from flowctl.tui.widgets.table import Key, Table
 
 NASTY = "a\x1b[31m\u202eb"
 

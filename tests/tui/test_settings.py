@@ -107,7 +107,7 @@ def test_a_theme_is_taken_from_the_settings(db: str, shop: Callable[..., str]) -
 def on_open_screen(on_terminal: Callable[..., Any], *, size: tuple[int, int] = (24, 80), **env: str) -> bytes:
     """Return what the screen writes from its start until it has ended by `q`."""
     with on_terminal("tui", size=size, **env) as screen:
-        screen.read_until("failed")
+        screen.read_until("3 runs")
         os.write(screen.master, b"q")
         screen.read_to_end()
         assert 0 == screen.process.wait(10)

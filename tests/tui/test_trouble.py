@@ -183,7 +183,7 @@ def test_a_signal_ends_it_with_the_terminal_as_it_was(
     one: str, on_terminal: Callable[..., Any], number: int, code: int
 ) -> None:
     with on_terminal("tui") as screen:
-        screen.read_until("succeeded")
+        screen.read_until(WELL)
         os.kill(screen.process.pid, number)
         screen.read_to_end()
         assert code == screen.process.wait(10)
@@ -192,7 +192,7 @@ def test_a_signal_ends_it_with_the_terminal_as_it_was(
 
 def test_it_ends_when_its_terminal_is_gone_although_nobody_tells_it(one: str, on_terminal: Callable[..., Any]) -> None:
     with on_terminal("tui") as screen:
-        screen.read_until("succeeded")
+        screen.read_until(WELL)
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, screen.master)
         os.close(nothing)
@@ -217,7 +217,7 @@ def test_a_defect_of_the_screen_itself_ends_it_with_a_sentence_and_a_traceback_o
     (tmp_path / "site" / "sitecustomize.py").write_text(DEFECT)
     words = ["tui", "--debug"] if debug else ["tui"]
     with on_terminal(*words, PYTHONPATH=f"{tmp_path}/site:{ROOT}") as screen:
-        screen.read_until("succeeded")
+        screen.read_until(WELL)
         os.write(screen.master, b"?")
         while screen.read(0.1):
             pass

@@ -19,8 +19,9 @@ from flowctl.core.text import safe, safe_line, shorten
 from flowctl.engine.diffs import RunDiff, diff_runs
 from flowctl.store import Store
 from flowctl.tui.actions import Command
+from flowctl.tui.columns import Cell, Column, Row
 from flowctl.tui.screens.list_place import ListPlace
-from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
+from flowctl.tui.widgets.table import Key, Table
 
 LISTED = 500  # differences of one payload
 SHOWN = 20_000  # characters of one value

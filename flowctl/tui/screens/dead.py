@@ -16,10 +16,10 @@ from flowctl.core.listing import RunFilter, RunLine
 from flowctl.core.text import safe_line, shorten
 from flowctl.store import Store
 from flowctl.tui.actions import RUN_ACTIONS, Action, Selection
+from flowctl.tui.columns import Column, Row
 from flowctl.tui.filters import LIMIT, selectors
+from flowctl.tui.run_rows import duration
 from flowctl.tui.screens.run_list import RunList
-from flowctl.tui.screens.runs import duration
-from flowctl.tui.widgets.table import Column, Row
 
 _COUNTED = 4  # kinds of failure that are shown
 

@@ -16,9 +16,10 @@ from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.model import Event
 from flowctl.store import Store
 from flowctl.tui.cells import state_cell
+from flowctl.tui.columns import Column, Row
 from flowctl.tui.filters import EVENT_FILTER, Syntax, parse_event_filter
 from flowctl.tui.screens.filtered import Filtered
-from flowctl.tui.widgets.table import Column, Key, Row, Table
+from flowctl.tui.widgets.table import Key, Table
 
 PAGE = 500  # lines that are read at a time: more when the cursor comes to the oldest
 _RUN = re.compile(r"run (\d{1,18})", re.ASCII)

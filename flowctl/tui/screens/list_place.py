@@ -9,8 +9,9 @@ from textual import on
 from textual.app import ComposeResult
 
 from flowctl.store import Store
+from flowctl.tui.columns import Column, Row
 from flowctl.tui.screens.place import Place
-from flowctl.tui.widgets.table import Column, Key, Row, Table
+from flowctl.tui.widgets.table import Key, Table
 
 Seen = TypeVar("Seen")
 

@@ -108,6 +108,7 @@ class Place(Screen[None]):
             self.flowctl.say_trouble(error)
         finally:
             self._loading = False
+            self.flowctl.has_read()
         self.grey_out()
         if self._changed_since:
             self._changed_since = False

@@ -23,10 +23,11 @@ from flowctl.engine.daemon_lock import DaemonFacts, running_daemon
 from flowctl.engine.queues import QueueView, list_queues
 from flowctl.engine.status import EngineFacts, live_engines
 from flowctl.store import Store
+from flowctl.tui.columns import Cell, Column, Row
 from flowctl.tui.screens.limits import Limits
 from flowctl.tui.screens.place import Place
 from flowctl.tui.screens.queue_actions import QUEUE_ACTIONS, Chosen
-from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
+from flowctl.tui.widgets.table import Key, Table
 
 _LOOK_S = 2.0  # an engine that dies writes nothing into the file
 _QUEUES = (

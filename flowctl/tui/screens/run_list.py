@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,34 +15,18 @@ from textual.timer import Timer
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.listing import RunFilter, RunLine
 from flowctl.store import Store
-from flowctl.store.lists import Order
+from flowctl.tui.columns import Column, Row
 from flowctl.tui.filters import parse_filter
+from flowctl.tui.run_rows import SORTS, Sort
 from flowctl.tui.screens.filtered import Filtered
 from flowctl.tui.screens.run_place import RunPlace
-from flowctl.tui.widgets.table import Column, Key, Row, Table
+from flowctl.tui.widgets.table import Key, Table
 
 _TAGGED = 500  # runs whose tags are offered
 _KNOWN = 2_000  # runs that are kept in mind beside those in sight
 _FIRST = 200  # runs that are shown before all are read
 _PER_S = 100_000  # runs of a list that is read again at most once a second
 _AT_ONCE = 10_000  # runs of a list that is read again at each change
-
-
-class Sort(NamedTuple):
-    """By which column the list is sorted, and whether the greatest is first. None: by number."""
-
-    title: str
-    by: Order | None
-    down: bool
-
-
-SORTS = (
-    Sort("RUN", None, True),
-    Sort("STARTED", "started", True),
-    Sort("DURATION", "duration", True),
-    Sort("WORKFLOW", "workflow", False),
-    Sort("STATE", "state", False),
-)
 
 
 class RunList(RunPlace, Filtered):
@@ -210,5 +194,5 @@ class RunList(RunPlace, Filtered):
         self.action_reload()
 
     def _show_sort(self) -> None:
-        self.table.sorted_by = f"{self._sort.title}{'▼' if self._sort.down else '▲'}"
+        self.table.sorted_by = self._sort.arrowed
         self.table.refresh()

@@ -12,29 +12,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
-from flowctl.cli.instants import local, short
-from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import FlowctlError, UsageError
 from flowctl.core.listing import RunLine
 from flowctl.core.text import safe_line
 from flowctl.tui.actions import RUN_ACTIONS
-from flowctl.tui.cells import state_cell
+from flowctl.tui.columns import Column, Row
+from flowctl.tui.run_rows import COLUMNS, run_row
 from flowctl.tui.screens.number import Number
 from flowctl.tui.screens.run_list import RunList
 from flowctl.tui.views import NUMBERS, load_views, save_view, views_path
 from flowctl.tui.widgets.run_view import RunView
-from flowctl.tui.widgets.table import Column, Row, Table
+from flowctl.tui.widgets.table import Table
 
-COLUMNS = (
-    Column("RUN", 7, right=True),
-    Column("STATE", 11),
-    Column("WORKFLOW", 0),
-    Column("STARTED", 19),
-    Column("DURATION", 9, right=True, from_width=70),
-    Column("TRIGGER", 16, from_width=86),
-    Column("QUEUE", 10, from_width=104),
-    Column("TAGS", 24, from_width=130),
-)
 BESIDE = 140  # columns from which on the chosen run is beside the list
 LINGER_S = 0.15  # so long a cursor stays on a run before that is read
 
@@ -146,36 +135,3 @@ class RunsScreen(RunList):
 
     def _refused(self, error: FlowctlError) -> None:
         self.notify(safe_line(f"{error.message}: {error.hint}"), severity="warning", markup=False)
-
-
-def run_row(run: RunLine) -> Row:
-    """Return the cells of a run."""
-    return (
-        str(run.id),
-        state_cell(run.state),
-        run.workflow,
-        local(run.started_at or run.created_at),
-        short(duration(run)),
-        trigger(run),
-        run.queue,
-        " ".join(f"{name}={value}" for name, value in run.tags.items()),
-    )
-
-
-def trigger(run: RunLine) -> str:
-    """Return what made a run."""
-    if run.schedule is not None:
-        return run.schedule
-    for number, what in ((run.parent_id, "child of"), (run.forked_from, "fork of"), (run.rerun_of, "rerun of")):
-        if number is not None:
-            return f"{what} {number}"
-    return "person"
-
-
-def duration(run: RunLine) -> int | None:
-    """Return how long a run took, or has taken until now, in milliseconds."""
-    if run.started_at is None:
-        return None
-    if run.finished_at is not None:
-        return run.finished_at - run.started_at
-    return SYSTEM_CLOCK.now() - run.started_at if run.state == "running" else None

@@ -17,9 +17,10 @@ from flowctl.core.zones import in_zone, local_zone_name
 from flowctl.store import Store
 from flowctl.tui.actions import SCHEDULE_ACTIONS
 from flowctl.tui.cells import state_cell
+from flowctl.tui.columns import Cell, Column, Row
 from flowctl.tui.past import LENGTH, slot_legend, slot_strip
 from flowctl.tui.screens.list_place import NamedList
-from flowctl.tui.widgets.table import Cell, Column, Row, Table
+from flowctl.tui.widgets.table import Table
 
 _COLUMNS = (
     Column("SCHEDULE", 0),

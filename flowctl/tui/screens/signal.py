@@ -18,10 +18,11 @@ from flowctl.core.signals import Signal
 from flowctl.core.text import safe_line
 from flowctl.sdk.options import check_name
 from flowctl.store import Store
+from flowctl.tui.columns import Column, Row
 from flowctl.tui.screens.decision import Decision
 from flowctl.tui.widgets.given import Given
 from flowctl.tui.widgets.safe_input import SafeInput
-from flowctl.tui.widgets.table import Column, Key, Row, Table
+from flowctl.tui.widgets.table import Key, Table
 
 COLUMNS = (
     Column("SENT", 19),

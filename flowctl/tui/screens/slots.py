@@ -25,8 +25,9 @@ from flowctl.engine.why_schedule import why_schedule
 from flowctl.store import Store
 from flowctl.tui.actions import SCHEDULE_ACTIONS
 from flowctl.tui.cells import state_cell
+from flowctl.tui.columns import Cell, Column, Row
 from flowctl.tui.screens.list_place import ListPlace
-from flowctl.tui.widgets.table import Cell, Column, Key, Row, Table
+from flowctl.tui.widgets.table import Key, Table
 
 COLUMNS = (
     Column("DUE", 28),

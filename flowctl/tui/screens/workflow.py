@@ -23,12 +23,13 @@ from flowctl.store import Store
 from flowctl.tui import outside
 from flowctl.tui.actions import WORKFLOW_ACTIONS
 from flowctl.tui.code import Source, source_of
+from flowctl.tui.columns import Row
 from flowctl.tui.parameters import Parameter, parameters_of
+from flowctl.tui.run_rows import COLUMNS, run_row
 from flowctl.tui.run_words import code_lines, code_title
 from flowctl.tui.screens.list_place import ListPlace
-from flowctl.tui.screens.runs import COLUMNS, run_row
 from flowctl.tui.widgets.lines import Lines
-from flowctl.tui.widgets.table import Key, Row, Table
+from flowctl.tui.widgets.table import Key, Table
 
 _RUNS = 1_000  # that are listed; the list of runs has all
 

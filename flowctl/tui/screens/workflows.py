@@ -13,9 +13,10 @@ from flowctl.core.model import Workflow
 from flowctl.store import Store
 from flowctl.tui.actions import WORKFLOW_ACTIONS
 from flowctl.tui.cells import state_cell
+from flowctl.tui.columns import Column, Row
 from flowctl.tui.past import LENGTH, run_strip, success_text, typical_ms
 from flowctl.tui.screens.list_place import NamedList
-from flowctl.tui.widgets.table import Column, Row, Table
+from flowctl.tui.widgets.table import Table
 
 _COLUMNS = (
     Column("WORKFLOW", 0),

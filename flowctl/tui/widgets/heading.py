@@ -10,12 +10,10 @@ from textual.containers import Horizontal
 from textual.events import Click
 from textual.widgets import Static
 
-from flowctl.tui.places import PLACES, Named
+from flowctl.tui.places import PLACES, WHOLE, Named, titled
 
 if TYPE_CHECKING:
     from flowctl.tui.app import FlowctlApp
-
-_WHOLE = 72  # columns from which on the name of the program has room
 
 
 class Heading(Horizontal):
@@ -34,7 +32,7 @@ class Heading(Horizontal):
 
     def on_resize(self) -> None:
         """Leave out what there is no room for."""
-        self.query_one(".title").display = self.app.size.width >= _WHOLE
+        self.query_one(".title").display = self.app.size.width >= WHOLE
 
 
 class _Name(Static):
@@ -44,11 +42,8 @@ class _Name(Static):
 
     def on_mount(self) -> None:
         """Show the title, and in it the key."""
-        key = cast("FlowctlApp", self.app).key_of(self._place.name, self._place.key)
-        if self._place.title.startswith(key):
-            self.update(Text.assemble((key, "underline"), self._place.title[len(key) :]))
-        else:
-            self.update(Text(f"{key} {self._place.title}"))
+        key, rest = titled(self._place, cast("FlowctlApp", self.app).settings.keys)
+        self.update(Text.assemble((key, "underline"), rest))
 
     def on_click(self, event: Click) -> None:
         """Go there."""

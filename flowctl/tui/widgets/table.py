@@ -5,42 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
-from flowctl.core.text import safe_line, shorten
+from flowctl.tui.columns import Column, Row, laid_out, titles, widths
 from flowctl.tui.widgets.cursor_list import CursorList, ListMessage
 
 Key = int | str
-_LONGEST = 400  # characters of one cell: no terminal shows more
-
-
-class Cell(NamedTuple):
-    """A text in a row, and its colour as rich names it."""
-
-    text: str
-    style: str = ""
-
-
-class Column(NamedTuple):
-    """A column: its title, how many cells it has, and from which width of the whole list on it is shown.
-
-    A column of width 0 takes what the others leave.
-    """
-
-    title: str
-    width: int
-    right: bool = False
-    from_width: int = 0
-
-
-Row = Sequence[Cell | str]
 Fetch = Callable[[Sequence[Key]], Awaitable[Mapping[Key, Row]]]
 
 
@@ -205,7 +181,7 @@ class Table(CursorList):
 
     def _title_at(self, x: int) -> str:
         start = 1
-        for column, width in self._widths():
+        for column, width in widths(self.columns, self.size.width):
             if start <= x < start + width + 1:
                 return column.title
             start += width + 2
@@ -217,7 +193,7 @@ class Table(CursorList):
         """Return one line: the titles, or a row."""
         width = self.size.width
         if y == 0:
-            return self._line([self._titled(column) for column in self.columns], " ", "table--header", width)
+            return self._line(titles(self.columns, self.sorted_by), " ", "table--header", width)
         place = self._first + y - 1
         if place >= len(self.keys):
             return Strip.blank(width, self.rich_style)
@@ -228,34 +204,10 @@ class Table(CursorList):
         look = look or ("table--marked" if place == self.cursor or key in self.marked else "")
         return self._line(["…"] if row is None else row, mark, look, width)
 
-    def _titled(self, column: Column) -> str:
-        if self.sorted_by[:-1] == column.title:
-            return self.sorted_by
-        return column.title
-
     def _line(self, cells: Row, mark: str, look: str, width: int) -> Strip:
         base = self.rich_style + (self.get_component_rich_style(look, partial=True) if look else Style.null())
         segments = [Segment(mark, base)]
-        texts = dict(zip(self.columns, cells, strict=False))
-        for column, cells_wide in self._widths():
-            cell = texts.get(column, "")
-            text, style = cell if isinstance(cell, Cell) else (cell, "")
+        for text, style in laid_out(self.columns, cells, width):
             own = base + Style.parse(style) if style and look != "table--cursor" else base
-            segments.append(Segment(_fitted(text, cells_wide, column.right) + "  ", own))
+            segments.append(Segment(text, own))
         return Strip(segments).adjust_cell_length(width, base)
-
-    def _widths(self) -> list[tuple[Column, int]]:
-        """Return the columns that are shown and their widths."""
-        width = self.size.width
-        shown = [column for column in self.columns if width >= column.from_width]
-        left = width - 1 - sum(column.width + 2 for column in shown)
-        flexible = sum(column.width == 0 for column in shown) or 1
-        return [(column, column.width or max(0, left // flexible)) for column in shown]
-
-
-def _fitted(text: str, width: int, right: bool) -> str:
-    """Return a text made safe, in exactly so many cells of a terminal."""
-    line = safe_line(shorten(text, _LONGEST))
-    if cell_len(line) > width:
-        return set_cell_size(line, max(0, width - 1)) + "…" if width else ""
-    return f"{'':{width - cell_len(line)}}{line}" if right else set_cell_size(line, width)
