@@ -85,6 +85,21 @@ def test_the_terminal_has_its_attributes_again_when_the_screen_has_ended(
         assert before == termios.tcgetattr(screen.master)
 
 
+def test_an_editor_has_the_terminal_with_its_own_attributes(
+    shop: Callable[..., str], on_terminal: Callable[..., Any], tmp_path: Path
+) -> None:
+    editor, told = tmp_path / "editor", tmp_path / "told"
+    editor.write_text(f"#!/bin/sh\nstty -a > {told}.draft\nmv {told}.draft {told}\n")
+    editor.chmod(0o700)
+    with on_terminal("tui", VISUAL=str(editor)) as screen:
+        screen.read_until("3 runs")
+        os.write(screen.master, b"e")
+        while not told.exists():
+            assert screen.read(0.1), screen.written
+        os.write(screen.master, b"q")
+    assert {"echo", "icanon", "isig", "icrnl"} <= {*told.read_text().split()}
+
+
 @pytest.mark.parametrize(
     ("end", "code"),
     [
