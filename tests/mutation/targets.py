@@ -34,7 +34,7 @@ _STAGES: dict[str, list[Stage]] = {
     "flowctl/store/snapshots.*": [("tests/store/test_payloads.py",)],
     "flowctl/store/migrate.py": [("tests/store/test_migrate.py", "tests/store/test_open.py")],
     "flowctl/store/files.py": [("tests/store/test_open.py",)],
-    "flowctl/store/breakers.*": [("tests/engine/test_breakers.py",)],
+    "flowctl/store/breakers.*": [("tests/store/test_breakers.py",), ("tests/engine/test_breakers.py",)],
     "flowctl/store/environments.*": [("tests/engine/test_environments.py",)],
     "flowctl/store/holds.*": [("tests/engine/test_conditions.py", "tests/engine/test_changes.py")],
     "flowctl/store/metrics.*": [("tests/engine/test_metrics.py",)],
