@@ -138,6 +138,7 @@ def test_queues_schedules_slots_and_engines(scene: Scene) -> None:
     scene.submit(queue="slow")
     scene.now += 5_000
     scene.submit(queue="slow")
+    scene.finish(scene.held(queue="slow"))
     schedule = add_schedule(scene, next_at=scene.now - 90_500)
     add_slot(scene, schedule, 1, "missed", "machine off")
     add_slot(scene, schedule, 2, "missed", "machine off")
