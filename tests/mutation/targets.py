@@ -38,7 +38,7 @@ _STAGES: dict[str, list[Stage]] = {
     "flowctl/store/environments.*": [("tests/store/test_payloads.py",), ("tests/engine/test_environments.py",)],
     "flowctl/store/holds.*": [("tests/store/test_holds.py",), ("tests/engine/test_conditions.py",)],
     "flowctl/store/metrics.*": [("tests/engine/test_metrics.py",)],
-    "flowctl/store/notices.*": [("tests/engine/test_notifier.py",)],
+    "flowctl/store/notices.*": [("tests/store/test_notices.py",), ("tests/engine/test_notifier.py",)],
     "flowctl/store/queues.*": [("tests/store/test_queues.py",)],
     "flowctl/store/retention.*": [("tests/engine/test_retention.py",)],
     "flowctl/store/schedules.*": [("tests/store/test_schedules.py", "tests/engine/test_scheduler_durable.py")],
