@@ -8,8 +8,8 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flowctl.core.errors import UsageError
 from flowctl.engine.env_file import read_env_file
@@ -35,8 +35,7 @@ _ALLOWED = _PERSON | _DESKTOP | _PROXIES | {name.upper() for name in _PROXIES}
 _ALLOWED_PREFIXES = ("LC_", "XDG_", "SSL_CERT_", "COVERAGE_PROCESS_")
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(NamedTuple):
     """An interpreter and why it was chosen."""
 
     python: str  # '' for flowctl's own, which `own_python` starts
