@@ -15,7 +15,7 @@ from flowctl.engine.health import vitals
 from flowctl.engine.metrics import exposition
 from flowctl.store import Store
 from tests.engine.living import add_schedule, add_slot, claimed, live_daemon, live_engine
-from tests.store.scene import Scene
+from tests.store.scene import Scene, error
 
 NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
 LABEL = rf'({NAME})="((?:[^"\\\n]|\\\\|\\"|\\n)*)"'
@@ -138,6 +138,8 @@ def test_queues_schedules_slots_and_engines(scene: Scene) -> None:
     scene.submit(queue="slow")
     scene.now += 5_000
     scene.submit(queue="slow")
+    failed = scene.submit(queue="slow")
+    scene.write(lambda: scene.store.runs.fail_idle(failed, scene.now, error()))
     schedule = add_schedule(scene, next_at=scene.now - 90_500)
     add_slot(scene, schedule, 1, "missed", "machine off")
     add_slot(scene, schedule, 2, "missed", "machine off")

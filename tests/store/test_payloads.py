@@ -203,3 +203,9 @@ def test_logs_are_read_backwards_in_pages_whose_oldest_chunk_comes_first(scene: 
     assert ["3", "4"] == [each.text for each in last]
     assert ["1", "2"] == [each.text for each in logs.before(claim.run_id, None, last[0].id, 2)]
     assert ["1", "3"] == [each.text for each in logs.before(claim.run_id, "fetch", 1 << 62, 9)]
+
+
+def test_variables_that_are_there_already_are_stored_once(scene: Scene) -> None:
+    puts = [scene.write(lambda: scene.store.environments.put({"PATH": "/bin"})) for _ in range(2)]
+    assert puts[0] == puts[1] == scene.store.environments.find({"PATH": "/bin"})
+    assert 1 == scene.store.connection.value("SELECT count(*) FROM environments")

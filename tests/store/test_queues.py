@@ -196,3 +196,14 @@ def test_d10_runs_that_wait_for_a_key_are_looked_at_once(scene: Scene) -> None:
     first = instructions(scene, lambda: chosen(scene, keys=keys))
     assert [last] == chosen(scene, keys=keys)
     assert instructions(scene, lambda: chosen(scene, keys=keys)) < first / 3
+
+
+def test_the_load_of_a_queue_is_what_has_not_ended(scene: Scene) -> None:
+    scene.finish(scene.held(queue="done"))
+    scene.finish(scene.held(queue="mail"))
+    scene.held(queue="mail")
+    scene.now += 1_000
+    scene.submit(queue="mail")
+    scene.release(scene.held(queue="asleep"), "sleeping", wake_at=scene.now + 60_000)
+    loads = scene.store.queues.loads("default", scene.now)
+    assert [("asleep", 0, 0, None), ("mail", 1, 1, scene.now)] == [tuple(each) for each in loads]

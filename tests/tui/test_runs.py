@@ -87,6 +87,20 @@ def test_a_key_does_its_action_once(db: str, shop: Callable[..., str]) -> None:
     assert 4 == len(json.loads(shop("ls", "--json")))
 
 
+def test_beside_a_list_without_a_run_there_is_none(db: str, shop: Callable[..., str]) -> None:
+    async def journey(pilot: Pilot[Any]) -> None:
+        await sees(pilot, "3 runs", "run 3 ratio")
+        await pilot.press("slash", *"workflow:shop", "enter")
+        await sees(pilot, "2 runs", "run 2 shop")
+        await pilot.press("slash", *"state:failed", "enter")
+        await sees(pilot, "no run fits workflow:shop state:failed")
+        await until(pilot, lambda: "run 2 shop" not in seen(pilot.app))
+        await pilot.press("escape")
+        await sees(pilot, "3 runs", "run 3 ratio")
+
+    on_screen(db, journey, size=(160, 48))
+
+
 def test_what_destroys_is_asked_for_first(db: str, shop: Callable[..., str]) -> None:
     shop("run", "flows.py:shop", "-d", "-q")
 

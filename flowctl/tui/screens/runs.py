@@ -78,7 +78,6 @@ class RunsScreen(RunList):
     @on(events.Resize)
     def _make_room(self, event: events.Resize) -> None:
         if self._view is not None:
-            self._view.display = event.size.width >= BESIDE
             self._show_chosen()
         elif event.size.width >= BESIDE:
             self.set_timer(LINGER_S, self._open_beside)  # the list comes first: this takes as long
@@ -88,13 +87,15 @@ class RunsScreen(RunList):
             view = RunView()
             await self.query_one("#beside").mount(view)
             self._view = view
-            view.display = self.size.width >= BESIDE
         self._show_chosen()
 
     def _show_chosen(self) -> None:
-        """Show the run under the cursor beside the list, if there is room."""
+        """Show the run under the cursor beside the list, if there is room and a run."""
         view, number = self._view, self.table.key
-        if view is not None and view.display and isinstance(number, int):
+        if view is None:
+            return
+        view.display = self.size.width >= BESIDE and number is not None
+        if view.display and isinstance(number, int):
             shows = partial(self._show, view, number)
             self.run_worker(shows, group="beside", exclusive=True)  # type: ignore[arg-type] # an async one
 

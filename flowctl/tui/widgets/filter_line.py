@@ -30,10 +30,10 @@ class FilterLine(SafeInput):
         self.display = False
 
     def open(self, text: str) -> None:
-        """Show it, with that text."""
+        """Show it, with that text, to which one more word can be added."""
         self.display = True
-        self.value = text
-        self.cursor_position = len(text)
+        self.value = f"{text} " if text else ""
+        self.cursor_position = len(self.value)
         self.focus()
 
     def action_leave(self) -> None:
