@@ -63,7 +63,7 @@ class Lane:
         self.path = path
         template = self.store.runs.get(host.submit(path, host="a"))
         commands.cancel(self.store, template.id, SYSTEM_CLOCK.now())
-        fields = {name: getattr(template, name) for name in NewRun.__slots__ if hasattr(template, name)}
+        fields = {name: getattr(template, name) for name in NewRun._fields if hasattr(template, name)}
         self._template = NewRun(**fields | {"queue": "mail"})
         self._engines: list[subprocess.Popen[bytes]] = []
 
