@@ -23,9 +23,9 @@ from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from flowctl.core.model import Run, Snapshot, Step
+    from flowctl.core.model import Run, Snapshot
     from flowctl.engine.forks import Fork
-    from flowctl.engine.loading import BoundInput
+    from flowctl.engine.loading import BoundInput, Loading
     from flowctl.engine.supervisor import Supervisor
     from flowctl.store import Store
 
@@ -135,8 +135,6 @@ class _Asked:
 
     def resolve(self, store: Store, run: Run, supervisor: Supervisor) -> Fork:
         """Return what the fork is to be; nothing is written yet. Raises UsageError, NotFound."""
-        from flowctl.engine.forks import Fork
-
         step = find_step(store, run, self.from_step) if self.from_step is not None else None
         edits = Edits(store, run)
         edits.assign(self.assignments)
@@ -146,31 +144,36 @@ class _Asked:
             edits.take(self.edited, step)
         if self.output is not None and edits.answer is not None:
             raise UsageError(f"step {self.from_step} is answered for twice", "leave out --output, or change that")
+        loading = self._begin_load(store, run, supervisor, edits)
+        from flowctl.engine.forks import Fork  # while the executor imports the code
+
         answer = self.output if edits.answer is None else edits.answer
-        snapshot, bound = self._code(store, run, supervisor, edits)
-        return Fork(callers.person(), _kept(step), snapshot, bound, edits.outputs, answer)
+        snapshot, bound = self._code(run, loading, edits)
+        return Fork(callers.person(), step, snapshot, bound, edits.outputs, answer)
 
-    def _code(
-        self, store: Store, run: Run, supervisor: Supervisor, edits: Edits
-    ) -> tuple[Snapshot | None, BoundInput | None]:
-        """Return the code of the fork, None for that of its source, and its input, None when that is not edited."""
-        from flowctl.engine.loading import BoundInput, load_file
+    def _begin_load(self, store: Store, run: Run, supervisor: Supervisor, edits: Edits) -> Loading | None:
+        """Begin to import the code, None when nothing is asked of it."""
+        if not run.path or (self.same_code and edits.input is None):
+            return None
+        from flowctl.engine.loading import Loading
         from flowctl.engine.places import target_of
-        from flowctl.sdk.codec import canonical_hash
 
-        text = edits.input
-        if not run.path:
-            return None, None if text is None else BoundInput(text, canonical_hash(text))
-        if self.same_code and text is None:
-            return None, None
         if not self.same_code:
             require_file(run)
-        snapshot = store.snapshots.get(run.code) if self.same_code else None
-        loaded = load_file(supervisor, target_of(store, run), snapshot)
+        return Loading(supervisor, target_of(store, run), store.snapshots.get(run.code) if self.same_code else None)
+
+    def _code(self, run: Run, loading: Loading | None, edits: Edits) -> tuple[Snapshot | None, BoundInput | None]:
+        """Return the code of the fork, None for that of its source, and its input, None when that is not edited."""
+        text = edits.input
+        if loading is None:
+            return None, None if text is None else _bound(text)
+        loaded = loading.finish()
         bound = loaded.bind(loaded.choose(run.function), edits.texts, text or run.input)
         return None if self.same_code else loaded.snapshot, None if text is None else bound
 
 
-def _kept(step: Step | None) -> Step | None:
-    """Return the step without its payloads, which the file has."""
-    return step
+def _bound(text: str) -> BoundInput:
+    from flowctl.engine.loading import BoundInput
+    from flowctl.sdk.codec import canonical_hash
+
+    return BoundInput(text, canonical_hash(text))

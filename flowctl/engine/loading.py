@@ -50,25 +50,26 @@ def _on_disk(path: str) -> str | None:
         return None
 
 
-class LoadedFile:
-    """A workflow file that an executor has imported. An engine with the same supervisor finds that executor warm."""
+class Loading:
+    """A workflow file that a new executor imports, while this process does something else: `finish` waits for it."""
 
     def __init__(self, supervisor: Supervisor, target: CodeTarget, snapshot: Snapshot | None = None) -> None:
         self.supervisor = supervisor
         self.path = path = target.path
         self.executor: Executor = supervisor.start(target)
-        self._files: dict[str, str] = {}
+        self.files: dict[str, str] = {}
         newest = [Message("load", {"path": path, "pinned": False})]
         supervisor.send(self.executor, code_messages(snapshot, path) if snapshot else newest)
-        loaded = self._answer("loaded", "load_failed")
+
+    def finish(self) -> LoadedFile:
+        """Return the file once it is imported. Raises UsageError when that fails."""
+        loaded = self.answer("loaded", "load_failed")
         if loaded.kind == "load_failed":
             self.close()
-            raise UsageError(_load_error(loaded, path))
-        self.workflows = tuple(Description(**_description(fields)) for fields in loaded.fields["workflows"])
-        self.snapshot = Snapshot(code_of(path, self._files), path, self._files)
-        self.executor.loaded = (self.snapshot.code, path)
+            raise UsageError(_load_error(loaded, self.path))
+        return LoadedFile(self, loaded)
 
-    def _answer(self, *kinds: str) -> Message:
+    def answer(self, *kinds: str) -> Message:
         """Wait for a message of one of these kinds. What user code prints while it is imported is left aside."""
         overdue = SYSTEM_CLOCK.monotonic() + LOAD_TIMEOUT_S
         while True:
@@ -83,9 +84,26 @@ class LoadedFile:
                 if isinstance(event, Gone):
                     raise UsageError(f"importing {self.path} failed: the interpreter {event.reason}")
                 if isinstance(event, Received) and event.message.kind == "source":
-                    self._files[event.message.fields["path"]] = event.message.payload or ""
+                    self.files[event.message.fields["path"]] = event.message.payload or ""
                 elif isinstance(event, Received) and event.message.kind in kinds:
                     return event.message
+
+    def close(self) -> None:
+        """End the executor."""
+        self.supervisor.kill(self.executor)
+
+
+class LoadedFile:
+    """A workflow file that an executor has imported. An engine with the same supervisor finds that executor warm."""
+
+    def __init__(self, loading: Loading, loaded: Message) -> None:
+        self._loading = loading
+        self.supervisor = loading.supervisor
+        self.path = loading.path
+        self.executor = loading.executor
+        self.workflows = tuple(Description(**_description(fields)) for fields in loaded.fields["workflows"])
+        self.snapshot = Snapshot(code_of(self.path, loading.files), self.path, loading.files)
+        self.executor.loaded = (self.snapshot.code, self.path)
 
     def choose(self, function: str | None) -> Description:
         """Return the workflow of that function or name, or the only one there is."""
@@ -111,7 +129,7 @@ class LoadedFile:
         """Return the input that these arguments make. Raises UsageError when they do not fit the parameters."""
         fields = {"function": workflow.function, "texts": texts}
         self.supervisor.send(self.executor, [Message("bind", fields, json_text)])
-        answer = self._answer("bound", "rejected")
+        answer = self._loading.answer("bound", "rejected")
         if answer.kind == "rejected":
             raise UsageError(answer.fields["message"], answer.fields.get("hint", ""))
         return BoundInput(answer.payload or "{}", bytes.fromhex(answer.fields["input_hash"]))
@@ -132,7 +150,7 @@ class LoadedFile:
 
     def close(self) -> None:
         """End the executor."""
-        self.supervisor.kill(self.executor)
+        self._loading.close()
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +161,7 @@ class LoadedFile:
 
 def load_file(supervisor: Supervisor, target: CodeTarget, snapshot: Snapshot | None = None) -> LoadedFile:
     """Import a workflow file in a new executor, as it is now or as it was. Raises UsageError when that fails."""
-    return LoadedFile(supervisor, target, snapshot)
+    return Loading(supervisor, target, snapshot).finish()
 
 
 def _description(fields: dict[str, Any]) -> dict[str, Any]:

@@ -147,7 +147,13 @@ class Steps:
 
     def share(self, run_id: int, fork_id: int, before: int, without: Iterable[str] = ()) -> None:
         """Let a new run share the finished steps of another that have a smaller place, except those with these keys."""
-        fields = {"run": run_id, "fork": fork_id, "before": before, "without": json.dumps(list(without))}
+        left_out = list(without)
+        fields = {
+            "run": run_id,
+            "fork": fork_id,
+            "before": before,
+            "without": json.dumps(left_out) if left_out else None,
+        }
         self._connection.write(SQL["share"], fields)
 
     def say(self, run_id: int, step: Step, said: Said, now: int) -> None:

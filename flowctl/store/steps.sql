@@ -120,7 +120,7 @@ SELECT :fork, seq, key, name, kind, state, 1, 1, '', input_crc, input_hash, sour
     coalesce(shared_id, id), said_by, undoes
 FROM steps
 WHERE run_id = +:run AND superseded_at IS NULL AND seq < +:before AND state IN ('succeeded', 'failed')
-    AND key NOT IN (SELECT value FROM json_each(:without))
+    AND (:without IS NULL OR key NOT IN (SELECT value FROM json_each(:without)))
 ORDER BY seq
 
 -- name: say

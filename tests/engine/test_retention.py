@@ -169,6 +169,14 @@ def test_j21_active_runs_stay_and_so_do_the_families_of_active_runs_and_what_a_w
     assert [queued, sleeping.run_id, later] == runs(scene)
 
 
+def test_j21_what_goes_on_again_in_the_meantime_may_not_go(scene: Scene) -> None:
+    ended, queued, running = done(scene, "failed"), scene.submit(), scene.held()
+    assert [True, False, False] == [scene.store.retention.may_go(each) for each in (ended, queued, running.run_id)]
+    with scene.store.transaction():
+        scene.store.runs.retry(ended, scene.now, replay="pinned")
+    assert not scene.store.retention.may_go(ended)
+
+
 def test_n18_other_writers_have_their_turn_in_the_middle_of_a_large_family(scene: Scene) -> None:
     large = done(scene, steps=250)
     scene.now += 100 * DAY_MS

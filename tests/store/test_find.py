@@ -77,6 +77,13 @@ def test_the_last_run_is_found_by_name_and_state(scene: Scene) -> None:
             runs.last(*arguments)
 
 
+def test_only_failures_that_nobody_has_dealt_with_have_errors_to_count(scene: Scene) -> None:
+    scene.finish(scene.held(), "failed", error=error("it went wrong"))
+    scene.finish(scene.held())
+    scene.submit()
+    assert [("default", "digest", error("it went wrong"))] == scene.store.runs.dead_errors()
+
+
 def test_counts_are_of_one_namespace(scene: Scene) -> None:
     scene.held()
     scene.submit()

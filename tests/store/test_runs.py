@@ -317,3 +317,13 @@ def test_b07_of_racing_ends_one_stands(path: Path, children: Children) -> None:
         for claim in claims:
             assert 3 == len(store.events.of_run(claim.run_id))
         assert [] == store.check()
+
+
+def test_only_a_failure_is_dropped_and_once(scene: Scene) -> None:
+    failed = scene.finish(scene.held(), "failed").id
+    succeeded = scene.finish(scene.held()).id
+    dropped = [
+        scene.write(lambda run=run: scene.store.runs.drop(run, scene.now))
+        for run in (scene.submit(), succeeded, failed, failed)
+    ]
+    assert [False, False, True, False] == dropped

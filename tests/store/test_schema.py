@@ -100,6 +100,19 @@ def test_a_step_whose_columns_contradict_each_other_is_refused(scene: Scene, cha
         scene.store.connection.write(f"UPDATE steps SET {change}")
 
 
+def test_a_step_of_an_unknown_kind_is_refused(scene: Scene) -> None:
+    claim = scene.held()
+    with pytest.raises(apsw.ConstraintError):
+        scene.begin(claim, "fetch", 1, kind="dance")
+
+
+def test_no_list_is_built_to_check_the_columns_of_a_step(store: Store) -> None:
+    change = "UPDATE steps SET kind = 'step', state = 'running', on_crash = 'rerun' WHERE id = 1"
+    done = [opcode for _, opcode, *_ in store.connection.raw.execute(f"EXPLAIN {change}")]
+    assert "TypeCheck" in done
+    assert "OpenEphemeral" not in done
+
+
 def finished(scene: Scene) -> None:
     claim = scene.held(input=f'"{"x" * 300_000}"')
     scene.begin(claim, "fetch", 1)
