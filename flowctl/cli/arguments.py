@@ -6,9 +6,8 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from flowctl.core.errors import NotFound, NotPermitted, UsageError
 from flowctl.core.text import quoted
@@ -17,11 +16,10 @@ _PAIR = re.compile(r"([^\W\d]\w*)(:?=)(.*)", re.DOTALL)
 _HINT = "write name=value, name:=JSON, or name=@file"
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(NamedTuple):
     """What is to be bound to a workflow's parameters: texts by their types, and a JSON object as it is."""
 
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str]
     object_text: str | None = None
 
 

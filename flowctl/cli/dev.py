@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -105,7 +105,7 @@ class _Development:
         placed = with_variables(self.store, runs, dict(loaded.executor.target.variables))
 
         def create(engine_id: int) -> list[int]:
-            new = replace(placed[0], followed_by=engine_id)
+            new = placed[0]._replace(followed_by=engine_id)
             self.last, _ = commands.submit(self.store, new, loaded.snapshot, SYSTEM_CLOCK.now())
             return [self.last]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -94,6 +96,7 @@ set_up_version(cli)
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
+    atexit.register(gc.freeze)  # on the way out Python would look for cycles in all that was imported
     callers.umask = os.umask(0o077)
     _open_standard_descriptors()
     words = list(sys.argv[1:] if args is None else args)

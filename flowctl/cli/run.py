@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -150,7 +149,7 @@ def with_variables(store: Store, runs: Sequence[NewRun], variables: Mapping[str,
     from flowctl.engine.places import keep_variables
 
     environment = keep_variables(store, variables)
-    return [replace(new, environment=environment) for new in runs]
+    return [new._replace(environment=environment) for new in runs]
 
 
 def submit_runs(
@@ -167,7 +166,7 @@ def submit_runs(
     def submit(engine_id: int | None) -> list[int]:
         numbers = []
         for new in runs:
-            reserved = replace(new, followed_by=engine_id)
+            reserved = new._replace(followed_by=engine_id)
             number, is_new = commands.submit(store, reserved, snapshot, SYSTEM_CLOCK.now())
             numbers.append(number)
             if not is_new:

@@ -159,8 +159,6 @@ class ScheduleOptions:
             queue=self.queue, priority=self.priority, timeout=self.timeout, attempts=self.attempts, tags=self.tags
         )
         asked = submission.checked().options({})
-        if not self.tags:
-            del asked["tags"]
         if self.requires:
             asked["requires"] = list(dict.fromkeys(_label(label) for label in self.requires))
         if self.when:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -55,8 +54,7 @@ def filter_options(function: F) -> F:
     return function
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(NamedTuple):
     """What the filter options were given."""
 
     states: tuple[Any, ...] = ()

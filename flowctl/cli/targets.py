@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from flowctl.cli import callers
 from flowctl.cli.instants import parse_duration, parse_instant
 from flowctl.cli.invocation import Invocation
-from flowctl.cli.selecting import parse_tags
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import NotFound, UsageError
 from flowctl.core.model import NewRun
@@ -26,8 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 PRIORITIES = click.IntRange(-(2**31), 2**31 - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A workflow: its file, its function (None: the only one), and what its registration says of where it runs."""
 
     path: str
@@ -100,8 +97,7 @@ def new_supervisor() -> Supervisor:
     return Supervisor(load_config(os.environ), callers.umask)
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """How a run is to be made: what `run` and `exec` have in common."""
 
     detach: bool = False
@@ -125,7 +121,11 @@ class Submission:
 
     def options(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return a workflow's options with what was asked on the command line. Raises UsageError."""
-        asked: dict[str, Any] = {"tags": {**options.get("tags", {}), **parse_tags(self.tags)}}
+        asked: dict[str, Any] = {}
+        if self.tags:
+            from flowctl.cli.selecting import parse_tags
+
+            asked["tags"] = {**options.get("tags", {}), **parse_tags(self.tags)}
         if self.timeout is not None:
             asked["timeout_ms"] = parse_duration(self.timeout, "--timeout")
             if asked["timeout_ms"] < 1:
@@ -173,8 +173,7 @@ def submission_options(function: F) -> F:
     return function
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a run comes from: the workflow, its code, and where it is to run."""
 
     workflow: Description

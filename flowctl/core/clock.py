@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from typing import Protocol
 
@@ -41,6 +40,8 @@ class SystemClock:
 
     def fraction(self) -> float:
         """Return a random number from 0 up to 1."""
+        import random  # few commands throw dice, and it costs each of them a millisecond
+
         return random.random()
 
 

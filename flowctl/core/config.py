@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,15 +26,14 @@ class ScreenSettings(NamedTuple):
     keys: Mapping[str, str] = {}  # name of an action: keys, with commas between them
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """The settings, with their defaults."""
 
     payload_limit: int = 10 << 20  # bytes of one input or output
     pass_environment: tuple[str, ...] = ()  # names of variables, or prefixes ending in *, that executors get too
-    secrets: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)  # sources in the order they are asked
+    secrets: Mapping[str, tuple[Source, ...]] = {}  # sources in the order they are asked
     search: bool = True  # whether there is a full-text index; without it `flowctl grep` reads every row
-    tui: ScreenSettings = field(default_factory=ScreenSettings)
+    tui: ScreenSettings = ScreenSettings()
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
@@ -63,7 +61,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
         settings = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
-    names = [field.name for field in fields(Config)]
+    names = list(Config._fields)
     for name in settings:
         if name not in names:
             import difflib

@@ -1,15 +1,14 @@
 """What lists ask for, and what they show of a run and its steps. None in a filter does not restrict."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: see model.py.
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from flowctl.core.model import Request, RunState, StepKind, StepState
 
 
-@dataclass(frozen=True, slots=True)
-class RunFilter:
+class RunFilter(NamedTuple):
     """Which runs a list or a bulk command means. Empty fields do not restrict."""
 
     namespace: str | None = "default"
@@ -17,7 +16,7 @@ class RunFilter:
     workflow: str | None = None
     schedule: str | None = None
     queue: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     since: int | None = None  # created at or after
     search: str | None = None  # in workflow, input, output, error
     dead: bool = False  # failed, and nobody has dealt with it yet

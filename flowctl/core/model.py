@@ -1,11 +1,10 @@
 """The nouns of flowctl as records. Instants are UTC milliseconds; payloads are JSON text."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: typing would compile each of some 250 texts at every start.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from flowctl.core.digests import sha256
 
@@ -44,8 +43,7 @@ def code_of(path: str, files: dict[str, str]) -> str:
     return sha256(json.dumps([path, texts]).encode())
 
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
+class NewRun(NamedTuple):
     """What it takes to create a run."""
 
     workflow: str
@@ -56,13 +54,13 @@ class NewRun:
     input: str
     input_hash: bytes
     namespace: str = "default"
-    options: dict[str, Any] = field(default_factory=dict)  # timeout_ms, attempts, isolation, on_failure
+    options: Mapping[str, Any] = {}  # timeout_ms, attempts, isolation, on_failure
     python: str | None = None
     env_file: str | None = None
     queue: str = "default"
     priority: int = 0
     key: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     wake_at: int | None = None
     parent_id: int | None = None
     parent_step: str | None = None
@@ -78,11 +76,10 @@ class NewRun:
     replay: Replay = "pinned"
     handles: int | None = None  # the failed run whose on_failure workflow this is
 
-    def with_options(self, options: Mapping[str, Any]) -> NewRun:
+    def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return it with the options of a workflow, of which queue, priority and tags have columns of their own."""
         rest = dict(options)
-        return replace(
-            self,
+        return self._replace(
             queue=rest.pop("queue", "default"),
             priority=rest.pop("priority", 0),
             tags=rest.pop("tags", {}),

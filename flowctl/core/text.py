@@ -10,11 +10,12 @@ import re
 
 # Controls (line feed and tab excepted), DEL, C1, marks and overrides of writing direction, line and paragraph
 # separators, byte-order mark, lone surrogates, and the invisible tag characters.
-_DANGEROUS = re.compile(
+# Each is compiled when it is first needed: most commands print no such text at all.
+_DANGEROUS = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_DANGEROUS_IN_LINE = re.compile(_DANGEROUS.pattern[:-1] + "\n\t]")
-_COLOUR = re.compile("\x1b\\[[0-9;:]*m")
+_DANGEROUS_IN_LINE = _DANGEROUS[:-1] + "\n\t]"
+_COLOUR = "\x1b\\[[0-9;:]*m"
 _SHORT = {"\n": "\\n", "\t": "\\t"}
 
 
@@ -23,17 +24,17 @@ def safe(text: str) -> str:
 
     Calling it twice changes nothing more. CR LF ends a line as LF does.
     """
-    return _DANGEROUS.sub(_visible, text.replace("\r\n", "\n"))
+    return re.sub(_DANGEROUS, _visible, text.replace("\r\n", "\n"))
 
 
 def safe_line(text: str) -> str:
     """Return the text as one safe line: line feeds and tabs become visible too."""
-    return _DANGEROUS_IN_LINE.sub(_visible, text)
+    return re.sub(_DANGEROUS_IN_LINE, _visible, text)
 
 
 def without_colour(text: str) -> str:
     """Return the text without the sequences that colour it: the m of one must not begin a word."""
-    return _COLOUR.sub("", text) if "\x1b" in text else text
+    return re.sub(_COLOUR, "", text) if "\x1b" in text else text
 
 
 def safe_json(text: str) -> str:
@@ -41,7 +42,9 @@ def safe_json(text: str) -> str:
 
     Outside its strings JSON has only ASCII, so that every such character may be replaced by its JSON escape.
     """
-    return text if text.isascii() and "\x7f" not in text else _DANGEROUS.sub(lambda match: json_escape(match[0]), text)
+    return (
+        text if text.isascii() and "\x7f" not in text else re.sub(_DANGEROUS, lambda match: json_escape(match[0]), text)
+    )
 
 
 def shorten(text: str, limit: int) -> str:

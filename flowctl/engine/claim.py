@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from functools import cache
 from pathlib import Path
 
 from flowctl.core.model import EngineRow
@@ -18,6 +19,12 @@ def boot_id() -> str:
     """Return what distinguishes this boot of the machine from every other; FLOWCTL_BOOT_ID overrides it in tests."""
     if os.environ.get("FLOWCTL_TESTING") == "1" and "FLOWCTL_BOOT_ID" in os.environ:
         return os.environ["FLOWCTL_BOOT_ID"]
+    return _boot_of_this_process()
+
+
+@cache
+def _boot_of_this_process() -> str:
+    """Read it once: an engine compares it every second."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # not Linux: without it a reboot is still seen, because no lock survives one

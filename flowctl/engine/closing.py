@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +135,7 @@ def failure_handler(run: Run, error: str) -> NewRun:
     handler = run.options["on_failure"]
     failure = {"run": run.id, "workflow": run.workflow, "error": json.loads(error)}
     text = json.dumps({handler["parameter"]: failure}, ensure_ascii=False)
-    return replace(families.started_by(run, handler, text, canonical_hash(text)), tags=run.tags, handles=run.id)
+    return families.started_by(run, handler, text, canonical_hash(text))._replace(tags=run.tags, handles=run.id)
 
 
 def time_out(session: Session) -> None:

@@ -6,8 +6,6 @@ live engine is asked to, and a run whose engine is dead is freed first.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict
 from flowctl.core.model import FINAL_STATES, NewRun, Replay, Request, Run, Snapshot
@@ -132,7 +130,7 @@ def drop(store: Store, run_id: int, now: int) -> Run:
 def rerun(store: Store, run_id: int, now: int, snapshot: Snapshot | None = None, followed_by: int | None = None) -> int:
     """Create a run of the same workflow with the same input, with that code (none: the code of the old one)."""
     run = store.runs.get(run_id)
-    new = replace(like(run, snapshot), rerun_of=run.id, followed_by=followed_by)
+    new = like(run, snapshot)._replace(rerun_of=run.id, followed_by=followed_by)
     with store.transaction():
         if snapshot is not None:
             store.snapshots.put(snapshot, now)

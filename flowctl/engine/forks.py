@@ -7,7 +7,7 @@ as there is a fork of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from flowctl.core import failpoint
 from flowctl.core.errors import Conflict, UsageError
@@ -75,8 +75,7 @@ def _editable(store: Store, source: Run, key: str, before: Step) -> Step:
 def _new(run: Run, how: Fork, followed_by: int | None) -> NewRun:
     """Return the record of a fork. A fork of a child is a run of its own, without parent."""
     given = BoundInput(run.input, run.input_hash) if how.input is None else how.input
-    return replace(
-        like(run, how.snapshot),
+    return like(run, how.snapshot)._replace(
         input=given.text,
         input_hash=given.hash,
         followed_by=followed_by,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flowctl.core.errors import UsageError
 from flowctl.engine.env_file import read_env_file
@@ -36,8 +35,7 @@ _ALLOWED = _PERSON | _DESKTOP | _PROXIES | {name.upper() for name in _PROXIES}
 _ALLOWED_PREFIXES = ("LC_", "XDG_", "SSL_CERT_", "COVERAGE_PROCESS_")
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(NamedTuple):
     """An interpreter and why it was chosen."""
 
     python: str  # '' for flowctl's own, which `own_python` starts
@@ -58,7 +56,9 @@ def choose_interpreter(path: str, explicit: str | None, environ: Mapping[str, st
         return _own(None)
     note = None
     if dependencies := _inline_dependencies(path):
-        uv = shutil.which("uv", path=environ.get("PATH"))
+        from shutil import which
+
+        uv = which("uv", path=environ.get("PATH"))
         if uv:
             return _with_uv(uv, path, environ)
         names = ", ".join(dependencies)
@@ -123,7 +123,9 @@ def _own(note: str | None) -> Interpreter:
 
 
 def _explicit(given: str, environ: Mapping[str, str]) -> Interpreter:
-    python = given if os.sep in given else shutil.which(given, path=environ.get("PATH")) or given
+    from shutil import which
+
+    python = given if os.sep in given else which(given, path=environ.get("PATH")) or given
     python = os.path.abspath(os.path.expanduser(python))
     if os.path.isdir(python):  # a virtual environment
         python = os.path.join(python, "bin", "python")

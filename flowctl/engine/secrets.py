@@ -6,19 +6,20 @@ Nothing that is found here is written down, and no error repeats what a source h
 from __future__ import annotations
 
 import os
-import queue
 import re
-import shutil
 import stat
 import subprocess
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowctl.core.config import Source, config_path
 from flowctl.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 COMMAND_S = 10  # that a command may take
 LIMIT_BYTES = 64 * 1024  # of a value
@@ -101,13 +102,15 @@ def _from_command(_name: str, source: Source, environ: Mapping[str, str]) -> str
 
 def _from_keyring(name: str, source: Source, environ: Mapping[str, str]) -> str:
     """Ask the system's keyring for the password of a service whose user has the name of the secret."""
+    from shutil import which
+
     programs = (
         ["keyring", "get", source.what, name],
         ["secret-tool", "lookup", "service", source.what, "username", name],
         ["security", "find-generic-password", "-s", source.what, "-a", name, "-w"],
     )
     for argv in programs:
-        if shutil.which(argv[0], path=environ.get("PATH")):
+        if which(argv[0], path=environ.get("PATH")):
             return _output_of(argv, environ)
     raise NoSecret("there is no program for the keyring: keyring, secret-tool or security")
 
@@ -153,7 +156,9 @@ class Desk:
     """Asks slow sources while the engine goes on: each question in a thread, which writes nothing but its answer."""
 
     def __init__(self) -> None:
-        self._found: queue.SimpleQueue[Found] = queue.SimpleQueue()
+        from queue import SimpleQueue
+
+        self._found: SimpleQueue[Found] = SimpleQueue()
         self._ear, self._mouth = os.pipe()
         os.set_blocking(self._ear, False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flowctl.core.model import FINAL_STATES, Run, Step
@@ -49,8 +48,7 @@ def begin_child(session: Session, step: Step, fields: dict[str, Any]) -> None:
 
 def _create_child(session: Session, step: Step, fields: dict[str, Any]) -> Run:
     run, options = session.run, dict(fields.get("workflow_options") or {})
-    new = replace(
-        families.started_by(run, fields, step.input, step.input_hash),
+    new = families.started_by(run, fields, step.input, step.input_hash)._replace(
         queue=options.pop("queue", run.queue),
         priority=options.pop("priority", run.priority),
         tags=options.pop("tags", {}),

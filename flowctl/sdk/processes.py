@@ -21,13 +21,14 @@ _HAS_PROC = sys.platform.startswith("linux")
 
 
 class Process(NamedTuple):
-    """One process of this machine; `environ` is NUL-separated, and empty where it may not be read."""
+    """One process of this machine."""
 
     pid: int
     ppid: int
     session: int
     zombie: bool
-    environ: bytes
+    started: int  # in ticks since the machine started; 0 where nobody tells
+    environ: Optional[bytes] = None  # NUL-separated; None: to be read when it is needed
 
 
 def find_tree(mark: str, root: Optional[int] = None) -> list[int]:
@@ -61,7 +62,7 @@ def kill_engine(token: str) -> list[int]:
 
 def children(pid: int) -> list[int]:
     """Return the living direct children of a process."""
-    return [process.pid for process in _list(with_environ=False) if process.ppid == pid and not process.zombie]
+    return [process.pid for process in _list() if process.ppid == pid and not process.zombie]
 
 
 def _sign(variable: str, mark: str) -> bytes:
@@ -69,8 +70,11 @@ def _sign(variable: str, mark: str) -> bytes:
 
 
 def _members(sign: bytes, root: Optional[int]) -> list[int]:
-    processes = [process for process in _list(with_environ=True) if not process.zombie]
-    found = {process.pid for process in processes if sign in b"\0" + process.environ + b"\0"}
+    everything = _list()
+    processes = [process for process in everything if not process.zombie]
+    # Who is older than the root cannot bear its mark: that spares reading most environments.
+    since = next((process.started for process in everything if process.pid == root), 0)
+    found = {process.pid for process in processes if process.started >= since and sign in _environ(process)}
     if root is not None:
         found |= {process.pid for process in processes if process.session == root or process.pid == root}
         found |= _descendants(processes, found | {root})
@@ -119,28 +123,28 @@ def _send(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _list(*, with_environ: bool) -> list[Process]:
-    return _from_proc(with_environ) if _HAS_PROC else _from_ps()
+def _list() -> list[Process]:
+    return _from_proc() if _HAS_PROC else _from_ps()
 
 
-def _from_proc(with_environ: bool) -> list[Process]:
-    processes = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            process = _read_proc(name, with_environ)
-            if process is not None:
-                processes.append(process)
-    return processes
+def _from_proc() -> list[Process]:
+    found = [_read_proc(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [process for process in found if process is not None]
 
 
-def _read_proc(name: str, with_environ: bool) -> Optional[Process]:
+def _read_proc(name: str) -> Optional[Process]:
     stat = _read(f"/proc/{name}/stat")
     # The second field is the program's name in brackets, and may itself hold blanks and brackets.
     fields = stat[stat.rfind(b")") + 2 :].split()
-    if len(fields) < 4:
+    if len(fields) < 20:
         return None
-    environ = _read(f"/proc/{name}/environ") if with_environ else b""
-    return Process(int(name), int(fields[1]), int(fields[3]), fields[0] in (b"Z", b"X"), environ)
+    return Process(int(name), int(fields[1]), int(fields[3]), fields[0] in (b"Z", b"X"), int(fields[19]))
+
+
+def _environ(process: Process) -> bytes:
+    """Return the environment that a process was started with, NUL around each variable; empty if it may not be read."""
+    environ = process.environ if process.environ is not None else _read(f"/proc/{process.pid}/environ")
+    return b"\0" + environ + b"\0"
 
 
 def _read(path: str) -> bytes:
@@ -174,5 +178,5 @@ def _from_ps(command: tuple[str, ...] = PS_COMMAND) -> list[Process]:
         if len(fields) >= 4 and fields[0].isdigit() and fields[1].isdigit():
             session = int(fields[2]) if fields[2].isdigit() else 0
             words = fields[4].replace(b" ", b"\0") if len(fields) == 5 else b""
-            processes.append(Process(int(fields[0]), int(fields[1]), session, fields[3][:1] == b"Z", words))
+            processes.append(Process(int(fields[0]), int(fields[1]), session, fields[3][:1] == b"Z", 0, words))
     return processes

@@ -32,7 +32,7 @@ MIGRATIONS = (Migration(1, "0001_create_core.sql", "4bcd2a9c52d225be5e30764c"),)
 
 _COMMENT = re.compile(r"--[^\n]*")
 _SPACE = re.compile(r"\s+")
-_SPACE_AT_MARK = re.compile(r" ?([(),;=<>|]) ?")
+_SPACE_AT_MARK = re.compile(r" (?=[(),;=<>|])|(?<=[(),;=<>|]) ")
 # What ANALYZE, AUTOINCREMENT and the full-text index keep is SQLite's own; an automatic index has no text.
 _SCHEMA = """
     SELECT type, name, sql FROM sqlite_schema
@@ -49,7 +49,7 @@ def latest() -> int:
 
 def normalised(sql: str) -> str:
     """Return SQL without comments and with one kind of white space, for comparison."""
-    return _SPACE_AT_MARK.sub(r"\1", _SPACE.sub(" ", _COMMENT.sub("", sql))).strip()
+    return _SPACE_AT_MARK.sub("", _SPACE.sub(" ", _COMMENT.sub("", sql))).strip()
 
 
 def objects(connection: Connection) -> list[tuple[str, str, str]]:

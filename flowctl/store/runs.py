@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from flowctl.core.errors import ClaimLost, Conflict, NotFound
@@ -81,8 +81,7 @@ class Runs:
             if found is not None:
                 return _same(new, found), False
         stored, crc = pack(new.input)
-        fields = {name: getattr(new, name) for name in NewRun.__slots__}
-        fields |= {
+        fields = new._asdict() | {
             "options": _json(new.options),
             "tags": _json(new.tags),
             "requires": json.dumps(new.options["requires"]) if new.options.get("requires") else None,
@@ -405,7 +404,7 @@ class Runs:
         return Run(*fields)
 
 
-def _json(value: dict[str, Any]) -> str:
+def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from math import inf
 from pathlib import Path
 from types import TracebackType
@@ -166,7 +165,7 @@ class Bench:
         found = loaded.choose(workflow.function.__name__)
         signature = workflow.signature
         bound = loaded.bind(found, {}, signature.encode(signature.bind((), input))[0])
-        new = replace(loaded.new_run(found, bound), environment=environment)
+        new = loaded.new_run(found, bound)._replace(environment=environment)
         return commands.submit(self.store, new, loaded.snapshot, self.clock.now())[0]
 
     def _load(self, workflow: Workflow[Any, Any]) -> LoadedFile:

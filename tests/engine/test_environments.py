@@ -127,7 +127,7 @@ def test_a_secret_that_was_captured_is_found_and_stays_masked(host: Hosted, tmp_
     )
     first = host.store.runs.get(host.submit(path))
     assert "TOKEN" not in os.environ
-    fields = {name: getattr(first, name) for name in NewRun.__slots__ if hasattr(first, name)}
+    fields = {name: getattr(first, name) for name in NewRun._fields if hasattr(first, name)}
     new = NewRun(**fields | {"environment": keep_variables(host.store, {"TOKEN": "four"})})
     commands.cancel(host.store, first.id, SYSTEM_CLOCK.now())
     number, _ = commands.submit(host.store, new, host.store.snapshots.get(first.code), SYSTEM_CLOCK.now())

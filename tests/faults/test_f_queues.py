@@ -10,7 +10,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,7 @@ class Lane:
         self.path = path
         template = self.store.runs.get(host.submit(path, host="a"))
         commands.cancel(self.store, template.id, SYSTEM_CLOCK.now())
-        fields = {name: getattr(template, name) for name in NewRun.__slots__ if hasattr(template, name)}
+        fields = {name: getattr(template, name) for name in NewRun._fields if hasattr(template, name)}
         self._template = NewRun(**fields | {"queue": "mail"})
         self._engines: list[subprocess.Popen[bytes]] = []
 
@@ -75,7 +74,7 @@ class Lane:
 
     def submit(self, count: int = 1, *, host: str = "a", ms: int = 0, **fields: Any) -> list[int]:
         text = json.dumps({"host": host, "ms": ms})
-        new = replace(self._template, input=text, input_hash=canonical_hash(text), **fields)
+        new = self._template._replace(input=text, input_hash=canonical_hash(text), **fields)
         with self.store.transaction():
             return [self.store.runs.create(new, SYSTEM_CLOCK.now())[0] for _ in range(count)]
 

@@ -149,11 +149,23 @@ def test_the_caller_is_never_part_of_the_tree(monkeypatch: pytest.MonkeyPatch) -
     assert os.getpid() not in found
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_what_is_older_than_the_root_is_not_looked_into(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.start("note; sleep 60", wait_for=1)
+    looked: list[str] = []
+    read = processes._read
+    monkeypatch.setattr(processes, "_read", lambda path: looked.append(path) or read(path))
+    assert tree.pid in processes.find_tree(tree.mark, tree.pid)
+    assert f"/proc/{tree.pid}/environ" in looked
+    assert f"/proc/{os.getpid()}/environ" not in looked
+    assert f"/proc/{os.getpid()}/stat" in looked
+
+
 def test_ps_finds_what_proc_finds(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = sorted(tree.start("(note; exec sleep 60) & note; exec sleep 60", wait_for=2))
     wait_until(lambda: processes.find_tree(tree.mark, tree.pid) == expected)  # what noted them has ended too
     # The same columns as the BSD command; procps spells "with the environment" differently.
     linux = ("ps", "axeww", "-o", "pid=,ppid=,sess=,stat=,command=")
-    monkeypatch.setattr(processes, "_list", lambda **_: processes._from_ps(linux))
+    monkeypatch.setattr(processes, "_list", lambda: processes._from_ps(linux))
     assert processes.find_tree(tree.mark, tree.pid) == expected
     assert processes.find_tree(tree.mark) == expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 from rich.text import Text
@@ -57,7 +56,7 @@ class DeadScreen(RunList):
 
     def asked(self) -> RunFilter:
         """Return which failures are shown."""
-        return replace(super().asked(), dead=True)
+        return super().asked()._replace(dead=True)
 
     def row(self, run: RunLine) -> Row:
         """Return the cells of a failure."""

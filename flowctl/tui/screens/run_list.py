@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import ClassVar, cast
 
@@ -65,7 +64,7 @@ class RunList(RunPlace, Filtered):
     async def load(self) -> None:
         """Read which runs there are; the first of them first, for all may take a moment."""
         if not self.table.keys and self._sort.by is None and self._sort.down:
-            first = await self.ask(lambda store: store.runs.numbers(replace(self.asked(), limit=_FIRST)))
+            first = await self.ask(lambda store: store.runs.numbers(self.asked()._replace(limit=_FIRST)))
             self.table.show(first)
         numbers = await self.ask(self.numbers)
         self.table.show(numbers)
