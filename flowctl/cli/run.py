@@ -10,7 +10,6 @@ import click
 
 from flowctl.cli.arguments import Arguments, parse_arguments, read_each, read_input
 from flowctl.cli.completing import complete_target
-from flowctl.cli.foreground import work_here
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.cli.targets import (
@@ -100,7 +99,7 @@ def load_target(
     invocation: Invocation, supervisor: Supervisor, target: Target, python: str | None, submission: Submission
 ) -> LoadedFile:
     """Import the file of a target in an executor that has the shell's folder and variables."""
-    from flowctl.engine.loading import load_file
+    from flowctl.engine.loading import Loading
     from flowctl.engine.places import shell_variables
     from flowctl.engine.supervisor import CodeTarget
 
@@ -109,13 +108,24 @@ def load_target(
     place = CodeTarget(
         target.path, working_directory(), chosen, submission.full_env_file(), tuple(sorted(variables.items()))
     )
-    loaded = load_file(supervisor, place)
+    loading = Loading(supervisor, place)
+    _load_the_rest()
+    loaded = loading.finish()
     interpreter = loaded.executor.interpreter
     if interpreter.note:
         invocation.terminal.warn(f"note: {interpreter.note}")
     if invocation.verbose:
         invocation.terminal.say(f"interpreter: {interpreter.source}")
     return loaded
+
+
+def _load_the_rest() -> None:
+    """Import what works on a run, while the executor imports the file."""
+    import flowctl.cli.foreground
+    import flowctl.cli.patience
+    import flowctl.engine.commands
+    import flowctl.engine.engine
+    import flowctl.store  # noqa: F401
 
 
 def absolute_python(python: str | None) -> str | None:
@@ -176,6 +186,8 @@ def submit_runs(
     if submission.detach:
         print_numbers(invocation, submit(None))
         return 0
+    from flowctl.cli.foreground import work_here
+
     return work_here(invocation, store, supervisor, submit)
 
 
