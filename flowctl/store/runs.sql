@@ -193,7 +193,8 @@ SELECT CASE :key WHEN 'workflow' THEN workflow WHEN 'schedule' THEN schedule
 FROM runs WHERE id = +:run
 
 -- name: running
-SELECT id, namespace, queue FROM runs WHERE engine_id IS NOT NULL AND state = 'running'
+-- The schema sees to it that these are the running ones.
+SELECT id, namespace, queue FROM runs WHERE engine_id IS NOT NULL
 
 -- part: stands_behind
 EXISTS (

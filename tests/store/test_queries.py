@@ -57,6 +57,7 @@ def test_f09_no_block_scans_a_table_that_grows_unless_its_comment_says_why(store
     ("name", "place"),
     [
         ("find_state", "runs_state (namespace=? AND state=?"),
+        ("numbers_state", "runs_state (namespace=? AND state=?"),
         ("claimable_family", "runs_root (root_id=? AND state=?"),
         ("next_wake_family", "runs_root (root_id=? AND state=?"),
         ("family_moves", "runs_root (root_id=? AND state=?"),

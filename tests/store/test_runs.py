@@ -12,6 +12,7 @@ import pytest
 from flowctl.core.errors import ClaimLost, Conflict, NotFound
 from flowctl.core.model import Claim, RunState
 from flowctl.store import Store
+from flowctl.store.runs import Reach
 from tests.store.scene import Children, Scene, claimable, new_run
 
 # -- creation
@@ -327,3 +328,68 @@ def test_only_a_failure_is_dropped_and_once(scene: Scene) -> None:
         for run in (scene.submit(), succeeded, failed, failed)
     ]
     assert [False, False, True, False] == dropped
+
+
+def test_a_family_moves_while_one_of_it_goes_on_by_itself_or_a_signal_may_come(scene: Scene) -> None:
+    runs = scene.store.runs
+    root = scene.held()
+
+    def child(**fields: Any) -> int:
+        return scene.submit(root_id=root.run_id, parent_id=root.run_id, **fields)
+
+    assert runs.family_moves(root.run_id)
+    scene.release(root, "waiting")
+    assert not runs.family_moves(root.run_id)
+    queued = child(parent_step="a")
+    assert runs.family_moves(root.run_id)
+    claim = scene.claim(queued)
+    assert runs.family_moves(root.run_id)
+    scene.release(claim, "waiting", wake_at=scene.now + 50)
+    assert runs.family_moves(root.run_id)
+    scene.now += 50
+    claim = scene.claim(queued)
+    scene.begin(claim, "approval", 1, kind="signal")
+    scene.release(claim, "waiting")
+    assert runs.family_moves(root.run_id)
+    scene.write(lambda: runs.wake(queued, scene.now))
+    claim = scene.claim(queued)
+    scene.succeed(claim, "approval")
+    scene.release(claim, "waiting")
+    assert not runs.family_moves(root.run_id)
+    scene.write(lambda: runs.wake(queued, scene.now))
+    scene.finish(scene.claim(queued))
+    assert not runs.family_moves(root.run_id)
+
+
+def test_a_run_waits_for_another_of_its_schedule_until_that_has_ended(scene: Scene) -> None:
+    earlier = scene.held()
+    later = scene.submit(after_id=earlier.run_id)
+    runs = scene.store.runs
+    assert (False, 0, "waiting") == (
+        runs.wakes_after(),
+        scene.write(lambda: runs.wake_after(scene.now)),
+        runs.get(later).state,
+    )
+    scene.finish(earlier)
+    assert (True, 1, "queued") == (
+        runs.wakes_after(),
+        scene.write(lambda: runs.wake_after(scene.now)),
+        runs.get(later).state,
+    )
+
+
+def test_what_an_engine_does_not_serve_it_does_not_take_when_that_is_due_either(scene: Scene) -> None:
+    asleep = scene.release(scene.held(queue="slow"), "sleeping", wake_at=scene.now + 50)
+    scene.now += 50
+    for root in (None, asleep.id):
+        reach = Reach(1, root_id=root)
+        serves = [reach, reach._replace(queues=("mail",)), reach._replace(full=frozenset({("default", "slow")}))]
+        found = [[run.id for run in scene.store.runs.claimable(scene.now, each, limit=5)] for each in serves]
+        assert [[asleep.id], [], []] == found
+
+
+def test_the_running_runs_are_those_that_engines_hold(scene: Scene) -> None:
+    held = scene.held()
+    scene.submit()
+    scene.finish(scene.held())
+    assert [(held.run_id, "default", "default")] == [tuple(each) for each in scene.store.runs.running()]
