@@ -44,8 +44,9 @@ ON CONFLICT DO NOTHING
 RETURNING id, attempt
 
 -- name: start_attempt
+-- A step that has its outcome is neither: whatever ends one takes its wake_at away.
 UPDATE steps SET state = 'running', attempt = attempt + 1, started_at = max(:now, begun_at), wake_at = NULL, progress = NULL
-WHERE {current} AND finished_at IS NULL AND (state = 'interrupted' OR wake_at IS NOT NULL) AND {claimed}
+WHERE {current} AND (state = 'interrupted' OR wake_at IS NOT NULL) AND {claimed}
 RETURNING attempt
 
 -- name: succeed

@@ -51,7 +51,8 @@ def mutants_of(path: str, source: str) -> Iterator[Mutant]:
 def mutants_of_schema(path: str, source: str) -> Iterator[Mutant]:
     """Yield the mutants of a schema: each constraint and trigger gone, each condition of a trigger weakened."""
     for match in re.finditer(r"CHECK (?=\()", source):
-        yield Mutant(path, match.end(), _closing(source, match.end()), "(1)", source, guard=True)
+        end = _closing(source, match.end())
+        yield Mutant(path, match.end(), end, "(1)", source, guard=_GUARD.search(source[match.end() : end]) is not None)
     for match in re.finditer(r"CREATE UNIQUE INDEX", source):
         yield Mutant(path, match.start(), match.end(), "CREATE INDEX", source, guard=True)
     for match in _TRIGGER.finditer(source):

@@ -237,3 +237,15 @@ def test_lists_get_steps_attempts_and_child_runs_without_payloads(scene: Scene) 
     assert ["inner"] == [each.key for each in steps.lines(claim.run_id, after_seq=1)]
     assert [("fetch", 1, "failed", scene.now, scene.now)] == steps.attempt_lines(claim.run_id)
     assert {"inner": child} == steps.children(claim.run_id)
+
+
+def test_a_step_that_has_its_outcome_keeps_the_progress_it_had(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "copy", 1)
+    for done in (1, 2):
+        scene.write(lambda done=done: scene.store.steps.set_progress(claim, "copy", f'{{"done":{done}}}', scene.now))
+        if done == 1:
+            scene.succeed(claim, "copy")
+    step = scene.store.steps.get(claim.run_id, "copy")
+    assert step is not None
+    assert '{"done":1}' == step.progress
