@@ -58,10 +58,15 @@ def test_run_numbers_are_never_reused(scene: Scene) -> None:
 
 
 RUN_RULES = [
-    "state = 'running'",  # without an engine
+    "state = 'running', started_at = 1",  # without an engine
+    "state = 'succeeded', output = '1', finished_at = 1",  # without a beginning
+    "state = 'succeeded', started_at = 1, finished_at = 1",  # without an output
+    "state = 'cancelled', started_at = 9, finished_at = 8",
+    "output = '1'",  # before its end
+    "error = '{}'",
+    "dropped_at = 1",  # a failure that is none
     "state = 'sleeping'",  # without an instant
     "state = 'blocked'",  # without a reason
-    "state = 'succeeded', finished_at = 1",  # without an output
     "state = 'failed', finished_at = 1",  # without an error
     "state = 'cancelled'",  # without an end
     "state = 'paused', wake_at = 5",  # nobody looks for it
@@ -78,11 +83,15 @@ RUN_RULES = [
 @pytest.mark.parametrize("change", RUN_RULES)
 def test_a_run_whose_columns_contradict_each_other_is_refused(scene: Scene, change: str) -> None:
     scene.submit()
-    with scene.store.transaction(), pytest.raises(apsw.ConstraintError):
+    with scene.store.transaction(), pytest.raises(apsw.ConstraintError, match="CHECK constraint failed"):
         scene.store.connection.write(f"UPDATE runs SET {change}")
 
 
 STEP_RULES = [
+    "output = '1'",  # before its end
+    "error = '{}'",
+    "shared_id = 1",
+    "said_by = 'ada'",
     "state = 'succeeded', finished_at = started_at",
     "state = 'failed', finished_at = started_at",
     "state = 'cancelled'",
@@ -98,6 +107,19 @@ def test_a_step_whose_columns_contradict_each_other_is_refused(scene: Scene, cha
     scene.begin(scene.held(), "fetch", 1)
     with scene.store.transaction(), pytest.raises(apsw.ConstraintError):
         scene.store.connection.write(f"UPDATE steps SET {change}")
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [("running", None), ("failed", None), ("cancelled", "{}"), ("succeeded", None)]
+)
+def test_an_attempt_whose_columns_contradict_each_other_is_refused(scene: Scene, state: str, error: str | None) -> None:
+    run = scene.submit()
+    with scene.store.transaction(), pytest.raises(apsw.ConstraintError, match="CHECK constraint failed"):
+        scene.store.connection.write(
+            "INSERT INTO attempts (run_id, key, attempt, state, error, started_at, finished_at) "
+            "VALUES (:run, 'fetch', 1, :state, :error, 1, 1)",
+            {"run": run, "state": state, "error": error},
+        )
 
 
 def test_a_step_of_an_unknown_kind_is_refused(scene: Scene) -> None:

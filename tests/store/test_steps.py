@@ -239,6 +239,15 @@ def test_lists_get_steps_attempts_and_child_runs_without_payloads(scene: Scene) 
     assert {"inner": child} == steps.children(claim.run_id)
 
 
+def test_a_step_that_has_its_outcome_has_begun_nothing_elsewhere_since(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "copy", 1)
+    scene.write(lambda: scene.store.steps.set_external_id(claim, "copy", "upload 7", scene.now))
+    scene.succeed(claim, "copy")
+    with pytest.raises(Conflict, match="is not running"):
+        scene.write(lambda: scene.store.steps.set_external_id(claim, "copy", "upload 8", scene.now))
+
+
 def test_a_step_that_has_its_outcome_keeps_the_progress_it_had(scene: Scene) -> None:
     claim = scene.held()
     scene.begin(claim, "copy", 1)
