@@ -95,7 +95,7 @@ STEP_RULES = [
     "state = 'succeeded', finished_at = started_at",
     "state = 'failed', finished_at = started_at",
     "state = 'cancelled'",
-    "state = 'done'",
+    "state = 'done', finished_at = started_at",
     "finished_at = started_at",
     "state = 'cancelled', finished_at = begun_at - 1",
     "attempt = 0",

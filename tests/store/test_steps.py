@@ -258,3 +258,12 @@ def test_a_step_that_has_its_outcome_keeps_the_progress_it_had(scene: Scene) -> 
     step = scene.store.steps.get(claim.run_id, "copy")
     assert step is not None
     assert '{"done":1}' == step.progress
+
+
+def test_the_open_steps_of_a_run_that_is_not_cancelled_stay_open(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "copy", 1)
+    scene.release(claim, "queued")
+    scene.write(lambda: scene.store.steps.cancel_idle(claim.run_id, scene.now))
+    assert {"copy": "running"} == scene.states(claim.run_id)
+    assert [] == scene.store.steps.attempts(claim.run_id, "copy")
