@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import apsw
 import pytest
 
@@ -192,3 +194,20 @@ def test_b07_a_run_has_one_final_event_for_each_attempt(scene: Scene) -> None:
     scene.finish(scene.claim(run.id))
     events = [(event.attempt, event.state) for event in scene.store.events.of_run(run.id)]
     assert [(1, "queued"), (1, "running"), (1, "failed"), (2, "queued"), (2, "running"), (2, "succeeded")] == events
+
+
+@pytest.mark.parametrize(
+    ("fields", "change"),
+    [
+        ({"key": "today"}, "key = 'today'"),
+        ({"parent_id": 1, "root_id": 1, "parent_step": "child"}, "parent_id = 1, root_id = 1, parent_step = 'child'"),
+    ],
+)
+def test_no_two_runs_have_one_key_or_are_the_child_of_one_step(
+    scene: Scene, fields: dict[str, Any], change: str
+) -> None:
+    scene.submit()
+    scene.submit(**fields)
+    other = scene.submit()
+    with scene.store.transaction(), pytest.raises(apsw.ConstraintError, match="UNIQUE constraint failed"):
+        scene.store.connection.write(f"UPDATE runs SET {change} WHERE id = {other}")

@@ -267,3 +267,13 @@ def test_the_open_steps_of_a_run_that_is_not_cancelled_stay_open(scene: Scene) -
     scene.write(lambda: scene.store.steps.cancel_idle(claim.run_id, scene.now))
     assert {"copy": "running"} == scene.states(claim.run_id)
     assert [] == scene.store.steps.attempts(claim.run_id, "copy")
+
+
+def test_a_fork_shares_what_has_its_outcome_alone(scene: Scene) -> None:
+    claim, fork = scene.held(), scene.submit()
+    for seq, key in enumerate(("fetch", "parse", "send"), 1):
+        scene.begin(claim, key, seq)
+    scene.succeed(claim, "fetch")
+    scene.fail(claim, "parse")
+    scene.write(lambda: scene.store.steps.share(claim.run_id, fork, 4))
+    assert {"fetch": "succeeded", "parse": "failed"} == scene.states(fork)
