@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import apsw
@@ -211,3 +212,38 @@ def test_no_two_runs_have_one_key_or_are_the_child_of_one_step(
     other = scene.submit()
     with scene.store.transaction(), pytest.raises(apsw.ConstraintError, match="UNIQUE constraint failed"):
         scene.store.connection.write(f"UPDATE runs SET {change} WHERE id = {other}")
+
+
+def test_every_change_of_state_and_every_new_hold_is_an_event(scene: Scene) -> None:
+    run = scene.submit()
+
+    def events() -> int:
+        return int(scene.store.connection.value("SELECT count(*) FROM events WHERE run_id = :run", {"run": run}))
+
+    with scene.store.transaction():
+        scene.store.connection.write("UPDATE runs SET epoch = epoch + 1")
+        assert 2 == events()
+        scene.store.connection.write("UPDATE runs SET state = 'paused'")
+        assert 3 == events()
+        scene.store.connection.write("UPDATE runs SET state = 'paused', epoch = epoch, queue = 'mail'")
+        assert 3 == events()
+
+
+@pytest.mark.parametrize("ended", ["failed", "cancelled", "succeeded"])
+@pytest.mark.parametrize(
+    ("change", "allowed"),
+    [
+        ("state = 'queued', attempt = attempt + 1", {"failed", "cancelled"}),
+        ("state = 'queued'", set()),
+        ("state = 'queued', attempt = attempt + 2", set()),
+        ("state = 'paused', attempt = attempt + 1", set()),
+    ],
+)
+def test_a_run_that_has_ended_goes_on_as_another_attempt_or_not_at_all(
+    scene: Scene, ended: Any, change: str, allowed: set[str]
+) -> None:
+    scene.finish(scene.held(), ended)
+    cleared = "output = NULL, error = NULL, finished_at = NULL, failed_steps = '[]'"
+    refused = pytest.raises(Conflict, match="a finished run does not change")
+    with scene.store.transaction(), nullcontext() if ended in allowed else refused:
+        scene.store.connection.write(f"UPDATE runs SET {change}, {cleared}")

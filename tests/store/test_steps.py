@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flowctl.core.errors import Conflict
-from flowctl.core.model import Attempt, Claim
+from flowctl.core.model import Attempt, Claim, Said
 from tests.store.scene import Scene, dump, error, new_step
 
 
@@ -277,3 +277,41 @@ def test_a_fork_shares_what_has_its_outcome_alone(scene: Scene) -> None:
     scene.fail(claim, "parse")
     scene.write(lambda: scene.store.steps.share(claim.run_id, fork, 4))
     assert {"fetch": "succeeded", "parse": "failed"} == scene.states(fork)
+
+
+def test_a_person_says_the_outcome_of_an_unfinished_step_of_a_blocked_run_alone(scene: Scene) -> None:
+    claim, steps = scene.held(), scene.store.steps
+    for seq, key in enumerate(("fetch", "send"), 1):
+        scene.begin(claim, key, seq)
+    scene.succeed(claim, "fetch")
+
+    def conclude(key: str) -> Any:
+        return scene.write(lambda: steps.conclude(claim.run_id, key, Said("ada", "1"), scene.now))
+
+    assert not conclude("send")
+    scene.release(claim, "blocked", reason="nobody knows")
+    assert [False, True, False] == [conclude("fetch"), conclude("send"), conclude("send")]
+
+
+def test_what_was_replaced_counts_for_nothing_but_history(scene: Scene) -> None:
+    claim, steps = scene.held(), scene.store.steps
+    scene.begin(claim, "undo", 1, kind="value", undoes=1)
+    scene.succeed(claim, "undo")
+    scene.begin(claim, "undo-1", 2, undoes=1)
+    scene.begin(claim, "open", 3)
+    assert (True, 1, 3) == (steps.undoable(claim.run_id), steps.undone_from(claim.run_id), steps.count(claim.run_id))
+    assert ["undo-1", "open"] == [step.key for step in steps.unfinished(claim.run_id)]
+    assert [] == steps.replaced(claim.run_id)
+    scene.release(claim, "blocked", reason="for a person")
+    scene.write(lambda: steps.supersede(claim.run_id, [], 1, scene.now))
+    assert (False, None, 0) == (
+        steps.undoable(claim.run_id),
+        steps.undone_from(claim.run_id),
+        steps.count(claim.run_id),
+    )
+    assert [] == steps.unfinished(claim.run_id) == steps.of_run(claim.run_id) == steps.lines(claim.run_id)
+    assert ["undo", "undo-1", "open"] == [step.key for step in steps.replaced(claim.run_id)]
+    assert None is steps.get(claim.run_id, "undo")
+    scene.write(lambda: scene.store.runs.retry(claim.run_id, scene.now, replay="pinned"))
+    scene.begin(scene.claim(claim.run_id), "undo", 1)
+    assert ["undo-1", "open"] == [step.key for step in steps.replaced(claim.run_id)]
