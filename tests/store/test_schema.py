@@ -182,6 +182,33 @@ def test_b10_what_is_recorded_does_not_change_by_sql_either(scene: Scene, change
         scene.store.connection.write(change)
 
 
+UNDER_WAY = [
+    "UPDATE steps SET input = '{}' WHERE key = 'open'",
+    "UPDATE steps SET progress = '{}' WHERE key = 'aside'",
+    "UPDATE steps SET superseded_at = 10 WHERE key = 'aside'",
+    "UPDATE steps SET progress = '{}' WHERE key = 'done'",
+    "UPDATE signals SET value = '2'",
+    "UPDATE signals SET taken_at = 10 WHERE taken_by IS NOT NULL",
+    "DELETE FROM signals",
+]
+
+
+@pytest.mark.parametrize("change", UNDER_WAY)
+def test_b10_what_is_recorded_of_a_run_under_way_does_not_change_by_sql_either(scene: Scene, change: str) -> None:
+    claim = scene.held()
+    for seq, key in enumerate(("open", "aside", "done"), 1):
+        scene.begin(claim, key, seq)
+    scene.succeed(claim, "done")
+    scene.write(lambda: scene.store.connection.write("UPDATE steps SET superseded_at = started_at WHERE key = 'aside'"))
+    for value in ("1", "true"):
+        scene.write(lambda value=value: scene.store.signals.send(claim.run_id, "go", value, "ada", scene.now))
+    first = scene.store.signals.oldest(claim.run_id, "go")
+    assert first is not None
+    scene.write(lambda: scene.store.signals.take(claim, first, "open", scene.now))
+    with pytest.raises(Conflict), scene.store.transaction():
+        scene.store.connection.write(change)
+
+
 def test_b10_a_retry_may_set_a_recorded_step_aside_but_not_bring_it_back(scene: Scene) -> None:
     finished(scene)
     scene.write(lambda: scene.store.connection.write("UPDATE steps SET superseded_at = 9 WHERE key = 'fetch'"))
