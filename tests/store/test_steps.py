@@ -313,5 +313,10 @@ def test_what_was_replaced_counts_for_nothing_but_history(scene: Scene) -> None:
     assert ["undo", "undo-1", "open"] == [step.key for step in steps.replaced(claim.run_id)]
     assert None is steps.get(claim.run_id, "undo")
     scene.write(lambda: scene.store.runs.retry(claim.run_id, scene.now, replay="pinned"))
-    scene.begin(scene.claim(claim.run_id), "undo", 1)
+    again = scene.claim(claim.run_id)
+    scene.begin(again, "undo", 1)
     assert ["undo-1", "open"] == [step.key for step in steps.replaced(claim.run_id)]
+    scene.release(again, "blocked", reason="for a person")
+    scene.write(lambda: steps.supersede(claim.run_id, [], 1, scene.now))
+    replaced = [(step.key, step.attempt) for step in steps.replaced(claim.run_id)]
+    assert [("undo", 2), ("undo-1", 1), ("open", 1)] == replaced
