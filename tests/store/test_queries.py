@@ -54,19 +54,20 @@ def test_f09_no_block_scans_a_table_that_grows_unless_its_comment_says_why(store
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
+    ("noun", "name", "place"),
     [
-        ("find_state", "runs_state (namespace=? AND state=?"),
-        ("numbers_state", "runs_state (namespace=? AND state=?"),
-        ("claimable_family", "runs_root (root_id=? AND state=?"),
-        ("next_wake_family", "runs_root (root_id=? AND state=?"),
-        ("family_moves", "runs_root (root_id=? AND state=?"),
+        ("runs", "find_state", "runs_state (namespace=? AND state=?"),
+        ("runs", "numbers_state", "runs_state (namespace=? AND state=?"),
+        ("runs", "claimable_family", "runs_root (root_id=? AND state=?"),
+        ("runs", "next_wake_family", "runs_root (root_id=? AND state=?"),
+        ("runs", "family_moves", "runs_root (root_id=? AND state=?"),
+        ("steps", "replaced", "steps_superseded (run_id=? AND key=?"),
     ],
 )
-def test_f09_the_state_is_looked_up_in_the_index_so_that_finished_runs_cost_nothing(
-    store: Store, name: str, place: str
+def test_f09_the_state_is_looked_up_in_the_index_so_that_finished_runs_and_steps_cost_nothing(
+    store: Store, noun: str, name: str, place: str
 ) -> None:
-    sql = load("runs")[name]
+    sql = load(noun)[name]
     plan = [row[3] for row in store.connection.rows(f"EXPLAIN QUERY PLAN {sql}", parameters(sql, 1))]
     assert any(place in line for line in plan), plan
 

@@ -351,7 +351,9 @@ def test_a_family_moves_while_one_of_it_goes_on_by_itself_or_a_signal_may_come(s
     scene.begin(claim, "approval", 1, kind="signal")
     scene.release(claim, "waiting")
     assert runs.family_moves(root.run_id)
-    scene.write(lambda: runs.wake(queued, scene.now))
+    scene.write(lambda: runs.pause_idle(queued, scene.now, "by hand"))
+    assert not runs.family_moves(queued)  # nobody takes the signal until a person lets it go on
+    scene.write(lambda: runs.resume(queued, scene.now))
     claim = scene.claim(queued)
     scene.succeed(claim, "approval")
     scene.release(claim, "waiting")

@@ -320,3 +320,12 @@ def test_what_was_replaced_counts_for_nothing_but_history(scene: Scene) -> None:
     scene.write(lambda: steps.supersede(claim.run_id, [], 1, scene.now))
     replaced = [(step.key, step.attempt) for step in steps.replaced(claim.run_id)]
     assert [("undo", 2), ("undo-1", 1), ("open", 1)] == replaced
+
+
+def test_an_attempt_that_is_recorded_already_is_not_interrupted_as_well(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "copy", 1)
+    recorded = "INSERT INTO attempts SELECT run_id, key, attempt, 'failed', '{}', 0, started_at, started_at FROM steps"
+    scene.write(lambda: scene.store.connection.write(recorded))
+    scene.write(lambda: scene.store.steps.interrupt(claim, scene.now))
+    assert ([("copy", 1, "failed")], {"copy": "interrupted"}) == (attempts(scene, claim), scene.states(claim.run_id))
