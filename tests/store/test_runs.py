@@ -13,7 +13,7 @@ from flowctl.core.errors import ClaimLost, Conflict, NotFound
 from flowctl.core.model import Claim, RunState
 from flowctl.store import Store
 from flowctl.store.runs import Reach
-from tests.store.scene import Children, Scene, claimable, new_run
+from tests.store.scene import Children, Scene, claimable, error, new_run
 
 # -- creation
 
@@ -395,3 +395,13 @@ def test_the_running_runs_are_those_that_engines_hold(scene: Scene) -> None:
     scene.submit()
     scene.finish(scene.held())
     assert [(held.run_id, "default", "default")] == [tuple(each) for each in scene.store.runs.running()]
+
+
+def test_only_a_run_that_was_never_begun_is_failed_where_it_stands(scene: Scene) -> None:
+    def fail(run: int) -> Any:
+        return scene.write(lambda: scene.store.runs.fail_idle(run, scene.now, error()))
+
+    paused, begun, fresh = scene.submit(), scene.held(), scene.submit()
+    scene.write(lambda: scene.store.runs.pause_idle(paused, scene.now, None))
+    scene.release(begun, "queued")
+    assert [False, False, True, False] == [fail(paused), fail(begun.run_id), fail(fresh), fail(fresh)]

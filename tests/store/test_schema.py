@@ -113,16 +113,40 @@ def test_a_step_whose_columns_contradict_each_other_is_refused(scene: Scene, cha
 
 
 @pytest.mark.parametrize(
-    ("state", "error"), [("running", None), ("failed", None), ("cancelled", "{}"), ("succeeded", None)]
+    ("state", "error", "finished_at"),
+    [("running", None, 1), ("failed", None, 1), ("cancelled", "{}", 1), ("succeeded", None, 1), ("cancelled", None, 0)],
 )
-def test_an_attempt_whose_columns_contradict_each_other_is_refused(scene: Scene, state: str, error: str | None) -> None:
+def test_an_attempt_whose_columns_contradict_each_other_is_refused(
+    scene: Scene, state: str, error: str | None, finished_at: int
+) -> None:
     run = scene.submit()
     with scene.store.transaction(), pytest.raises(apsw.ConstraintError, match="CHECK constraint failed"):
         scene.store.connection.write(
             "INSERT INTO attempts (run_id, key, attempt, state, error, started_at, finished_at) "
-            "VALUES (:run, 'fetch', 1, :state, :error, 1, 1)",
-            {"run": run, "state": state, "error": error},
+            "VALUES (:run, 'fetch', 1, :state, :error, 1, :finished_at)",
+            {"run": run, "state": state, "error": error, "finished_at": finished_at},
         )
+
+
+BREAKER = "breakers (namespace, name, failures, window_ms, cooldown_ms, changed_at, state"
+
+
+@pytest.mark.parametrize(
+    "insertion",
+    [
+        "events (run_id, at, epoch, attempt) VALUES (1, 1, 0, 1)",  # without a state
+        "events (run_id, at, state, attempt) VALUES (1, 1, 'queued', 1)",  # without an epoch
+        "events (at, reason, subject, state) VALUES (1, 'stopped', 'daemon', 'queued')",  # of no run
+        "events (at, reason, subject, epoch) VALUES (1, 'stopped', 'daemon', 0)",
+        f"{BREAKER}, opened_at) VALUES ('default', 'mail', 5, 60000, 30000, 1, 'ajar', 1)",
+        f"{BREAKER}, opened_at) VALUES ('default', 'mail', 5, 60000, 30000, 1, 'closed', 1)",
+        f"{BREAKER}, opened_at) VALUES ('default', 'mail', 5, 60000, 30000, 1, 'half_open', 1)",  # without a probe
+    ],
+)
+def test_an_event_or_a_breaker_whose_columns_contradict_each_other_is_refused(scene: Scene, insertion: str) -> None:
+    scene.submit()
+    with scene.store.transaction(), pytest.raises(apsw.ConstraintError, match="CHECK constraint failed"):
+        scene.store.connection.write(f"INSERT INTO {insertion}")
 
 
 def test_a_step_of_an_unknown_kind_is_refused(scene: Scene) -> None:
