@@ -206,8 +206,9 @@ def bench(
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process is there and not a zombie."""
+    """Tell whether a process is there and not a zombie. One whose other threads still end cannot be reaped yet."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+        return not ended or len(os.listdir(f"/proc/{pid}/task")) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False

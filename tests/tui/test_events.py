@@ -38,7 +38,7 @@ def test_the_log_is_narrowed_to_a_run_or_a_subject(db: str, shop: Callable[..., 
         await pilot.press("slash", *"run:2", "enter")
         await sees(pilot, "3 events · run:2", "run 2 ✓ succeeded")
         await until(pilot, lambda: "run 1" not in seen(pilot.app))
-        await pilot.press("slash", *["backspace"] * 5, *'subject:"queue mail"', "enter")
+        await pilot.press("slash", *["backspace"] * 6, *'subject:"queue mail"', "enter")
         await sees(pilot, '1 event · subject:"queue mail"')
         await pilot.press("slash", *"x", "enter")
         await sees(pilot, "no event fits")
