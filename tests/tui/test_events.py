@@ -40,7 +40,7 @@ def test_the_log_is_narrowed_to_a_run_or_a_subject(db: str, shop: Callable[..., 
         await until(pilot, lambda: "run 1" not in seen(pilot.app))
         await pilot.press("slash", *["backspace"] * 6, *'subject:"queue mail"', "enter")
         await sees(pilot, '1 event · subject:"queue mail"')
-        await pilot.press("slash", *"x", "enter")
+        await pilot.press("slash", "backspace", "x", "enter")
         await sees(pilot, "no event fits")
         await pilot.press("escape", "slash", *"mail")
         await sees(pilot, "'mail' is no run")
