@@ -102,10 +102,14 @@ class _Gather:
             self._close()
         return self._outcomes
 
-    def _begin(self) -> list[Message]:
-        """Begin branches while there is a place; return the messages that ask for them."""
+    def _begin(self, freed: int = 0) -> list[Message]:
+        """Begin branches while there is a place, those that were freed just now included; return what asks for them.
+
+        Who frees a place fills it in the same breath: its outcome is then never behind what another begins there.
+        """
         messages: list[Message] = []
         with self._lock:
+            self._begun -= freed
             while self._begun < self._limit and self._next < len(self._operations) and not self._over:
                 index = self._next
                 self._next += 1
@@ -148,9 +152,8 @@ class _Gather:
         elif message.kind == "outcome":
             outcome = self._outcome(index, message.fields["state"], message.payload or "null")
             with self._lock:
-                self._begun -= 1
                 self._settle(index, outcome)
-            self._channel.send(*self._begin())
+            self._channel.send(*self._begin(freed=1))
 
     def _give(self, body: _Body) -> None:
         """Hand a body to a worker, under the lock; there are never more workers than places."""
@@ -213,9 +216,7 @@ class _Gather:
 
     def _ended_well(self, index: int, output: str, messages: list[Message]) -> None:
         outcome = self._outcome(index, "succeeded", output)
-        with self._lock:
-            self._begun -= 1
-        begun = self._begin()
+        begun = self._begin(freed=1)
         if begun or not (self._left == 1 or self._operations[index].unasked):
             self._channel.send(*messages, *begun)
         else:  # the workflow goes on: its next operation takes it along
