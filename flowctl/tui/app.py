@@ -33,6 +33,7 @@ from flowctl.tui.driver import driver_over
 from flowctl.tui.first_paint import FirstPaint
 from flowctl.tui.reader import Reader
 from flowctl.tui.screens.confirm import Confirm
+from flowctl.tui.trouble import told
 
 POLL_S = 0.25
 TROUBLE_POLL_S = 1.0  # then the file is opened anew each time
@@ -166,7 +167,7 @@ class FlowctlApp(App[None]):
 
     def say_trouble(self, error: FlowctlError) -> None:
         """Tell that the file cannot be read, and since when what is shown is old."""
-        text = safe_line(" · ".join(filter(None, [error.message, error.hint])))
+        text = safe_line(told(error))
         if not self.trouble.startswith(text):
             self.trouble = f"{text} (what is shown is of {local(SYSTEM_CLOCK.now())[11:]})"
 

@@ -23,11 +23,10 @@ from flowctl.core.errors import FlowctlError
 from flowctl.core.listing import RunFilter, RunLine
 from flowctl.store import Store
 from flowctl.tui.columns import laid_out, titles
-from flowctl.tui.places import PLACES, WHOLE, titled
+from flowctl.tui.places import PLACES, SMALLEST, WHOLE, titled
 from flowctl.tui.run_rows import COLUMNS, SORTS, run_row
 
 ALTERNATE = "\x1b[?1049h"
-_SMALLEST = (60, 20)
 _AROUND = 4  # lines of the screen that are no runs: the places, the titles, the standing line, the keys
 _BUSY_TIMEOUT_MS = 50
 _BEGIN = f"{ALTERNATE}\x1b[?25l\x1b[?7l\x1b[2J"  # no cursor, and nothing wrapped
@@ -74,7 +73,7 @@ class FirstPaint:
         """Draw the newest runs. Of a file that cannot be read, or a terminal that is too small, the screen tells."""
         width, height = shutil.get_terminal_size()
         stream = sys.__stderr__  # as Textual
-        if not is_terminal(stream) or not can_draw(stream) or width < _SMALLEST[0] or height < _SMALLEST[1]:
+        if not is_terminal(stream) or not can_draw(stream) or width < SMALLEST[0] or height < SMALLEST[1]:
             return
         try:
             runs = _newest(db, namespace, height - _AROUND)

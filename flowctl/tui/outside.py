@@ -14,6 +14,7 @@ from textual.app import App, SuspendNotSupported
 from flowctl.cli.editor import chosen_editor, edited, open_in_editor
 from flowctl.core.errors import FlowctlError, UsageError
 from flowctl.core.text import safe_line
+from flowctl.tui.trouble import told
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ def _outside(app: App[Any], work: Callable[[], T]) -> T | None:
     except SuspendNotSupported:
         _say(app, "this terminal cannot be handed to another program")
     except FlowctlError as error:
-        _say(app, " · ".join(filter(None, [error.message, error.hint])))
+        _say(app, told(error))
     return None
 
 

@@ -12,6 +12,7 @@ from flowctl.core.text import safe_line
 if TYPE_CHECKING:
     from textual.screen import Screen
 
+SMALLEST = (60, 20)  # columns and lines that the screen is made for
 WHOLE = 72  # columns from which on the name of the program has room beside those of the places
 
 

@@ -8,6 +8,7 @@ from textual.widgets import Input, TextArea
 from flowctl.core.errors import FlowctlError, UsageError
 from flowctl.tui.actions import Command
 from flowctl.tui.screens.dialog import Dialog
+from flowctl.tui.trouble import told
 from flowctl.tui.widgets.given import Tick
 
 
@@ -43,7 +44,7 @@ class Decision(Dialog):
         try:
             await self.load()
         except FlowctlError as error:
-            self.complain(_whole(error), refused=True)
+            self.complain(told(error, "\n"), refused=True)
             return
         self._ready = True
         self.look()
@@ -70,9 +71,5 @@ class Decision(Dialog):
         try:
             return Command(self.words(), self.given())
         except UsageError as error:
-            self.complain(_whole(error), refused=True)
+            self.complain(told(error, "\n"), refused=True)
             return None
-
-
-def _whole(error: FlowctlError) -> str:
-    return "\n".join(filter(None, [error.message, error.hint]))

@@ -77,10 +77,13 @@ class Dialog(ModalScreen[None]):
 
     def complain(self, text: str, *, refused: bool = False) -> None:
         """Say what is wrong with what is filled in, or why it was refused; with no text, that nothing is."""
-        wrong = self.query_one("#wrong", Static)
-        wrong.set_class(refused, "refused")
-        wrong.display = bool(text)
-        wrong.update(safe(f"! {text}") if text else "")
+        self._say(f"! {text}" if text else "", refused=refused)
+
+    def _say(self, text: str, *, refused: bool = False) -> None:
+        said = self.query_one("#wrong", Static)
+        said.set_class(refused, "refused")
+        said.display = bool(text)
+        said.update(safe(text))
 
     def action_copy(self) -> None:
         """Copy the command, with what it reads."""
@@ -93,7 +96,7 @@ class Dialog(ModalScreen[None]):
         command = None if self._busy else self.made()
         if command is not None:
             self._busy = True
-            self.complain("… sending")
+            self._say("… sending")
             self.run_worker(self._run_command(command), group="commands")
 
     async def _run_command(self, command: Command) -> None:
@@ -101,7 +104,8 @@ class Dialog(ModalScreen[None]):
         self._busy = False
         if outcome.code:
             self.complain(outcome.message, refused=True)
-        elif self.is_current:
-            self.flowctl.tell_done()
+            return
+        self.flowctl.tell_done()
+        if self.is_current:
             self.dismiss(None)
             self.done(outcome)

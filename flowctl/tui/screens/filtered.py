@@ -13,6 +13,7 @@ from flowctl.core.errors import UsageError
 from flowctl.core.text import safe_line
 from flowctl.tui.filters import RUN_FILTER, Syntax
 from flowctl.tui.screens.list_place import ListPlace
+from flowctl.tui.trouble import told
 from flowctl.tui.widgets.filter_line import FilterLine
 
 
@@ -51,7 +52,7 @@ class Filtered(ListPlace):
             self.check(text)
         except UsageError as error:
             self._say(error)
-            self.notify(_sentence(error), severity="warning", markup=False)
+            self.notify(safe_line(told(error, ": ")), severity="warning", markup=False)
             return
         self.filter = text
         self._close()
@@ -93,8 +94,4 @@ class Filtered(ListPlace):
     def _say(self, error: UsageError | None) -> None:
         wrong = self.query_one(".wrong", Static)
         wrong.display = error is not None and self.query_one(FilterLine).display
-        wrong.update("" if error is None else _sentence(error))
-
-
-def _sentence(error: UsageError) -> str:
-    return safe_line(": ".join(filter(None, [error.message, error.hint])))
+        wrong.update("" if error is None else safe_line(told(error, ": ")))

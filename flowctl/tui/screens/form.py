@@ -16,6 +16,7 @@ from flowctl.core.errors import FlowctlError, UsageError
 from flowctl.core.text import safe
 from flowctl.tui.actions import Command
 from flowctl.tui.screens.dialog import Dialog
+from flowctl.tui.trouble import told
 from flowctl.tui.widgets.choice import Choice
 from flowctl.tui.widgets.field import Field, FieldLine
 
@@ -110,7 +111,7 @@ class Form(Dialog):
             command = self.command(values)
         except FlowctlError as error:
             begun = self._tried or values != self._first
-            self._show_misfit("" if problems or not begun else _sentence(error))
+            self._show_misfit("" if problems or not begun else told(error))
             return None
         if problems:
             self._show_misfit("")
@@ -125,7 +126,7 @@ class Form(Dialog):
         try:
             self._show_preview(await self.preview(values))
         except FlowctlError as error:
-            self._show_misfit(_sentence(error))
+            self._show_misfit(told(error))
 
     def _show_misfit(self, text: str) -> None:
         """Show what is wrong with the whole, and no command."""
@@ -148,10 +149,6 @@ class Form(Dialog):
             if line.field.more:
                 line.enter()
                 break
-
-
-def _sentence(error: FlowctlError) -> str:
-    return " · ".join(filter(None, [error.message, error.hint]))
 
 
 def whole_number(text: str, option: str) -> int:

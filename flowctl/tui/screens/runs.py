@@ -20,6 +20,7 @@ from flowctl.tui.columns import Column, Row
 from flowctl.tui.run_rows import COLUMNS, run_row
 from flowctl.tui.screens.number import Number
 from flowctl.tui.screens.run_list import RunList
+from flowctl.tui.trouble import told
 from flowctl.tui.views import NUMBERS, load_views, save_view, views_path
 from flowctl.tui.widgets.run_view import RunView
 from flowctl.tui.widgets.table import Table
@@ -135,4 +136,4 @@ class RunsScreen(RunList):
             self.notify(safe_line(f"{number} shows {self.filter or 'all runs'}"), title="Saved", markup=False)
 
     def _refused(self, error: FlowctlError) -> None:
-        self.notify(safe_line(f"{error.message}: {error.hint}"), severity="warning", markup=False)
+        self.notify(safe_line(told(error, ": ")), severity="warning", markup=False)

@@ -65,7 +65,16 @@ class SchedulesScreen(NamedList[Seen]):
 
     def row(self, seen: Seen) -> Row:
         """Return the cells of a schedule."""
-        return schedule_row(seen)
+        schedule = seen.schedule
+        return (
+            schedule.name,
+            "once" if schedule.kind == "once" else describe(rule_of(schedule)),
+            _next(schedule),
+            "never ran" if seen.run is None else state_cell(seen.run.state),
+            "" if seen.run is None else str(seen.run.id),
+            slot_strip(seen.slots),
+            what_it_runs(schedule),
+        )
 
     def subject(self, seen: Seen) -> Schedule:
         """Return the schedule."""
@@ -88,20 +97,6 @@ class SchedulesScreen(NamedList[Seen]):
         from flowctl.tui.screens.schedule_forms import AddForm
 
         self.app.push_screen(AddForm(self._workflows))
-
-
-def schedule_row(seen: Seen) -> Row:
-    """Return the cells of a schedule."""
-    schedule = seen.schedule
-    return (
-        schedule.name,
-        "once" if schedule.kind == "once" else describe(rule_of(schedule)),
-        _next(schedule),
-        "never ran" if seen.run is None else state_cell(seen.run.state),
-        "" if seen.run is None else str(seen.run.id),
-        slot_strip(seen.slots),
-        what_it_runs(schedule),
-    )
 
 
 def _next(schedule: Schedule) -> Cell | str:

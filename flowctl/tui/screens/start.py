@@ -13,6 +13,7 @@ from flowctl.sdk.errors import InputError
 from flowctl.tui.actions import Command, Outcome
 from flowctl.tui.parameters import Parameter, input_of, parameters_of
 from flowctl.tui.screens.form import Form, Values, whole_number
+from flowctl.tui.trouble import told
 from flowctl.tui.widgets.field import Field
 
 # Their names begin with what no parameter's does.
@@ -87,7 +88,7 @@ def _problem(parameter: Parameter, text: str) -> str:
     try:
         parameter.read(text)
     except InputError as error:
-        return " · ".join(filter(None, [error.message, error.hint]))
+        return told(error)
     return ""
 
 

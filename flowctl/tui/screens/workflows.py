@@ -57,7 +57,17 @@ class WorkflowsScreen(NamedList[Seen]):
 
     def row(self, seen: Seen) -> Row:
         """Return the cells of a workflow."""
-        return workflow_row(seen)
+        workflow, runs = seen
+        return (
+            workflow.name,
+            state_cell(runs[0].state) if runs else "never ran",
+            str(runs[0].id) if runs else "",
+            success_text(runs),
+            short(typical_ms(runs)),
+            run_strip(runs),
+            parameters_text(workflow.parameters),
+            f"{workflow.path}:{workflow.function}",
+        )
 
     def subject(self, seen: Seen) -> Workflow:
         """Return the workflow."""
@@ -75,18 +85,3 @@ class WorkflowsScreen(NamedList[Seen]):
         from flowctl.tui.screens.workflow import WorkflowScreen
 
         self.app.push_screen(WorkflowScreen(cast("str", event.key)))
-
-
-def workflow_row(seen: Seen) -> Row:
-    """Return the cells of a workflow."""
-    workflow, runs = seen
-    return (
-        workflow.name,
-        state_cell(runs[0].state) if runs else "never ran",
-        str(runs[0].id) if runs else "",
-        success_text(runs),
-        short(typical_ms(runs)),
-        run_strip(runs),
-        parameters_text(workflow.parameters),
-        f"{workflow.path}:{workflow.function}",
-    )

@@ -22,6 +22,7 @@ from flowctl.tui.code import source_of
 from flowctl.tui.run_reads import Detail, SeenRun, read_detail, read_run
 from flowctl.tui.run_tree import Place
 from flowctl.tui.timeline import LEGEND
+from flowctl.tui.trouble import told
 from flowctl.tui.widgets.errors import error_lines, last_own_frame
 from flowctl.tui.widgets.json_tree import JsonTree
 from flowctl.tui.widgets.lines import Line, Lines
@@ -148,7 +149,7 @@ class RunView(Vertical):
 
     def _say_gone(self, error: NotFound) -> None:
         self.seen, self._shown = None, ()
-        self.gone = safe_line(" · ".join(filter(None, (error.message, error.hint))))
+        self.gone = safe_line(told(error))
         self._say("#about-run", self.gone)
         self._say("#facts", "")
         self.steps.begin(self.number or 0)

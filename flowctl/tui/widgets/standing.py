@@ -6,6 +6,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from flowctl.core.text import safe_line
+from flowctl.tui.places import SMALLEST
 
 
 class Standing(Static):
@@ -32,5 +33,6 @@ class Standing(Static):
         trouble = getattr(self.app, "trouble", "")
         self.set_class(bool(trouble), "trouble")
         width, height = self.app.size
-        small = f"the terminal has {width}x{height}: 60x20 is the least · " if width < 60 or height < 20 else ""
-        self.update(small + (f"! {trouble}" if trouble else safe_line(self.text)))
+        small = width < SMALLEST[0] or height < SMALLEST[1]
+        least = "the terminal has {}x{}: {}x{} is the least · ".format(width, height, *SMALLEST) if small else ""
+        self.update(least + (f"! {trouble}" if trouble else safe_line(self.text)))
