@@ -47,12 +47,12 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-def resident_mb(pid: int) -> float:
-    """Return the resident memory of a process in MB."""
+def resident_mib(pid: int) -> float:
+    """Return the resident memory of a process in MiB, the unit of the goals."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "Rss":
-            return int(value.split()[0]) * 1024 / 1e6
+            return int(value.split()[0]) / 1024
     raise ValueError(f"no Rss of {pid}")
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.hosting import Host, host
-from bench.measuring import clock, percentile, resident_mb, wait_until
+from bench.measuring import clock, percentile, resident_mib, wait_until
 from bench.model import Case, Figures, Goal
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.model import NewSchedule
@@ -28,7 +28,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 CASE = Case(
     name="daemon",
     about=f"start latency in a warm daemon, and its cost while it idles with {SCHEDULES} schedules and a channel",
-    figures={"p50": "ms", "p99": "ms", "rss": "MB", "idle": "% of a core"},
+    figures={"p50": "ms", "p99": "ms", "rss": "MiB", "idle": "% of a core"},
     contenders=("flowctl",),
     size=200,
     quick=50,
@@ -55,7 +55,7 @@ def measure(_contender: str, size: int, folder: Path) -> Figures:
             return {
                 "p50": percentile(found, 50) * 1000,
                 "p99": percentile(found, 99) * 1000,
-                "rss": resident_mb(pid),
+                "rss": resident_mib(pid),
                 "idle": idle * 100,
             }
 

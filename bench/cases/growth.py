@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 from bench.hosting import host
-from bench.measuring import WINDOW, clock, growth, resident_mb
+from bench.measuring import WINDOW, clock, growth, resident_mib
 from bench.model import Case, Figures, Goal
 from flowctl.engine.observer import Change, StepChanged
 
 CASE = Case(
     name="growth",
     about="cost of a step at the end of a run of 20,000 over its cost at 1,000",
-    figures={"cost": "x", "engine": "x", "executor": "x", "engine_mb": "MB", "executor_mb": "MB"},
+    figures={"cost": "x", "engine": "x", "executor": "x", "engine_mib": "MiB", "executor_mib": "MiB"},
     contenders=("flowctl", "dura"),
     size=20_000,
     quick=3_000,
@@ -42,7 +42,7 @@ class _Windows:
         if self._steps % WINDOW == 0:
             self.seconds.append(clock() - self._began)
             for name, pid in self._pids.items():
-                self.memory[name].append(resident_mb(pid))
+                self.memory[name].append(resident_mib(pid))
             self._began = clock()
 
 
@@ -53,5 +53,5 @@ def measure(_contender: str, size: int, folder: Path) -> Figures:
         windows = _Windows(flowctl.executor_pid)
         flowctl.follow(number, windows.hear)
     memory = {name: growth(values) for name, values in windows.memory.items()}
-    last = {f"{name}_mb": values[-1] for name, values in windows.memory.items()}
+    last = {f"{name}_mib": values[-1] for name, values in windows.memory.items()}
     return {"cost": growth(windows.seconds), **memory, **last}

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from bench.hosting import host
-from bench.measuring import PAYLOAD, resident_mb
+from bench.measuring import PAYLOAD, resident_mib
 from bench.model import Case, Figures, Goal
 from flowctl.engine.observer import Change, RunChanged
 
 CASE = Case(
     name="idle",
     about="resident memory of a worker that has done a run and waits for the next",
-    figures={"rss": "MB"},
+    figures={"rss": "MiB"},
     contenders=("flowctl", "python", "dbos", "dura", "huey"),
     size=1,
     quick=1,
@@ -32,7 +32,7 @@ def _executor(folder: Path) -> float:
 
     def hear(change: Change) -> None:
         if isinstance(change, RunChanged) and change.state == "succeeded":
-            found.append(resident_mb(flowctl.executor_pid))
+            found.append(resident_mib(flowctl.executor_pid))
 
     with host(folder) as flowctl:
         flowctl.follow(flowctl.submit(flowctl.new_run("one", x=PAYLOAD)), hear)
@@ -44,6 +44,6 @@ def _interpreter() -> float:
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        found = resident_mb(process.pid)
+        found = resident_mib(process.pid)
         process.kill()
     return found

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.cases.cold import flowctl_command
 from bench.large_file import STEPS_PER_RUN, large_file
-from bench.measuring import clock, percentile, resident_mb
+from bench.measuring import clock, percentile, resident_mib
 from bench.model import Case, Figures, Goal
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.listing import RunFilter
@@ -47,7 +47,7 @@ CASE = Case(
         "page": "ms",
         "end": "ms",
         "busy": "ms",
-        "rss": "MB",
+        "rss": "MiB",
         "start": "ms of CPU",
         "press": "ms of CPU",
         "rest": "% of a core",
@@ -86,7 +86,7 @@ def measure(_contender: str, size: int, folder: Path) -> Figures:
             "key": percentile(keys, 95) * 1e3,
             "page": percentile(pages, 95) * 1e3,
             "end": end * 1e3,
-            "rss": resident_mb(process.pid),
+            "rss": resident_mib(process.pid),
             "start": start * 1e3,
             "press": press * 1e3,
             "rest": rest * 100,

@@ -14,7 +14,7 @@ from typing import Any
 
 from dbos import DBOS, DBOSClient  # type: ignore[import-not-found]
 
-from bench.measuring import PAYLOAD, Figures, clock, median_time, report, resident_mb, start_beside, wait_until
+from bench.measuring import PAYLOAD, Figures, clock, median_time, report, resident_mib, start_beside, wait_until
 
 QUEUE = "q"
 VERSION = "v1"  # of the application, so that another process takes its runs over
@@ -122,7 +122,7 @@ def _recovery(size: int, folder: Path) -> Figures:
 def _idle(folder: Path) -> Figures:
     worker = start_beside("bench.peers.run_dbos", folder, "recover", 0)
     time.sleep(2)
-    found = resident_mb(worker.pid)
+    found = resident_mib(worker.pid)
     worker.kill()
     return {"rss": found}
 

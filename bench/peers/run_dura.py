@@ -16,7 +16,7 @@ from typing import Any
 from dura.engine import DurableEngine  # type: ignore[import-not-found]
 from dura.workers import run_workers  # type: ignore[import-not-found]
 
-from bench.measuring import PAYLOAD, WINDOW, Figures, clock, growth, report, resident_mb, start_beside, wait_until
+from bench.measuring import PAYLOAD, WINDOW, Figures, clock, growth, report, resident_mib, start_beside, wait_until
 
 RECOVERY_WORKERS = 10  # so many runs are in hand when it is killed
 held = False
@@ -58,7 +58,7 @@ class Worker:
             self._checkpoint(engine, run, f"s{number}", PAYLOAD)
             if number % WINDOW == 0:
                 self.windows.append(clock() - window)
-                self.memory.append(resident_mb(os.getpid()))
+                self.memory.append(resident_mib(os.getpid()))
                 window = clock()
         self.ended = clock()
 
@@ -77,7 +77,7 @@ def measure(case: str, size: int, folder: Path) -> Figures:
     if case == "idle":
         worker.start()
         time.sleep(2)
-        return {"rss": resident_mb(os.getpid())}
+        return {"rss": resident_mib(os.getpid())}
     return _steps(worker, size, case)
 
 
@@ -104,7 +104,7 @@ def _steps(worker: Worker, size: int, case: str) -> Figures:
         return {
             "cost": growth(worker.windows),
             "engine": growth(worker.memory),
-            "engine_mb": worker.memory[-1],
+            "engine_mib": worker.memory[-1],
         }
     return {"rate": size / (worker.ended - worker.began)}
 

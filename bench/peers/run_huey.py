@@ -13,7 +13,7 @@ from pathlib import Path
 
 from huey import SqliteHuey  # type: ignore[import-not-found]
 
-from bench.measuring import PAYLOAD, Figures, clock, median_time, report, resident_mb, wait_until
+from bench.measuring import PAYLOAD, Figures, clock, median_time, report, resident_mib, wait_until
 
 CONSUMER = Path(sys.executable).parent / "huey_consumer"
 
@@ -57,7 +57,7 @@ def _idle(folder: Path) -> Figures:
     environment = os.environ | {"BENCH_HUEY_FILE": str(folder / "huey.db")}
     consumer = subprocess.Popen([CONSUMER, "bench.peers.run_huey.huey", "-q"], env=environment)
     time.sleep(3)
-    found = resident_mb(consumer.pid)
+    found = resident_mib(consumer.pid)
     consumer.kill()
     consumer.wait()
     return {"rss": found}

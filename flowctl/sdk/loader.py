@@ -145,12 +145,26 @@ class _LocalFinder:
         text = self._pinned.get(origin)
         if text is None:
             with open(origin, "rb") as file:
-                text = importlib.util.decode_source(file.read())
+                text = _decoded(file.read())
         else:
             _show_in_tracebacks(origin, text)
         self.texts[origin] = text
         source.remember(origin, text)
         return compile(text, origin, "exec", dont_inherit=True)
+
+
+def _decoded(data: bytes) -> str:
+    """Return a source file's text as Python decodes it. Raises SyntaxError and UnicodeDecodeError.
+
+    importlib's own way imports tokenize, which is left to files that declare an encoding (PEP 263) or are no UTF-8.
+    """
+    first_lines = b"".join(data.split(b"\n", 2)[:2])
+    if b"coding" in first_lines or b"\r" in data or data.startswith(b"\xef\xbb\xbf"):
+        return importlib.util.decode_source(data)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return importlib.util.decode_source(data)
 
 
 def _sdk_folder() -> str:

@@ -7,11 +7,12 @@ import json
 import sys
 from typing import Any, Callable, Optional
 
-from flowctl.sdk import capture, capture_logging, codec, context, masking, operations, runtime, state
+from flowctl.sdk import capture, codec, context, masking, operations, runtime, state
 from flowctl.sdk.attempt import TooLarge, error_text, record_text, recorded_text
 from flowctl.sdk.channel import Channel, Flusher
 from flowctl.sdk.definition import Workflow
 from flowctl.sdk.errors import Cancelled, InputError, Mismatch, Suspended, Unstorable
+from flowctl.sdk.imported import when_imported
 from flowctl.sdk.jsontext import canonical_hash
 from flowctl.sdk.loader import Loaded, LoadFailed, load
 from flowctl.sdk.replay import History, recorded_of
@@ -79,7 +80,7 @@ class Executor:
             capture.use_for_strangers(None)
             self._pinned = {}
         self._loaded = loaded
-        capture_logging.adopt()
+        _adopt_logging()
         self._report(loaded)
         self._state = state.take()
 
@@ -275,11 +276,24 @@ def begin(channel: Channel) -> Executor:
     """Capture what this process prints from now on, and return its executor."""
     faulthandler.enable(2)  # where it crashed, for whoever reads its standard error
     capture.install()
-    capture_logging.install()
+    when_imported("logging", _capture_logging)
     codec.resolve_secrets_with(_resolve)
     operations.ask_secrets_with(channel.ask_secret)
     masking.tell_with(channel.have_masked)
     return Executor(channel)
+
+
+def _capture_logging() -> None:
+    from flowctl.sdk import capture_logging
+
+    capture_logging.install()
+
+
+def _adopt_logging() -> None:
+    """Take over what code that has just been imported made of logging, if that is Python's own."""
+    capture_logging = sys.modules.get("flowctl.sdk.capture_logging")
+    if capture_logging is not None:
+        capture_logging.adopt()
 
 
 def _resolve(name: str) -> str:

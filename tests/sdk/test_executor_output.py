@@ -69,6 +69,49 @@ logging.debug("too fine")
     assert len(logs) == 3
 
 
+def test_logging_that_is_first_imported_inside_a_step_carries_its_level(engine: ScriptedEngine) -> None:
+    ended = engine.run("""
+        import sys
+        from flowctl import step, workflow
+
+        @step
+        def work() -> bool:
+            unasked = "logging" not in sys.modules
+            import logging
+            logging.getLogger("app").info("late")
+            finders = [type(finder).__module__ for finder in sys.meta_path]
+            assert "flowctl.sdk.imported" not in finders, finders
+            assert logging.__loader__ is logging.__spec__.loader
+            assert "flowctl" not in type(logging.__loader__).__module__
+            return unasked
+
+        @workflow
+        def main() -> bool:
+            return work()
+    """)
+    assert ended.payload == "true"
+    assert [("log", "INFO", "late")] == [
+        (m.fields["stream"], m.fields["level"], m.payload) for m in engine.of_kind("log")
+    ]
+
+
+def test_a_logging_py_beside_the_workflow_is_the_workflow_s_own_affair(engine: ScriptedEngine) -> None:
+    engine.write("def note(text):\n    print('note:', text)\n", "logging.py")
+    engine.run("""
+        import logging
+        from flowctl import step, workflow
+
+        @step
+        def work() -> None:
+            logging.note("mine")
+
+        @workflow
+        def main() -> None:
+            work()
+    """)
+    assert engine.text("stdout", "work") == "note: mine\n"
+
+
 @pytest.mark.parametrize("where", ["head", "body"])
 def test_basic_config_keeps_its_meaning_and_the_level(engine: ScriptedEngine, where: str) -> None:
     configure = "logging.basicConfig(level=logging.DEBUG, format='<%(message)s>')"

@@ -135,6 +135,30 @@ def test_l01_a_file_that_cannot_be_read_is_named(engine: ScriptedEngine, what: s
     assert failed.fields["file"] == str(path)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"# coding: latin-1\n\nWORD = 'caf\xe9'\n",
+        b"#!/usr/bin/env python\n# -*- coding: latin-1 -*-\nWORD = 'caf\xe9'\n",
+        b"\xef\xbb\xbfWORD = 'caf\xc3\xa9'\n",
+        b"WORD = 'caf\xc3\xa9'\r\n",
+        b"WORD = 'caf\xc3\xa9'\n",
+    ],
+    ids=["declared", "declared in the second line", "byte order mark", "lines of Windows", "plain"],
+)
+def test_a_file_has_the_encoding_that_it_declares(engine: ScriptedEngine, source: bytes) -> None:
+    body = b"from flowctl import workflow\n\n@workflow\ndef main() -> str:\n    return WORD\n"
+    path = engine.directory / "wf.py"
+    path.write_bytes(source + (body.replace(b"\n", b"\r\n") if b"\r" in source else body))
+    engine.send(Message("load", {"path": str(path), "pinned": False}))
+    assert engine.until("loaded", "load_failed").kind == "loaded"
+    text = next(message.payload or "" for message in engine.of_kind("source"))
+    assert "WORD = 'caf\N{LATIN SMALL LETTER E WITH ACUTE}'\n" in text
+    assert "\r" not in text
+    engine.start()
+    assert (engine.until("ended").payload or "") == '"caf\N{LATIN SMALL LETTER E WITH ACUTE}"'
+
+
 def test_l12_two_workflows_of_one_name_are_refused_naming_both(engine: ScriptedEngine) -> None:
     failed = engine.load("""
         from flowctl import workflow
