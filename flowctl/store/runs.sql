@@ -298,7 +298,7 @@ WHERE id = :run AND state = 'paused'
 UPDATE runs SET request = CASE WHEN request = 'cancel' THEN request ELSE :request END WHERE id = :run AND state = 'running'
 
 -- name: requests
-SELECT id, request FROM runs WHERE engine_id = +:engine AND state = 'running' AND request IS NOT NULL ORDER BY id
+SELECT id, request FROM runs WHERE engine_id = +:engine AND request IS NOT NULL ORDER BY id
 
 -- name: detach
 UPDATE runs SET detached_at = :now
@@ -312,7 +312,7 @@ UPDATE runs SET
     output = NULL, output_crc = NULL, error = NULL, error_crc = NULL, failed_steps = '[]', crashes = 0, wake_at = :wake_at,
     after_id = NULL, finished_at = NULL, dropped_at = NULL, changed_at = :now,
     verdict = CASE WHEN state = 'blocked' THEN verdict END
-WHERE id = :run AND state IN ('failed', 'cancelled', 'blocked')
+WHERE id = :run
 
 -- name: block_again
 UPDATE runs SET reason = :reason WHERE id = :run AND state = 'blocked'
@@ -323,7 +323,7 @@ WHERE id = +:run
 
 -- name: orphans
 SELECT {columns} FROM runs
-WHERE engine_id IN (SELECT value FROM json_each(:engines)) AND state = 'running' ORDER BY id
+WHERE engine_id IN (SELECT value FROM json_each(:engines)) ORDER BY id
 
 -- name: orphan
 UPDATE runs SET

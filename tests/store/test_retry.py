@@ -65,6 +65,30 @@ def test_a_retry_from_a_step_starts_its_child_runs_anew(scene: Scene) -> None:
     assert [first, second, anew] == [run.id for run in scene.store.runs.children(claim.run_id)]
 
 
+def test_a_retry_leaves_a_child_run_that_has_not_ended_and_when_another_was_set_aside(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "going", 1, kind="child")
+    scene.begin(claim, "done", 2, kind="child")
+    family = {"root_id": claim.run_id, "parent_id": claim.run_id}
+    going, done = (scene.submit(parent_step=key, **family) for key in ("going", "done"))
+    scene.finish(scene.claim(done), "failed")
+    scene.finish(claim, "failed")
+    scene.write(lambda: scene.store.runs.retry(claim.run_id, scene.now, replay="newest", from_step="going"))
+    children = scene.store.runs.children(claim.run_id)
+    assert [(going, None), (done, scene.now)] == [(run.id, detached_at(scene, run.id)) for run in children]
+    claim, first = scene.claim(claim.run_id), scene.now
+    scene.now += 5
+    scene.begin(claim, "going", 1, kind="child")
+    scene.begin(claim, "done", 2, kind="child")
+    scene.finish(claim, "failed")
+    scene.write(lambda: scene.store.runs.retry(claim.run_id, scene.now, replay="newest", from_step="going"))
+    assert first == detached_at(scene, done)
+
+
+def detached_at(scene: Scene, number: int) -> object:
+    return scene.store.connection.value("SELECT detached_at FROM runs WHERE id = :run", {"run": number})
+
+
 def test_a_cancelled_and_a_blocked_run_may_be_retried_with_other_code(scene: Scene) -> None:
     for state in ("cancelled", "blocked"):
         claim = scene.held()

@@ -193,6 +193,42 @@ def test_g01_a_held_or_final_run_is_not_cancelled_behind_its_engine(scene: Scene
     assert {"fetch": "running"} == scene.states(held.run_id)
 
 
+def test_only_a_run_that_no_engine_holds_is_queued_to_undo_what_it_has_done(scene: Scene) -> None:
+    idle, held, plain = scene.held(), scene.held(), scene.held()
+    for claim in (idle, held):
+        scene.begin(claim, "undo", 1, kind="value", undoes=1)
+        scene.succeed(claim, "undo")
+    scene.release(idle, "sleeping", wake_at=scene.now + 9)
+    scene.release(plain, "queued")
+
+    def undo(claim: Claim) -> bool:
+        return bool(scene.write(lambda: scene.store.runs.undo_idle(claim.run_id, scene.now, "being undone")))
+
+    assert [True, False, False] == [undo(idle), undo(held), undo(plain)]
+    states = [scene.store.runs.get(claim.run_id) for claim in (idle, held, plain)]
+    assert [("queued", "cancel"), ("running", None), ("queued", None)] == [(run.state, run.request) for run in states]
+
+
+def test_only_a_blocked_run_gets_another_reason_to_be_blocked(scene: Scene) -> None:
+    blocked, held = scene.held(), scene.held()
+    scene.release(blocked, "blocked", reason="first")
+    for claim in (blocked, held):
+        scene.write(lambda claim=claim: scene.store.runs.block_again(claim.run_id, "second"))
+    assert ["second", None] == [scene.store.runs.get(claim.run_id).reason for claim in (blocked, held)]
+
+
+def test_what_is_due_is_what_is_queued_and_what_should_have_woken(scene: Scene) -> None:
+    due = scene.submit()
+    scene.held()
+    scene.finish(scene.held())
+    asleep = scene.held()
+    scene.release(asleep, "sleeping", wake_at=scene.now + 9)
+    assert 1 == scene.store.runs.due_count(scene.now)
+    assert 2 == scene.store.runs.due_count(scene.now + 9)
+    scene.claim(due)
+    assert 0 == scene.store.runs.due_count(scene.now)
+
+
 def test_a_paused_run_goes_on_when_it_is_resumed(scene: Scene) -> None:
     run = scene.release(scene.held(), "sleeping", wake_at=scene.now + 9)
     assert scene.write(lambda: scene.store.runs.pause_idle(run.id, scene.now, "asked"))

@@ -107,6 +107,33 @@ def test_a_retried_run_is_found_with_what_it_says_now(scene: Scene) -> None:
     assert ["1 output $"] == places(scene, "willow")
 
 
+def test_a_step_that_is_set_aside_before_it_has_ended_is_indexed_as_it_is(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1, input='"alder"')
+    scene.release(claim, "blocked", reason="asked")
+    index(scene)
+    scene.write(lambda: scene.store.runs.retry(claim.run_id, scene.now, replay="newest", from_step="fetch"))
+    scene.finish(scene.claim(claim.run_id))
+    index(scene)
+    assert [] == scene.store.connection.rows("SELECT * FROM unindexed")
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_fork_is_searched_with_the_steps_that_it_shares_and_no_others(scene: Scene, indexed: bool) -> None:
+    claim = scene.held()
+    for seq, key in enumerate(("fetch", "parse", "send"), 1):
+        scene.begin(claim, key, seq, input='"hazel"')
+        scene.succeed(claim, key)
+    scene.finish(claim)
+    fork = scene.submit(forked_from=claim.run_id, forked_step="parse")
+    scene.write(lambda: scene.store.steps.share(claim.run_id, fork, 2))
+    index(scene)
+    whole = ["1 fetch input $", "1 parse input $", "1 send input $"]
+    assert whole == places(scene, "hazel", indexed=indexed)
+    assert whole == places(scene, "hazel", indexed=indexed, wanted=ALL._replace(run=claim.run_id))
+    assert ["1 fetch input $"] == places(scene, "hazel", indexed=indexed, wanted=ALL._replace(run=fork))
+
+
 def test_a_payload_that_is_kept_apart_is_searched_too(scene: Scene) -> None:
     claim = scene.held()
     scene.begin(claim, "fetch", 1)
