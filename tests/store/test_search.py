@@ -134,6 +134,25 @@ def test_a_fork_is_searched_with_the_steps_that_it_shares_and_no_others(scene: S
     assert ["1 fetch input $"] == places(scene, "hazel", indexed=indexed, wanted=ALL._replace(run=fork))
 
 
+def test_what_is_found_in_a_step_names_the_forks_that_share_it_still(scene: Scene) -> None:
+    claim = scene.held()
+    for seq, key in enumerate(("fetch", "parse"), 1):
+        scene.begin(claim, key, seq)
+        scene.succeed(claim, key, f'"hazel {key}"')
+    scene.finish(claim)
+    fork = scene.submit(forked_from=claim.run_id, forked_step="parse")
+    scene.write(lambda: scene.store.steps.share(claim.run_id, fork, 3))
+
+    def forks() -> dict[str | None, tuple[int, ...]]:
+        found = hits(scene.store, text_needle("hazel"), ALL, indexed=False)
+        return {hit.step: hit.forks for hit in found if hit.run == claim.run_id}
+
+    assert {"fetch": (fork,), "parse": (fork,)} == forks()
+    scene.finish(scene.claim(fork), "failed")
+    scene.write(lambda: scene.store.runs.retry(fork, scene.now, replay="newest", from_step="parse"))
+    assert {"fetch": (fork,), "parse": ()} == forks()
+
+
 def test_a_payload_that_is_kept_apart_is_searched_too(scene: Scene) -> None:
     claim = scene.held()
     scene.begin(claim, "fetch", 1)
