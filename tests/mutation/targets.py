@@ -43,7 +43,7 @@ _STAGES: dict[str, list[Stage]] = {
     "flowctl/store/retention.*": [("tests/engine/test_retention.py",)],
     "flowctl/store/schedules.*": [("tests/store/test_schedules.py", "tests/engine/test_scheduler_durable.py")],
     "flowctl/store/search.*": [("tests/store/test_search.py",)],
-    "flowctl/store/signals.*": [("tests/engine/test_signals.py",)],
+    "flowctl/store/signals.*": [("tests/store/test_signals.py",), ("tests/engine/test_signals.py",)],
     "flowctl/store/why.*": [("tests/engine/test_why.py",)],
     "flowctl/store/*": [],
     "schema.sql": [("tests/store/test_schema.py",)],
