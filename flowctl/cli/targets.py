@@ -13,10 +13,9 @@ from flowctl.cli.instants import parse_duration, parse_instant
 from flowctl.cli.invocation import Invocation
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import NotFound, UsageError
-from flowctl.core.model import NewRun
 
 if TYPE_CHECKING:
-    from flowctl.core.model import Workflow
+    from flowctl.core.model import NewRun, Workflow
     from flowctl.engine.loading import BoundInput, Description
     from flowctl.engine.supervisor import Supervisor
 
@@ -185,6 +184,8 @@ class Origin(NamedTuple):
 
 def new_run(invocation: Invocation, origin: Origin, submission: Submission, given: BoundInput) -> NewRun:
     """Return the record of a run that is to be created."""
+    from flowctl.core.model import NewRun
+
     options = submission.options(origin.workflow.options)
     options.pop("when", None)  # what a person starts begins at once
     return NewRun(

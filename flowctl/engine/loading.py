@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import NotFound, UsageError
-from flowctl.core.model import NewRun, Snapshot, code_of
 from flowctl.engine.supervisor import CodeTarget, Executor, Gone, Received, Supervisor
 from flowctl.sdk.wire import Message
+
+if TYPE_CHECKING:
+    from flowctl.core.model import NewRun, Snapshot
 
 LOAD_TIMEOUT_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """A workflow as its file defines it."""
 
     name: str
@@ -28,8 +27,7 @@ class Description:
     schedule: dict[str, Any] | None = None  # that its code asks for
 
 
-@dataclass(frozen=True, slots=True)
-class BoundInput:
+class BoundInput(NamedTuple):
     """A run's input as JSON text, and its canonical hash."""
 
     text: str
@@ -45,7 +43,8 @@ def code_messages(snapshot: Snapshot, path: str) -> list[Message]:
 
 def _on_disk(path: str) -> str | None:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            return file.read()
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -97,6 +96,8 @@ class LoadedFile:
     """A workflow file that an executor has imported. An engine with the same supervisor finds that executor warm."""
 
     def __init__(self, loading: Loading, loaded: Message) -> None:
+        from flowctl.core.model import Snapshot, code_of
+
         self._loading = loading
         self.supervisor = loading.supervisor
         self.path = loading.path
@@ -136,6 +137,8 @@ class LoadedFile:
 
     def new_run(self, workflow: Description, bound: BoundInput) -> NewRun:
         """Return what creates a run of one of its workflows, as the workflow's options say, where it was imported."""
+        from flowctl.core.model import NewRun
+
         target = self.executor.target
         return NewRun(
             workflow=workflow.name,
