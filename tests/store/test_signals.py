@@ -51,3 +51,18 @@ def test_who_has_lost_the_run_takes_no_signal_of_it(scene: Scene) -> None:
     assert oldest(scene, stale.run_id).taken_by is None
     take(scene, now, signal)
     assert scene.store.signals.oldest(stale.run_id, "go") is None
+
+
+def test_a_run_waits_for_what_its_open_steps_ask_for(scene: Scene) -> None:
+    claim = scene.held()
+    signals = scene.store.signals
+    for seq, (key, name) in enumerate((("done", "go"), ("open", "go"), ("also", "stop")), 1):
+        scene.begin(claim, key, seq, name=name, kind="signal", input=f'"{key}"')
+    scene.begin(claim, "body", 4, name="other")
+    scene.succeed(claim, "done")
+    assert ("open", '"open"') == signals.waiting(claim.run_id, "go")
+    assert None is signals.waiting(claim.run_id, "other")
+    assert ["go", "stop"] == signals.awaited(claim.run_id)
+    scene.release(claim, "blocked", reason="asked")
+    scene.write(lambda: scene.store.runs.retry(claim.run_id, scene.now, replay="newest", from_step="open"))
+    assert (None, []) == (signals.waiting(claim.run_id, "go"), signals.awaited(claim.run_id))
