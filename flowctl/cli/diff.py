@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("run", metavar="RUN", shell_complete=complete_run, help="A number, @last, @failed, or NAME@last.")
 @click.argument("other", metavar="RUN", required=False, shell_complete=complete_run, help="What it is compared with.")
 @click.option("--last-good", is_flag=True, help="Compare the last run of its workflow that succeeded with it.")
-@click.option("--step", metavar="STEP", help="Only this step.")
+@click.option("--step", metavar="STEP", help="Compare only this step.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when they differ.")
 @pass_invocation
 def diff(

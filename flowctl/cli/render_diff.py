@@ -31,13 +31,14 @@ _NOTHING = "(nothing)"
 def show_diff(terminal: Terminal, found: RunDiff) -> None:
     """Print how two runs differ, the first divergence on top."""
     before, after = found.before, found.after
-    terminal.data(f"{_pair(f'run {before.id}', f'run {after.id}', drawn=_draws())}  {after.workflow}")
+    runs = f"{_pair(f'run {before.id}', f'run {after.id}', drawn=_draws())}  {after.workflow}"
+    terminal.data(runs if found.only is None else f"{runs}, step {found.only}")
     for name, value in facts(found, drawn=_draws()).items():
         terminal.data(f"  {name:<11} {value}")
     if not found.differ:
-        terminal.data("they do not differ")
+        terminal.data("they do not differ" if found.only is None else f"they do not differ in {found.only}")
         return
-    if found.first is not None:
+    if found.first is not None and found.only is None:
         terminal.data(f"\nfirst divergence: {_first(found.first)}")
     entries = listed(found, SHOWN if terminal.shortens else None)
     if not entries:
@@ -50,7 +51,9 @@ def show_diff(terminal: Terminal, found: RunDiff) -> None:
 
 
 def facts(found: RunDiff, *, drawn: bool) -> dict[str, str]:
-    """Return what is other of two runs than their payloads, and how long both took."""
+    """Return what else of the runs is other, and how long both took; nothing when one step is compared."""
+    if found.only is not None:
+        return {}
     before, after = found.before, found.after
     states = [f"{look(run.state).icon if drawn else look(run.state).ascii} {run.state}" for run in (before, after)]
     told = {"state": _pair(*states, drawn=drawn) if before.state != after.state else ""}
@@ -181,14 +184,15 @@ def _width() -> int:
 
 
 def diff_shape(found: RunDiff) -> dict[str, Any]:
-    """Return the shape of how two runs differ."""
+    """Return the shape of how two runs differ. When one step is compared, it says nothing of the runs as a whole."""
     first = found.first
+    runs = (found.before, found.after)
     return {
-        "runs": [found.before.id, found.after.id],
+        "runs": [run.id for run in runs],
         "differ": found.differ,
         "first": None if first is None else first.key,
-        "state": [found.before.state, found.after.state],
-        "duration_ms": [_duration(found.before), _duration(found.after)],
+        "state": [run.state if found.only is None else None for run in runs],
+        "duration_ms": [_duration(run) if found.only is None else None for run in runs],
         "files": found.files,
         "surroundings": {name: list(pair) for name, pair in found.surroundings.items()},
         **_payload_shapes(found.payloads),

@@ -36,7 +36,7 @@ class StepDiff(NamedTuple):
 
 
 class RunDiff(NamedTuple):
-    """How two runs differ. `steps` are those that do."""
+    """How two runs differ, or with `only` one step of theirs. `steps` are those that do."""
 
     before: Run
     after: Run
@@ -44,6 +44,7 @@ class RunDiff(NamedTuple):
     surroundings: Mapping[str, tuple[Any, Any]]
     files: list[str]  # of the code, that differ
     steps: list[StepDiff]
+    only: str | None = None  # the key of the one step that is compared; then nothing is said of the rest
 
     @property
     def first(self) -> StepDiff | None:
@@ -53,18 +54,23 @@ class RunDiff(NamedTuple):
     @property
     def differ(self) -> bool:
         """Tell whether anything differs but times, and what the clock or chance gave."""
-        changed = any(step.diverges or step.source for step in self.steps)
+        if any(step.diverges or step.source for step in self.steps):
+            return True
+        if self.only is not None:
+            return False
         own = any(self.payloads.values()) or self.before.state != self.after.state
-        return bool(changed or own or self.files or self.surroundings)
+        return bool(own or self.files or self.surroundings)
 
 
 def diff_runs(store: Store, before: Run, after: Run, only: str | None = None) -> RunDiff:
-    """Return how two runs differ; with `only`, of their steps the one with that key."""
+    """Return how two runs differ; with `only`, how the step with that key does, and nothing else."""
     ones = {step.key: step for step in store.steps.history(before.id)}
     others = {step.key: step for step in store.steps.history(after.id)}
     keys = sorted({**ones, **others}, key=lambda key: _place(ones.get(key), others.get(key)))
     steps = [_step_diff(key, ones.get(key), others.get(key)) for key in keys if only in (None, key)]
     differing = [step for step in steps if step.diverges or step.source or any(step.payloads.values())]
+    if only is not None:
+        return RunDiff(before, after, {}, {}, [], differing, only)
     values = {name: (getattr(before, name), getattr(after, name)) for name in _SURROUNDINGS}
     surroundings = {name: pair for name, pair in values.items() if pair[0] != pair[1]}
     return RunDiff(before, after, _payloads(before, after), surroundings, _files(store, before, after), differing)

@@ -82,7 +82,24 @@ def test_the_exit_code_tells_on_demand_whether_runs_differ(quick: Callable[..., 
 def test_one_step_is_shown_alone(quick: Callable[..., Outcome], two_runs: Path) -> None:
     found = quick("diff", 1, 2, "--step", "parse", "--json").json
     assert ["parse"] == [step["key"] for step in found["steps"]]
+    assert ([None, None], [], {}, []) == (found["state"], found["files"], found["surroundings"], found["error"])
+    said = quick("diff", 1, 2, "--step", "parse").stdout
+    assert "run 1 → run 2  report, step parse\n\nstep 4 parse\n" in said
+    assert said.endswith("step 4 parse\n  input $.page.items[0].price: 3 → 4\n  output $: 30 → 40\n")
     assert "did you mean parse?" in quick("diff", 1, 2, "--step", "pares", code=4).stderr
+
+
+def test_a_step_that_is_the_same_is_no_difference_whatever_else_of_the_runs_is_other(
+    quick: Callable[..., Outcome], two_runs: Path
+) -> None:
+    two_runs.write_text(REPORT.replace("return total", "return total + 1"))
+    quick("run", two_runs, "month=2")
+    quick("diff", 1, 3, "--exit-code", code=1)
+    same = quick("diff", 1, 3, "--step", "parse", "--exit-code")
+    assert "run 1 → run 3  report, step parse\nthey do not differ in parse\n" == same.stdout
+    found = quick("diff", 1, 3, "--step", "parse", "--json").json
+    assert (False, None, []) == (found["differ"], found["first"], found["steps"])
+    assert "step 5 check\n  output $: 30 → 31\n" in quick("diff", 1, 3, "--step", "check", "--exit-code", code=1).stdout
 
 
 def test_a_step_that_only_one_run_has_is_named(quick: Callable[..., Outcome], two_runs: Path) -> None:
