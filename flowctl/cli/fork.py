@@ -107,13 +107,13 @@ def _asked(from_step: str | None, assignments: tuple[str, ...], given: Mapping[s
 def _output(source: object) -> str | None:
     if source is None:
         return None
-    text = read_input(str(source))
+    text = read_input(str(source), "--output")
     parse_json(text, "--output")
     return text.strip()
 
 
 def _edited(source: object) -> str | None:
-    return None if source is None else read_input(str(source))
+    return None if source is None else read_input(str(source), "--edited")
 
 
 @dataclass(frozen=True, slots=True)
