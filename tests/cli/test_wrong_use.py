@@ -80,6 +80,21 @@ def test_m01_wrong_use_is_one_sentence_with_the_right_code(quick, hello, tmp_pat
     assert not list(tmp_path.rglob("*.db"))
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["fork", "4", "--from"], "flowctl fork"),
+        (["events", "5", "--limit"], "flowctl events"),
+        (["schedules", "add", "x", "--cron"], "flowctl schedules add"),
+        (["schedules", "--db"], "flowctl schedules"),
+        (["fork", "4", "--edit=yes"], "flowctl fork"),
+        (["--db"], "flowctl"),
+    ],
+)
+def test_m01_an_option_without_its_argument_leads_to_the_help_of_its_command(quick, words, named) -> None:
+    assert f"\n  {named} --help\n" in quick(*words, code=2).stderr
+
+
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_m01_a_file_that_cannot_be_imported_is_named(flowctl, tmp_path, case) -> None:
     text, code, said = BAD_FILES[case]
