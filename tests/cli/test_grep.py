@@ -95,6 +95,7 @@ def test_what_forks_share_is_found_once_with_the_run_that_recorded_it_and_names_
 def test_a_regular_expression_is_found_anywhere(grep: Callable[..., Outcome]) -> None:
     assert [1] == [hit["run"] for hit in grep("--regex", "nn L.e$", "--json").json]
     assert "is not a regular expression" in grep("--regex", "(", code=2).stderr
+    assert "nothing to look for" in grep("--regex", "", code=2).stderr
 
 
 def test_nothing_found_is_said_and_is_no_failure(grep: Callable[..., Outcome], quick: Callable[..., Outcome]) -> None:
