@@ -98,6 +98,12 @@ def test_a_regular_expression_is_found_anywhere(grep: Callable[..., Outcome]) ->
     assert "nothing to look for" in grep("--regex", "", code=2).stderr
 
 
+def test_an_expression_that_takes_too_long_is_given_up(scene: Scene, grep: Callable[..., Outcome]) -> None:
+    scene.submit(input=f'{{"name":"{"a" * 60}!"}}')
+    assert "within 200ms" in grep("--regex", "(a+)+$", "--timeout", "200ms", code=7).stderr
+    assert "--timeout" in grep("ann", "--timeout", "soon", code=2).stderr
+
+
 def test_nothing_found_is_said_and_is_no_failure(grep: Callable[..., Outcome], quick: Callable[..., Outcome]) -> None:
     assert "nothing found" in grep("zebra").stderr
     assert "nothing found" in quick("grep", "x", "--db", "none.db").stderr
