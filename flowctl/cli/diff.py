@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def diff(
     invocation: Invocation, /, run: str, other: str | None, last_good: bool, step: str | None, exit_code: bool
 ) -> int:
-    """Show how two runs differ: input, steps by key, output, error, code and surroundings; the first divergence on top.
+    """Show how two runs differ: input, steps by key, output, error, surroundings and code; the first divergence on top.
 
     Times are shown and are no difference, and neither is what now(), random() and uuid4() gave.
     """

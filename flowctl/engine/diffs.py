@@ -35,6 +35,23 @@ class StepDiff(NamedTuple):
         return self.before.state != self.after.state or (any(self.payloads.values()) and not drawn)
 
 
+class FileDiff(NamedTuple):
+    """A file of the code that differs; it may be of only one of the runs."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+    def unified(self, before: Run, after: Run) -> list[str]:
+        """Return the lines of a unified diff as git and patch know it, three lines of context around what changed."""
+        from difflib import unified_diff
+
+        one = f"{'/dev/null' if self.before is None else self.path}\trun {before.id}"
+        other = f"{'/dev/null' if self.after is None else self.path}\trun {after.id}"
+        lines = unified_diff(_lines(self.before or ""), _lines(self.after or ""), one, other, lineterm="")
+        return [line for each in lines for line in each.split("\n")]
+
+
 class RunDiff(NamedTuple):
     """How two runs differ, or with `only` one step of theirs. `steps` are those that do."""
 
@@ -42,7 +59,7 @@ class RunDiff(NamedTuple):
     after: Run
     payloads: Mapping[str, list[Difference]]
     surroundings: Mapping[str, tuple[Any, Any]]
-    files: list[str]  # of the code, that differ
+    files: list[FileDiff]  # of the code, that differ
     steps: list[StepDiff]
     only: str | None = None  # the key of the one step that is compared; then nothing is said of the rest
 
@@ -117,9 +134,18 @@ def _value(name: str, text: str | None) -> Any:
     return value
 
 
-def _files(store: Store, before: Run, after: Run) -> list[str]:
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text; the last one says so when it has no end."""
+    lines = text.split("\n")
+    if not lines[-1]:
+        return lines[:-1]
+    return [*lines[:-1], f"{lines[-1]}\n\\ No newline at end of file"]
+
+
+def _files(store: Store, before: Run, after: Run) -> list[FileDiff]:
     """Return the files whose text differs between the codes of two runs."""
     if before.code == after.code:
         return []
     ones, others = store.snapshots.get(before.code).files, store.snapshots.get(after.code).files
-    return sorted(path for path in {**ones, **others} if ones.get(path) != others.get(path))
+    pairs = [FileDiff(path, ones.get(path), others.get(path)) for path in sorted({**ones, **others})]
+    return [file for file in pairs if file.before != file.after]
