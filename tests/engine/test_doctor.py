@@ -249,6 +249,19 @@ def test_a_schedule_whose_workflow_or_variables_are_gone_is_broken(scene: Scene)
     ] == drifted(scene, {}, "digest")
 
 
+def test_the_variables_of_an_imported_schedule_are_those_of_cron_and_no_shell_s(scene: Scene, tmp_path: Path) -> None:
+    with scene.store.transaction():
+        variables = {"PATH": f"{tmp_path}:/nowhere", "SHELL": "/bin/sh"}
+        captured = scene.store.environments.put(variables)
+    imported = {"workflow": None, "directory": str(tmp_path), "environment": captured}
+    add_schedule(scene, **imported, source="crontab")
+    [gone] = drift(scene.store, "default", {"PATH": "/usr/bin", "SHELL": "/bin/bash"})
+    assert ("schedule nightly", "its PATH names folders that are gone: /nowhere") == (gone.subject, gone.message)
+    assert "edit its line in the crontab, then: flowctl crontab import --apply" == gone.hint
+    add_schedule(scene, "own", **imported)
+    assert "its variables are not those of this shell: PATH" in [text for *_, text in drifted(scene, {"PATH": "/bin"})]
+
+
 def test_what_was_registered_without_a_path_has_that_of_the_daemon(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
