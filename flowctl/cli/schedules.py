@@ -148,14 +148,20 @@ def show(invocation: Invocation, /, name: str) -> int:
 @click.command(
     "update",
     cls=ScheduleCommand,
-    examples=["flowctl schedules update nightly --cron '0 3 * * *'", "flowctl schedules update nightly --window none"],
+    examples=[
+        "flowctl schedules update nightly --cron '0 3 * * *'",
+        "flowctl schedules update nightly --window none --requires none",
+    ],
 )
 @_SCHEDULE
 @_WORDS
 @schedule_options
 @pass_invocation
 def update(invocation: Invocation, /, name: str, words: tuple[str, ...], **given: Any) -> int:
-    """Change what is given of a schedule. Its slots stay, and another rhythm begins with its next slot."""
+    """Change what is given of a schedule. Its slots stay, and another rhythm begins with its next slot.
+
+    Where an option names |none, that word takes away what it has set.
+    """
     from flowctl.engine import schedules as verbs
 
     with invocation.reading() as store:
