@@ -284,13 +284,14 @@ def backfill(invocation: Invocation, /, name: str, from_text: str, to_text: str 
         from_at = parse_instant(from_text, "--from", now, schedule.zone)
         until = now if to_text is None else parse_instant(to_text, "--to", now, schedule.zone)
         due = verbs.unfired(store, schedule, from_at, until, given["limit"])
+    why_none = verbs.why_none_unfired(schedule, from_at, until)
     if given["dry_run"] or not due:
-        print_filled(invocation, schedule, [(slot, None) for slot in due])
+        print_filled(invocation, schedule, [(slot, None) for slot in due], why_none)
         return 0
     confirm(f"make {len(due)} runs of {name}", given["yes"])
     with invocation.writing() as store:
         filled = verbs.backfill(store, invocation.namespace, name, due, SYSTEM_CLOCK.now())
-    print_filled(invocation, schedule, filled)
+    print_filled(invocation, schedule, filled, why_none)
     return 0
 
 
