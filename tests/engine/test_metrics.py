@@ -176,7 +176,8 @@ def test_the_textfile_is_replaced_in_one_step_and_others_may_read_it(flowctl: An
     assert 0o644 == stat.S_IMODE(target.stat().st_mode)
     assert ["flowctl.prom"] == [each.name for each in tmp_path.iterdir() if "prom" in each.name]
     assert parse(flowctl("metrics").stdout)
-    flowctl("metrics", "--textfile", tmp_path / "nowhere" / "x.prom", code=77)
+    nowhere = flowctl("metrics", "--textfile", tmp_path / "nowhere" / "x.prom", code=4).stderr
+    assert f"there is no folder {tmp_path}/nowhere\n  Create it, or choose another." in nowhere
     flowctl("metrics", "--json", code=2)
 
 
