@@ -184,11 +184,14 @@ def pause(invocation: Invocation, /, names: tuple[str, ...], reason: str | None)
     """Pause schedules. Slots that are due meanwhile are skipped, and not made up for."""
     from flowctl.engine import schedules as verbs
 
-    return _change_each(
-        invocation,
-        names,
-        lambda store, name: verbs.pause(store, invocation.namespace, name, SYSTEM_CLOCK.now(), reason),
-    )
+    def pause_one(store: Store, name: str) -> Schedule:
+        before = store.schedules.get(invocation.namespace, name)
+        paused = verbs.pause(store, invocation.namespace, name, SYSTEM_CLOCK.now(), reason)
+        if paused == before:
+            invocation.terminal.say(f"{name} was paused already, and stays so; --reason gives it another reason")
+        return paused
+
+    return _change_each(invocation, names, pause_one)
 
 
 @click.command("resume", cls=Command, examples=["flowctl schedules resume nightly"])

@@ -88,9 +88,14 @@ def remove_within(store: Store, schedule: Schedule, now: int) -> None:
 
 
 def pause(store: Store, namespace: str, name: str, now: int, reason: str | None = None) -> Schedule:
-    """Pause a schedule: its slots are skipped until it is resumed, and never made up for."""
+    """Pause a schedule: its slots are skipped until it is resumed, and never made up for.
+
+    One that is paused stays as it is, unless there is a reason: the one that it has may say who is to resume it.
+    """
     with store.transaction():
         schedule = store.schedules.get(namespace, name)
+        if schedule.paused_at is not None and reason is None:
+            return schedule
         store.schedules.pause(schedule.id, now, reason or BY_A_PERSON)
         note(store, name, f"paused: {reason or BY_A_PERSON}", now)
         return store.schedules.get(namespace, name)
