@@ -56,11 +56,13 @@ def _fix(invocation: Invocation) -> None:
 
 
 def _examine(store: Store, namespace: str, workflow: str | None) -> list[Diagnosis]:
+    from flowctl.cli.targets import unknown_workflow
     from flowctl.engine.doctor import Diagnosis, examine
     from flowctl.engine.drift import drift
 
-    if workflow is not None and not (workflow.isprintable() and store.workflows.find(namespace, workflow)):
-        raise NotFound(f"there is no workflow {workflow[:100]!r}", "flowctl workflows list")
+    known = [each.name for each in store.workflows.list(namespace)]
+    if workflow is not None and workflow not in known:
+        raise unknown_workflow(workflow, known)
     drifted = list(drift(store, namespace, os.environ, workflow))
     if workflow is not None:
         return drifted or [Diagnosis("environment", "ok", f"workflow {workflow}", "nothing wrong")]

@@ -59,13 +59,25 @@ def prune(
 
 
 def _counts(store: Store, wanted: Wanted) -> Counter[str]:
-    """Return how many runs of each workflow are to go; those that they started are not counted."""
+    """Return how many runs of each workflow are to go; those that they started are not counted. Raises NotFound."""
     from flowctl.engine.retention import going
 
+    if wanted.workflow is not None:
+        _check_known(store, wanted.namespace, wanted.workflow)
     counts: Counter[str] = Counter()
     for each in going(store, SYSTEM_CLOCK.now(), wanted):
         counts[each.workflow] += len(each.roots)
     return +counts
+
+
+def _check_known(store: Store, namespace: str | None, workflow: str) -> None:
+    """Refuse a name that is neither that of a run nor of a registered workflow. Raises NotFound."""
+    from flowctl.cli.targets import unknown_workflow
+
+    known = {name for place, name in store.retention.workflows() if place == namespace}
+    known |= {each.name for each in store.workflows.all() if each.namespace == namespace}
+    if workflow not in known:
+        raise unknown_workflow(workflow, known, "flowctl ls shows what runs there are")
 
 
 def _prune(store: Store, wanted: Wanted) -> None:

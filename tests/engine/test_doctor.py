@@ -311,6 +311,6 @@ def test_the_exit_code_says_how_bad_it_is(flowctl: Any, tmp_path: Path) -> None:
     assert "is the lock of an engine that is gone" in flowctl("doctor", code=1).stdout
     fixed = flowctl("doctor", "--fix")
     assert f"removed {stale}" in fixed.stderr
-    flowctl("doctor", "nothing", code=4)
+    assert "there is no workflow nothing" in flowctl("doctor", "nothing", code=4).stderr
     path.write_bytes(b"x" * 5_000)
     assert "not a flowctl database" in flowctl("doctor", code=2).stdout
