@@ -14,6 +14,7 @@ from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
 from flowctl.core.keeping import Keep, Retained, keep_of
+from flowctl.core.text import plural
 from flowctl.sdk.durations import short_text
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def prune(
     with invocation.writing() as store:
         counts = _counts(store, wanted)
         if counts:
-            confirm(f"delete {counts.total():,} runs of {len(counts)} workflows for good", yes)
+            confirm(f"delete {plural(counts.total(), 'run')} of {plural(len(counts), 'workflow')} for good", yes)
         _prune(store, wanted)
     _print(invocation, counts, "deleted")
     return 0
@@ -96,7 +97,9 @@ def _print(invocation: Invocation, counts: Counter[str], what: str) -> None:
         return
     for name, count in sorted(counts.items()):
         invocation.terminal.data(f"{count:>7,}  {name}")
-    invocation.terminal.say(f"{counts.total():,} runs {what}, and what they started" if counts else "nothing is to go")
+    invocation.terminal.say(
+        f"{plural(counts.total(), 'run')} {what}, children included" if counts else "nothing is to go"
+    )
 
 
 @click.command(

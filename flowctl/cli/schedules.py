@@ -22,6 +22,7 @@ from flowctl.cli.schedule_options import (
 )
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.model import Schedule, Slot
+from flowctl.core.text import plural
 
 if TYPE_CHECKING:
     from flowctl.store import Store
@@ -291,7 +292,7 @@ def backfill(invocation: Invocation, /, name: str, from_text: str, to_text: str 
     if given["dry_run"] or not due:
         print_filled(invocation, schedule, [(slot, None) for slot in due], why_none)
         return 0
-    confirm(f"make {len(due)} runs of {name}", given["yes"])
+    confirm(f"make {plural(len(due), 'run')} of {name}", given["yes"])
     with invocation.writing() as store:
         filled = verbs.backfill(store, invocation.namespace, name, due, SYSTEM_CLOCK.now())
     print_filled(invocation, schedule, filled, why_none)

@@ -15,6 +15,7 @@ from flowctl.cli.targets import find_target, new_supervisor, unknown_workflow, w
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
 from flowctl.core.model import NewWorkflow, Schedule, Workflow
+from flowctl.core.text import plural
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
@@ -283,4 +284,6 @@ def _print_check(invocation: Invocation, path: str, found: list[Description], fi
     for finding in findings:
         terminal.data(f"{finding.path}:{finding.line}: {finding.call}() in {finding.workflow}: {finding.fix}")
     names_text = ", ".join(each.name for each in found)
-    terminal.say(f"{len(findings)} problems in {names_text}" if findings else f"{names_text}: no problems found")
+    terminal.say(
+        f"{plural(len(findings), 'problem')} in {names_text}" if findings else f"{names_text}: no problems found"
+    )

@@ -13,6 +13,7 @@ from flowctl.core.instants import local, short
 from flowctl.core.planning import rule_of
 from flowctl.core.recurrence import check as check_rule
 from flowctl.core.recurrence import is_timed, next_slot
+from flowctl.core.text import plural
 from flowctl.engine import surroundings
 from flowctl.engine.claim import boot_id, engine_alive, lock_path
 from flowctl.engine.cron import active_entries
@@ -198,7 +199,7 @@ def _channels(store: Store, now: int) -> Iterator[Diagnosis]:
     for channel in store.notices.channels():
         count, error = waiting.get(channel.id, (0, None))
         if error is not None:
-            text = f"{count} messages could not be delivered yet: {error}"
+            text = f"{plural(count, 'message')} could not be delivered yet: {error}"
             yield Diagnosis(
                 "channels", "warning", f"channel {channel.name}", text, f"flowctl notify test {channel.name}"
             )

@@ -9,6 +9,7 @@ from flowctl.core.errors import Conflict, NotFound, UsageError
 from flowctl.core.model import NewSchedule, Schedule, Slot, SlotGroup, SlotOutcome
 from flowctl.core.planning import due_slots, rule_of
 from flowctl.core.recurrence import Rule, check, describe, is_reboot, is_timed, next_slot, slots
+from flowctl.core.text import plural
 from flowctl.core.zones import zoned
 from flowctl.engine.changes import look_text
 from flowctl.engine.claim import boot_id
@@ -178,7 +179,7 @@ def backfill(store: Store, namespace: str, name: str, due: Iterable[int], now: i
             store.schedules.fill(Slot(schedule.id, slot, "fired", "filled in by a person", run, now))
             filled.append(Filled(slot, run))
             after = None if schedule.overlap == "allow" else run
-        note(store, name, f"filled in: {len(filled)} slots", now)
+        note(store, name, f"filled in: {plural(len(filled), 'slot')}", now)
     return filled
 
 

@@ -186,7 +186,7 @@ def test_a_channel_that_does_not_deliver_is_told(scene: Scene) -> None:
         number = scene.store.notices.add_channel(channel, NOW)
         notice = scene.store.notices.add(NewNotice(number, "run 1", "failed", 1, "x"), NOW, NOW)
         scene.store.notices.not_sent(notice.id, "the webhook answered 500", NOW + 1)
-    assert "1 messages could not be delivered yet: the webhook answered 500" == found(scene)["channels"].message
+    assert "1 message could not be delivered yet: the webhook answered 500" == found(scene)["channels"].message
 
 
 # -- drift

@@ -445,7 +445,7 @@ def test_a_person_prunes_sets_and_shows_how_long_runs_are_kept(flowctl: Any, tmp
         "db", "prune", "--dry-run", "--json"
     ).json
     refused = flowctl("db", "prune", code=2)
-    assert "nobody can be asked whether to delete 1 runs of 1 workflows" in refused.stderr
+    assert "nobody can be asked whether to delete 1 run of 1 workflow for good" in refused.stderr
     assert 3 == len(flowctl("ls", "--json").json)
     assert "1  talk" in flowctl("db", "prune", "--yes").stdout
     assert [3, 2] == [run["run"] for run in flowctl("ls", "--json").json]
