@@ -27,8 +27,9 @@ _CODES = {"ok": 0, "warning": 1, "broken": 2}
 @click.option("--fix", is_flag=True, help="Put right what needs no decision. What was recorded stays as it is.")
 @pass_invocation
 def doctor(invocation: Invocation, /, workflow: str | None, fix: bool) -> int:
-    """Look for what may keep work from being done: the file, its place, disk, clock, engines, schedules, environments.
+    """Look for what may keep work from being done.
 
+    It looks at the file and its place, disk, clock and time zone, engines, schedules, and environments.
     Exit code 0 when all is well, 1 with warnings, 2 when something is broken. --fix frees the runs of engines that
     are gone, removes their locks, shortens the log, and lets schedules wait for their next slot.
     """

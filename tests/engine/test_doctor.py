@@ -136,6 +136,32 @@ def test_a_full_disk_and_a_clock_that_was_never_set_are_told(scene: Scene, monke
     assert ("warning", "broken") == (found(scene)["disk"].level, found(scene)["clock"].level)
 
 
+def of_the_clock(flowctl: Any, **env: str) -> list[tuple[str, str, str]]:
+    """Return what the doctor says of clock and time zone."""
+    told = flowctl("doctor", "--json", code=None, **env).json
+    return [(each["level"], each["subject"], each["message"]) for each in told if each["check"] == "clock"]
+
+
+def test_a_tz_that_names_no_zone_is_told(flowctl: Any) -> None:
+    flowctl("exec", "--", "true")
+    for name in ("Nowhere/Bad", "CET-1CEST,M3.5.0,M10.5.0/3"):
+        text = f"'{name}' names no time zone, so schedules that name none either follow UTC"
+        assert [("warning", "TZ", text)] == of_the_clock(flowctl, TZ=name)
+    for name in ("Asia/Tokyo", ":Asia/Tokyo", "/usr/share/zoneinfo/Asia/Tokyo", "UTC", ""):
+        assert ["ok"] == [level for level, *_ in of_the_clock(flowctl, TZ=name)]
+
+
+def test_a_machine_without_time_zone_data_is_told(flowctl: Any, tmp_path: Path) -> None:
+    flowctl("exec", "--", "true")
+    hides = tmp_path / "hides" / "tzdata"  # the package of that name, which Python takes where the machine has no data
+    hides.mkdir(parents=True)
+    (hides / "__init__.py").touch()
+    path = f"{hides.parent}{os.pathsep}{os.environ['PYTHONPATH']}"
+    text = "it has no time zone data, so no zone but UTC can be looked up"
+    told = of_the_clock(flowctl, PYTHONTZPATH=str(tmp_path), PYTHONPATH=path, TZ="Europe/Berlin")
+    assert [("warning", "this machine", text)] == told
+
+
 # -- schedules and engines
 
 
