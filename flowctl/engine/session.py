@@ -229,6 +229,7 @@ def run_message(
         "namespace": run.namespace,
         "tags": run.tags,
         "started_at": started_at,
+        "due_at": run.due_at,
         "attempts": run.options.get("attempts", 1),
         "cancelled": cancelled,
     }
