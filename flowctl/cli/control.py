@@ -14,6 +14,7 @@ from flowctl.cli.selecting import Chosen, Filters, filter_options, selected_runs
 from flowctl.cli.words import Reasons, labelled
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import FlowctlError, UsageError
+from flowctl.core.text import plural
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run
@@ -43,7 +44,7 @@ def cancel(invocation: Invocation, /, runs: tuple[str, ...], yes: bool, **given:
     with invocation.writing() as store:
         chosen = selected_runs(invocation, store, runs, Filters(**given))
         if not runs:
-            confirm(f"cancel {len(chosen.runs)} runs", yes)
+            confirm(f"cancel {plural(len(chosen.runs), 'run')}", yes)
         return change_runs(
             invocation, store, chosen, lambda store, run: commands.cancel(store, run.id, SYSTEM_CLOCK.now())
         )
@@ -90,7 +91,8 @@ def would_change(invocation: Invocation, references: tuple[str, ...], filters: F
     with invocation.reading() as store:
         chosen = selected_runs(invocation, store, references, filters)
         show_changed(invocation, store, chosen.runs, alone=chosen.alone)
-    invocation.terminal.say(f"nothing was changed: {len(chosen.runs)} runs are meant")
+    count = len(chosen.runs)
+    invocation.terminal.say(f"nothing was changed: {plural(count, 'run')} {'is' if count == 1 else 'are'} meant")
     return 0
 
 

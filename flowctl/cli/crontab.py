@@ -14,6 +14,7 @@ from flowctl.cli.group import Command, Group
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
+from flowctl.core.text import plural
 
 if TYPE_CHECKING:
     from flowctl.core.crontab import CrontabLine
@@ -83,7 +84,7 @@ def import_(
     lines = read_crontab(source.text, system=source.system, owner=cron.user_name() if source.system else None)
     wanted = sum(line.entry is not None for line in lines)
     if take_over and wanted:
-        confirm(f"comment out {_count(wanted, 'line')} of your crontab", yes)
+        confirm(f"comment out {plural(wanted, 'line')} of your crontab", yes)
     if dry_run:
         rows = _planned(invocation, lines)
     else:
@@ -183,16 +184,12 @@ def _say_what_is_next(invocation: Invocation, rows: list[Row], command: str, *, 
     say(made(wishes, dry_run=dry_run))
     held = 0 if took_over else sum(wish.held and not wish.goes_on for wish in wishes)
     if held:
-        say(f"cron runs {_count(held, 'line')} of these itself: their schedules are held until it does not")
+        say(f"cron runs {plural(held, 'line')} of these itself: their schedules are held until it does not")
         say(f"  to hand all of yours over: {TAKE_OVER}")
     if dry_run and any(wish.action != "same" for wish in wishes):
         say(f"nothing was changed; to make the schedules: {command} --apply")
     elif not dry_run and held < len(wishes):
         say("the daemon runs them: flowctl daemon start; and when: flowctl next")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @click.command(

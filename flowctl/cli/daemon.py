@@ -64,10 +64,14 @@ def _work_options(function: F) -> F:
 
 
 def _checked(queues: tuple[str, ...], labels: tuple[str, ...], concurrency: int, scheduler: bool = True) -> Work:
+    from flowctl.sdk.options import NO_LABEL
+
     for option, names in (("--queue", queues), ("--label", labels)):
         for name in names:
             if not name.strip() or not name.isprintable() or len(name) > 200:
                 raise UsageError(f"{option}: {name[:60]!r} is not a name")
+    if NO_LABEL in labels:
+        raise UsageError(f"--label: '{NO_LABEL}' is not a label: it stands for having none", "leave it out")
     return Work(scheduler, queues, labels, concurrency)
 
 

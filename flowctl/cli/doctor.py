@@ -27,8 +27,9 @@ _CODES = {"ok": 0, "warning": 1, "broken": 2}
 @click.option("--fix", is_flag=True, help="Put right what needs no decision. What was recorded stays as it is.")
 @pass_invocation
 def doctor(invocation: Invocation, /, workflow: str | None, fix: bool) -> int:
-    """Look for what may keep work from being done: the file, its place, disk, clock, engines, schedules, environments.
+    """Look for what may keep work from being done.
 
+    It looks at the file and its place, disk, clock and time zone, engines, schedules, and environments.
     Exit code 0 when all is well, 1 with warnings, 2 when something is broken. --fix frees the runs of engines that
     are gone, removes their locks, shortens the log, and lets schedules wait for their next slot.
     """
@@ -56,11 +57,13 @@ def _fix(invocation: Invocation) -> None:
 
 
 def _examine(store: Store, namespace: str, workflow: str | None) -> list[Diagnosis]:
+    from flowctl.cli.targets import unknown_workflow
     from flowctl.engine.doctor import Diagnosis, examine
     from flowctl.engine.drift import drift
 
-    if workflow is not None and not (workflow.isprintable() and store.workflows.find(namespace, workflow)):
-        raise NotFound(f"there is no workflow {workflow[:100]!r}", "flowctl workflows list")
+    known = [each.name for each in store.workflows.list(namespace)]
+    if workflow is not None and workflow not in known:
+        raise unknown_workflow(workflow, known)
     drifted = list(drift(store, namespace, os.environ, workflow))
     if workflow is not None:
         return drifted or [Diagnosis("environment", "ok", f"workflow {workflow}", "nothing wrong")]

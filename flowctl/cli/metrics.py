@@ -9,7 +9,7 @@ import click
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.errors import FlowctlError, UsageError
+from flowctl.core.errors import FlowctlError, NotFound, UsageError
 
 _FOR_EVERYBODY = 0o644  # what collects the file runs as another user; it holds counts and names, no inputs or outputs
 
@@ -41,9 +41,12 @@ def metrics(invocation: Invocation, /, textfile: str | None) -> int:
 
 
 def _replace(path: str, text: str) -> None:
-    """Give a file its new text in one step."""
+    """Give a file its new text in one step. Raises NotFound when its folder is not there."""
     from flowctl.store.files import disk_error
 
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise NotFound(f"there is no folder {folder}", "Create it, or choose another.")
     draft = f"{path}.{os.getpid()}"
     try:
         fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)

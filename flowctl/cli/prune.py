@@ -14,6 +14,7 @@ from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import UsageError
 from flowctl.core.keeping import Keep, Retained, keep_of
+from flowctl.core.text import plural
 from flowctl.sdk.durations import short_text
 
 if TYPE_CHECKING:
@@ -52,20 +53,32 @@ def prune(
     with invocation.writing() as store:
         counts = _counts(store, wanted)
         if counts:
-            confirm(f"delete {counts.total():,} runs of {len(counts)} workflows for good", yes)
+            confirm(f"delete {plural(counts.total(), 'run')} of {plural(len(counts), 'workflow')} for good", yes)
         _prune(store, wanted)
     _print(invocation, counts, "deleted")
     return 0
 
 
 def _counts(store: Store, wanted: Wanted) -> Counter[str]:
-    """Return how many runs of each workflow are to go; those that they started are not counted."""
+    """Return how many runs of each workflow are to go; those that they started are not counted. Raises NotFound."""
     from flowctl.engine.retention import going
 
+    if wanted.workflow is not None:
+        _check_known(store, wanted.namespace, wanted.workflow)
     counts: Counter[str] = Counter()
     for each in going(store, SYSTEM_CLOCK.now(), wanted):
         counts[each.workflow] += len(each.roots)
     return +counts
+
+
+def _check_known(store: Store, namespace: str | None, workflow: str) -> None:
+    """Refuse a name that is neither that of a run nor of a registered workflow. Raises NotFound."""
+    from flowctl.cli.targets import unknown_workflow
+
+    known = {name for place, name in store.retention.workflows() if place == namespace}
+    known |= {each.name for each in store.workflows.all() if each.namespace == namespace}
+    if workflow not in known:
+        raise unknown_workflow(workflow, known, "flowctl ls shows what runs there are")
 
 
 def _prune(store: Store, wanted: Wanted) -> None:
@@ -84,7 +97,9 @@ def _print(invocation: Invocation, counts: Counter[str], what: str) -> None:
         return
     for name, count in sorted(counts.items()):
         invocation.terminal.data(f"{count:>7,}  {name}")
-    invocation.terminal.say(f"{counts.total():,} runs {what}, and what they started" if counts else "nothing is to go")
+    invocation.terminal.say(
+        f"{plural(counts.total(), 'run')} {what}, children included" if counts else "nothing is to go"
+    )
 
 
 @click.command(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from flowctl.cli.tables import Cell, Column, show_table
 from flowctl.cli.terminal import Terminal, can_draw
+from flowctl.core.text import plural
 from flowctl.engine.crontab import Row, Wish
 
 _COLUMNS = (Column("LINE", right=True), Column("OUTCOME"), Column("SCHEDULE"), Column("TEXT", whole=False))
@@ -49,7 +50,7 @@ def counted(rows: Sequence[Row]) -> str:
         (counts["comment"], "comments" if counts["comment"] > 1 else "comment"),
     ]
     told = ", ".join(f"{count} {word}" for count, word in parts if count)
-    return f"{len(rows)} lines: {told}" if told else "the crontab is empty"
+    return f"{plural(len(rows), 'line')}: {told}" if told else "the crontab is empty"
 
 
 def made(wishes: Sequence[Wish], *, dry_run: bool) -> str:

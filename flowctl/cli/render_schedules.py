@@ -164,7 +164,9 @@ def show_due(terminal: Terminal, due: Iterable[tuple[str, str]]) -> None:
     show_table(terminal, _DUE_COLUMNS, list(due))
 
 
-def print_filled(invocation: Invocation, schedule: Schedule, filled: Sequence[tuple[int, int | None]]) -> None:
+def print_filled(
+    invocation: Invocation, schedule: Schedule, filled: Sequence[tuple[int, int | None]], why_none: str
+) -> None:
     """Print the slots that a backfill has filled, or would fill, and their runs."""
     if invocation.json:
         from flowctl.cli.instants import iso
@@ -175,4 +177,4 @@ def print_filled(invocation: Invocation, schedule: Schedule, filled: Sequence[tu
         rows = [(local_text(slot, schedule.zone), "" if run is None else str(run)) for slot, run in filled]
         show_table(invocation.terminal, (Column("DUE"), Column("RUN", right=True)), rows)
     else:
-        invocation.terminal.say("every slot of that time has its run")
+        invocation.terminal.say(why_none)

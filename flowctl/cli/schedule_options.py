@@ -56,12 +56,14 @@ _OPTIONS = (
     ),
     click.option("--pause-after", metavar="N|none", help="Pause after so many failed runs in a row."),
     click.option("--input", "input_source", metavar="JSON|@FILE|-", help="All parameters, as a JSON object."),
-    click.option("--queue", metavar="NAME", help="Queue of its runs."),
+    click.option("--queue", metavar="NAME|none", help="Queue of its runs."),
     click.option("--priority", type=PRIORITIES, help="Runs with a higher one start first.  [default: 0]"),
-    click.option("--tag", "tags", multiple=True, metavar="K=V", help="Tag of its runs; may be repeated."),
-    click.option("--timeout", metavar="DURATION", help="Fail a run when it takes longer."),
+    click.option("--tag", "tags", multiple=True, metavar="K=V|none", help="Tag of its runs; may be repeated."),
+    click.option("--timeout", metavar="DURATION|none", help="Fail a run when it takes longer."),
     click.option("--attempts", type=click.IntRange(1, 1_000_000), help="Tries of a whole run.  [default: 1]"),
-    click.option("--requires", multiple=True, metavar="LABEL", help="Only where a daemon has this label."),
+    click.option(
+        "--requires", multiple=True, metavar="LABEL|none", help="Only where a daemon has this label; repeatable."
+    ),
     click.option("--when", multiple=True, metavar="CONDITION|none", help="Hold its runs until this holds; repeatable."),
     click.option("--description", metavar="TEXT", help="What it is for."),
     click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
@@ -154,16 +156,30 @@ class ScheduleOptions:
             raise UsageError("--cap is for --catch-up all", f"give --catch-up all; now it is {catch_up}")
 
     def options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return what its runs ask, with what was asked here on top. Raises UsageError."""
+        """Return what its runs ask, with what was asked here on top and what was taken away left out.
+
+        Raises UsageError.
+        """
         submission = Submission(
-            queue=self.queue, priority=self.priority, timeout=self.timeout, attempts=self.attempts, tags=self.tags
+            queue=_named(self.queue),
+            priority=self.priority,
+            timeout=_named(self.timeout),
+            attempts=self.attempts,
+            tags=_several(self.tags, "--tag"),
         )
         asked = submission.checked().options({})
-        if self.requires:
-            asked["requires"] = list(dict.fromkeys(_label(label) for label in self.requires))
-        if self.when:
-            asked["when"] = _conditions(self.when)
-        return given | asked
+        if requires := _several(self.requires, "--requires"):
+            asked["requires"] = list(dict.fromkeys(map(_label, requires)))
+        if when := _several(self.when, "--when"):
+            asked["when"] = _conditions(when)
+        removable = {
+            "queue": (self.queue,),
+            "timeout_ms": (self.timeout,),
+            "tags": self.tags,
+            "requires": self.requires,
+            "when": self.when,
+        }
+        return {name: value for name, value in given.items() if removable.get(name) != (NONE,)} | asked
 
     def _rhythm(self, zone: str) -> dict[str, Any]:
         given = [(kind, text) for kind in ("cron", "every", "once") if (text := getattr(self, kind)) is not None]
@@ -185,8 +201,6 @@ def _full_pattern(pattern: str) -> str:
 def _conditions(texts: tuple[str, ...]) -> list[str]:
     from flowctl.sdk.conditions import conditions
 
-    if texts == (NONE,):
-        return []
     try:
         return list(conditions(texts))
     except ValueError as error:
@@ -310,6 +324,13 @@ def _moment(text: str, zone: str) -> str:
 def _named(text: str | None) -> str | None:
     """Return what an option names, None when it takes something away."""
     return None if text == NONE else text
+
+
+def _several(words: tuple[str, ...], option: str) -> tuple[str, ...]:
+    """Return what an option names that may be repeated, nothing when it takes everything away. Raises UsageError."""
+    if NONE in words and len(words) > 1:
+        raise UsageError(f"{option}: {NONE} stands alone", f"{option} {NONE} takes all away; give it, or the others")
+    return () if words == (NONE,) else words
 
 
 def _env_file(name: str | None) -> str | None:

@@ -22,6 +22,7 @@ from flowctl.cli.schedule_options import (
 )
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.model import Schedule, Slot
+from flowctl.core.text import plural
 
 if TYPE_CHECKING:
     from flowctl.store import Store
@@ -148,14 +149,20 @@ def show(invocation: Invocation, /, name: str) -> int:
 @click.command(
     "update",
     cls=ScheduleCommand,
-    examples=["flowctl schedules update nightly --cron '0 3 * * *'", "flowctl schedules update nightly --window none"],
+    examples=[
+        "flowctl schedules update nightly --cron '0 3 * * *'",
+        "flowctl schedules update nightly --window none --requires none",
+    ],
 )
 @_SCHEDULE
 @_WORDS
 @schedule_options
 @pass_invocation
 def update(invocation: Invocation, /, name: str, words: tuple[str, ...], **given: Any) -> int:
-    """Change what is given of a schedule. Its slots stay, and another rhythm begins with its next slot."""
+    """Change what is given of a schedule. Its slots stay, and another rhythm begins with its next slot.
+
+    Where an option names |none, that word takes away what it has set.
+    """
     from flowctl.engine import schedules as verbs
 
     with invocation.reading() as store:
@@ -178,11 +185,14 @@ def pause(invocation: Invocation, /, names: tuple[str, ...], reason: str | None)
     """Pause schedules. Slots that are due meanwhile are skipped, and not made up for."""
     from flowctl.engine import schedules as verbs
 
-    return _change_each(
-        invocation,
-        names,
-        lambda store, name: verbs.pause(store, invocation.namespace, name, SYSTEM_CLOCK.now(), reason),
-    )
+    def pause_one(store: Store, name: str) -> Schedule:
+        before = store.schedules.get(invocation.namespace, name)
+        paused = verbs.pause(store, invocation.namespace, name, SYSTEM_CLOCK.now(), reason)
+        if paused == before:
+            invocation.terminal.say(f"{name} was paused already, and stays so; --reason gives it another reason")
+        return paused
+
+    return _change_each(invocation, names, pause_one)
 
 
 @click.command("resume", cls=Command, examples=["flowctl schedules resume nightly"])
@@ -278,13 +288,14 @@ def backfill(invocation: Invocation, /, name: str, from_text: str, to_text: str 
         from_at = parse_instant(from_text, "--from", now, schedule.zone)
         until = now if to_text is None else parse_instant(to_text, "--to", now, schedule.zone)
         due = verbs.unfired(store, schedule, from_at, until, given["limit"])
+    why_none = verbs.why_none_unfired(schedule, from_at, until)
     if given["dry_run"] or not due:
-        print_filled(invocation, schedule, [(slot, None) for slot in due])
+        print_filled(invocation, schedule, [(slot, None) for slot in due], why_none)
         return 0
-    confirm(f"make {len(due)} runs of {name}", given["yes"])
+    confirm(f"make {plural(len(due), 'run')} of {name}", given["yes"])
     with invocation.writing() as store:
         filled = verbs.backfill(store, invocation.namespace, name, due, SYSTEM_CLOCK.now())
-    print_filled(invocation, schedule, filled)
+    print_filled(invocation, schedule, filled, why_none)
     return 0
 
 

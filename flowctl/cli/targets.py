@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -74,8 +74,6 @@ def _file_hint(path: str) -> str:
 
 def find_registered(invocation: Invocation, name: str) -> Workflow:
     """Return the registered workflow of that name. Raises NotFound with a name that is close."""
-    import difflib
-
     names: list[str] = []
     if invocation.has_database():
         with invocation.reading() as store:
@@ -83,9 +81,16 @@ def find_registered(invocation: Invocation, name: str) -> Workflow:
             if workflow is not None:
                 return workflow
             names = [known.name for known in store.workflows.list(invocation.namespace)]
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else "flowctl workflows list; a file is named by its path: FILE.py"
-    raise NotFound(f"there is no workflow {name}", hint)
+    raise unknown_workflow(name, names, "flowctl workflows list; a file is named by its path: FILE.py")
+
+
+def unknown_workflow(name: str, known: Iterable[str], hint: str = "flowctl workflows list") -> NotFound:
+    """Return what is raised of a workflow that is not there: with a known name that is close, else the hint."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    shown = repr(name) if not name.isprintable() or not name else name
+    return NotFound(f"there is no workflow {shown[:100]}", f"did you mean {near[0]}?" if near else hint)
 
 
 def new_supervisor() -> Supervisor:

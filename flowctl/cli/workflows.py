@@ -11,10 +11,11 @@ from flowctl.cli.completing import complete_target
 from flowctl.cli.group import Command, Group
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.cli.run import absolute_python
-from flowctl.cli.targets import find_target, new_supervisor, working_directory
+from flowctl.cli.targets import find_target, new_supervisor, unknown_workflow, working_directory
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.errors import NotFound, UsageError
+from flowctl.core.errors import UsageError
 from flowctl.core.model import NewWorkflow, Schedule, Workflow
+from flowctl.core.text import plural
 
 if TYPE_CHECKING:
     from flowctl.core.lint import Finding
@@ -142,7 +143,7 @@ def show(invocation: Invocation, /, name: str) -> int:
         known = store.workflows.list(invocation.namespace)
     workflow = next((each for each in known if each.name == name), None)
     if workflow is None:
-        raise _unknown(name, known)
+        raise unknown_workflow(name, [each.name for each in known])
     if invocation.json:
         invocation.terminal.data_json(dumps(workflow_shape(workflow)))
     else:
@@ -167,7 +168,7 @@ def remove(invocation: Invocation, /, names: tuple[str, ...], yes: bool) -> int:
         known = store.workflows.list(invocation.namespace)
         for name in names:
             if name not in [each.name for each in known]:
-                raise _unknown(name, known)
+                raise unknown_workflow(name, [each.name for each in known])
         unregister(store, invocation.namespace, names, SYSTEM_CLOCK.now())
     if invocation.json:
         invocation.terminal.data_json(dumps({"removed": list(dict.fromkeys(names))}))
@@ -259,16 +260,6 @@ def _new(invocation: Invocation, loaded: LoadedFile, found: Description, name: s
     return described(loaded, found, name or found.name, invocation.namespace)
 
 
-def _unknown(name: str, known: list[Workflow]) -> NotFound:
-    import difflib
-
-    near = difflib.get_close_matches(name, [each.name for each in known], n=1)
-    shown = repr(name) if not name.isprintable() or not name else name
-    return NotFound(
-        f"there is no workflow {shown[:100]}", f"did you mean {near[0]}?" if near else "flowctl workflows list"
-    )
-
-
 def _print_workflows(invocation: Invocation, found: list[Workflow]) -> None:
     if invocation.json:
         from flowctl.cli.json_shapes import dumps, workflow_shape
@@ -293,4 +284,6 @@ def _print_check(invocation: Invocation, path: str, found: list[Description], fi
     for finding in findings:
         terminal.data(f"{finding.path}:{finding.line}: {finding.call}() in {finding.workflow}: {finding.fix}")
     names_text = ", ".join(each.name for each in found)
-    terminal.say(f"{len(findings)} problems in {names_text}" if findings else f"{names_text}: no problems found")
+    terminal.say(
+        f"{plural(len(findings), 'problem')} in {names_text}" if findings else f"{names_text}: no problems found"
+    )

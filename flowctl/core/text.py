@@ -52,6 +52,11 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
 
 
+def plural(number: int, noun: str) -> str:
+    """Return how many there are of something: 1 line, 2,000 lines."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def quoted(text: str) -> str:
     """Return what a person wrote in quotes, for a message: safe, in one line, at most 60 characters."""
     return shorten(repr(text), 60)

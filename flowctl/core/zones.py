@@ -25,6 +25,7 @@ LAST_MS = 253_402_214_400_000  # 9999-12-31T00:00:00Z
 _LOCALTIME = "/etc/localtime"
 _TIMEZONE = "/etc/timezone"
 _LONGEST_NAME = 100
+_KNOWN = "Europe/Berlin"  # is among the zones wherever there are any
 
 
 def find_zone(name: str) -> tzinfo:
@@ -56,6 +57,17 @@ def local_zone_name() -> str:
     setting = os.environ.get("TZ")
     name = _configured() if setting is None else _name_in(setting.removeprefix(":"))
     return name if _load(name) is not None else "UTC"
+
+
+def misnamed() -> str | None:
+    """Return what `TZ` is set to when that names no zone, None when there is no doubt which one is meant."""
+    name = _name_in(os.environ.get("TZ", "").removeprefix(":"))
+    return name if name and _load(name) is None else None
+
+
+def has_zone_data() -> bool:
+    """Tell whether zones can be looked up by their names."""
+    return _load(_KNOWN) is not None
 
 
 def offset_at(zone: tzinfo, instant: int) -> int:

@@ -13,6 +13,8 @@ from flowctl.core.instants import local, short
 from flowctl.core.planning import rule_of
 from flowctl.core.recurrence import check as check_rule
 from flowctl.core.recurrence import is_timed, next_slot
+from flowctl.core.text import plural, quoted
+from flowctl.core.zones import has_zone_data, misnamed
 from flowctl.engine import surroundings
 from flowctl.engine.claim import boot_id, engine_alive, lock_path
 from flowctl.engine.cron import active_entries
@@ -98,6 +100,12 @@ def _disk(store: Store, now: int) -> Iterator[Diagnosis]:
 def _clock(store: Store, now: int) -> Iterator[Diagnosis]:
     if now < EARLIEST_MS:
         yield Diagnosis("clock", "broken", "this machine", f"its clock says {local(now)}", "Set it.")
+    if not has_zone_data():
+        text = "it has no time zone data, so no zone but UTC can be looked up"
+        yield Diagnosis("clock", "warning", "this machine", text, "Install the package tzdata.")
+    elif (name := misnamed()) is not None:
+        text = f"{quoted(name)} names no time zone, so schedules that name none either follow UTC"
+        yield Diagnosis("clock", "warning", "TZ", text, "TZ=Europe/Berlin, or leave it unset")
 
 
 def _schedules(store: Store, now: int) -> Iterator[Diagnosis]:
@@ -198,7 +206,7 @@ def _channels(store: Store, now: int) -> Iterator[Diagnosis]:
     for channel in store.notices.channels():
         count, error = waiting.get(channel.id, (0, None))
         if error is not None:
-            text = f"{count} messages could not be delivered yet: {error}"
+            text = f"{plural(count, 'message')} could not be delivered yet: {error}"
             yield Diagnosis(
                 "channels", "warning", f"channel {channel.name}", text, f"flowctl notify test {channel.name}"
             )

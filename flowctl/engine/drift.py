@@ -16,6 +16,7 @@ from flowctl.engine.interpreter import own_python
 from flowctl.store import Store
 
 _CHANGES = frozenset({"SHLVL", "PWD", "OLDPWD", "_", "TERM", "COLUMNS", "LINES"})  # with each shell
+_IMPORT = "edit its line in the crontab, then: flowctl crontab import --apply"
 
 
 def drift(store: Store, namespace: str, environ: Mapping[str, str], workflow: str | None = None) -> Iterator[Diagnosis]:
@@ -88,7 +89,10 @@ def _of_schedule(store: Store, schedule: Schedule, environ: Mapping[str, str]) -
         )
     anew = f"{again} -- COMMAND…" if schedule.workflow is None else f"{again} --workflow {schedule.workflow}"
     yield from _started_in(subject, schedule, (anew, f"{again} --python PATH"))
-    yield from _variables(store, subject, schedule.environment, environ, partial(_capturing, again))
+    if schedule.source == "crontab":  # it has the variables that cron gives, which are no shell's
+        yield from _variables(store, subject, schedule.environment, {}, lambda _: _IMPORT)
+    else:
+        yield from _variables(store, subject, schedule.environment, environ, partial(_capturing, again))
 
 
 def _capturing(again: str, names: Iterable[str]) -> str:

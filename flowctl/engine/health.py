@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from flowctl.core.errors import FlowctlError
+from flowctl.core.text import plural
 from flowctl.engine.daemon_lock import running_daemon
 from flowctl.engine.why import stalled_ms
 from flowctl.store import Store, files
@@ -31,7 +32,8 @@ def vitals(store: Store, now: int) -> list[Vital]:
 
 
 def _readable(store: Store) -> Vital:
-    return Vital("database", True, f"{len(store.engines.running())} engines are recorded")
+    engines = len(store.engines.running())
+    return Vital("database", True, f"{plural(engines, 'engine')} {'is' if engines == 1 else 'are'} recorded")
 
 
 def _daemon(store: Store) -> Vital:
@@ -51,7 +53,9 @@ def _lag(store: Store, now: int) -> Vital:
     if not late:
         return Vital("schedules", True, "all are in time")
     longest, name = max(late)
-    return Vital("schedules", False, f"{len(late)} are late, {name} by {longest // 1000} s")
+    return Vital(
+        "schedules", False, f"{len(late)} {'is' if len(late) == 1 else 'are'} late, {name} by {longest // 1000} s"
+    )
 
 
 def _begun(store: Store, now: int) -> Vital:

@@ -191,6 +191,8 @@ class Scheduler:
         told = [(gap.from_at, gap.to_at, gap.told(schedule.zone)) for gap in found]
 
         def why(slot: int) -> str:
+            if slot < schedule.created_at:  # a `once`, which fires even when it is past
+                return "it was due before the schedule was made"
             for from_at, to_at, text in told:
                 if from_at <= slot <= to_at:
                     return text

@@ -9,6 +9,8 @@ from flowctl.core.errors import Conflict, NotFound, UsageError
 from flowctl.core.model import NewSchedule, Schedule, Slot, SlotGroup, SlotOutcome
 from flowctl.core.planning import due_slots, rule_of
 from flowctl.core.recurrence import Rule, check, describe, is_reboot, is_timed, next_slot, slots
+from flowctl.core.text import plural
+from flowctl.core.zones import zoned
 from flowctl.engine.changes import look_text
 from flowctl.engine.claim import boot_id
 from flowctl.engine.firing import Moment, create_run, source_of
@@ -87,9 +89,14 @@ def remove_within(store: Store, schedule: Schedule, now: int) -> None:
 
 
 def pause(store: Store, namespace: str, name: str, now: int, reason: str | None = None) -> Schedule:
-    """Pause a schedule: its slots are skipped until it is resumed, and never made up for."""
+    """Pause a schedule: its slots are skipped until it is resumed, and never made up for.
+
+    One that is paused stays as it is, unless there is a reason: the one that it has may say who is to resume it.
+    """
     with store.transaction():
         schedule = store.schedules.get(namespace, name)
+        if schedule.paused_at is not None and reason is None:
+            return schedule
         store.schedules.pause(schedule.id, now, reason or BY_A_PERSON)
         note(store, name, f"paused: {reason or BY_A_PERSON}", now)
         return store.schedules.get(namespace, name)
@@ -130,9 +137,9 @@ def trigger(store: Store, namespace: str, name: str, now: int) -> int:
 
 def unfired(store: Store, schedule: Schedule, from_at: int, until: int, limit: int) -> list[int]:
     """Return the slots of a past span, its ends included, that have no run of their own. Raises UsageError."""
-    until = min(until, schedule.planned_to)  # what is due and not planned yet is the scheduler's
     if from_at > until:
         raise UsageError("there is no past between --from and --to", "give a span that has gone by")
+    until = min(until, schedule.planned_to)  # what is due and not planned yet is the scheduler's
     fired = set(store.schedules.fired(schedule.id, from_at, until))
     found = []
     for slot in slots(rule_of(schedule), from_at - 1, until):
@@ -141,6 +148,19 @@ def unfired(store: Store, schedule: Schedule, from_at: int, until: int, limit: i
         if len(found) > limit:
             raise UsageError(f"more than {limit} slots would be filled", "give a shorter span, or a higher --limit")
     return found
+
+
+def why_none_unfired(schedule: Schedule, from_at: int, until: int) -> str:
+    """Return why a span has no slot to fill."""
+    rule = rule_of(schedule)
+    if not is_timed(rule):
+        return f"it has no slots by the clock: it is due {describe(rule)}"
+    undecided = next(slots(rule, max(from_at - 1, schedule.planned_to), until), None)
+    if undecided is not None:
+        return f"the slot of {zoned(undecided, schedule.zone)} is not decided yet: flowctl daemon does that"
+    if next(slots(rule, from_at - 1, until), None) is None:
+        return "no slot is due in that time"
+    return "every slot of that time has its run"
 
 
 def backfill(store: Store, namespace: str, name: str, due: Iterable[int], now: int) -> list[Filled]:
@@ -159,7 +179,7 @@ def backfill(store: Store, namespace: str, name: str, due: Iterable[int], now: i
             store.schedules.fill(Slot(schedule.id, slot, "fired", "filled in by a person", run, now))
             filled.append(Filled(slot, run))
             after = None if schedule.overlap == "allow" else run
-        note(store, name, f"filled in: {len(filled)} slots", now)
+        note(store, name, f"filled in: {plural(len(filled), 'slot')}", now)
     return filled
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flowctl.core.errors import NotFound
 from flowctl.core.instants import short
-from flowctl.core.model import Schedule, Slot
+from flowctl.core.model import Run, Schedule, Slot
 from flowctl.core.planning import rule_of
 from flowctl.core.recurrence import Rule, describe, is_reboot, next_slot, slots
 from flowctl.core.zones import zoned
@@ -80,7 +80,8 @@ def _at(store: Store, schedule: Schedule, now: int, at: int) -> Found:
     slot = store.evidence.slot_from(schedule.id, at)
     if slot is not None and slot.due_at < at + MINUTE_MS:
         text = f"the slot of {zoned(slot.due_at, schedule.zone)} {_outcome(store, slot)}"
-        return text, {"slot": _slot_facts(slot)}, () if slot.run_id is None else (f"flowctl why {slot.run_id}",)
+        run = _run_of(store, slot)
+        return text, {"slot": _slot_facts(slot)}, () if run is None else (f"flowctl why {run.id}",)
     if at < schedule.created_at - MINUTE_MS:
         text = f"it was made only at {zoned(schedule.created_at, schedule.zone)}, after {zoned(at, schedule.zone)}"
         return text, {"created_at": schedule.created_at}, ()
@@ -119,13 +120,18 @@ def _outcome(store: Store, slot: Slot) -> str:
     because = f": {slot.reason}" if slot.reason else ""
     if slot.run_id is None:
         return f"was {slot.outcome}{because}"
-    try:
-        run = store.runs.get(slot.run_id)
-        state = f", which {_VERBS.get(run.state, 'is')} {run.state}"
-    except NotFound:
-        state = ", which was pruned since"
+    run = _run_of(store, slot)
+    state = "was pruned since" if run is None else f"{_VERBS.get(run.state, 'is')} {run.state}"
     verb = "fired" if slot.outcome == "fired" else "was coalesced into"
-    return f"{verb} run {slot.run_id}{state}{because}"
+    return f"{verb} run {slot.run_id}, which {state}{because}"
+
+
+def _run_of(store: Store, slot: Slot) -> Run | None:
+    """Return the run of a slot, None for one that has none or whose run was pruned."""
+    try:
+        return None if slot.run_id is None else store.runs.get(slot.run_id)
+    except NotFound:
+        return None
 
 
 def _slot_facts(slot: Slot) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from flowctl.sdk.durations import short_text, to_ms
 from flowctl.sdk.errors import DefinitionError, GiveUp, Unstorable, shown
 
 NAME_LIMIT = 200
+NO_LABEL = "none"  # says on the command line that no label is required
 
 
 class StepOptions(NamedTuple):
@@ -183,6 +184,8 @@ def _labels(value: Any) -> tuple[str, ...]:
         isinstance(label, str) and label.strip() and label.isprintable() for label in value
     ):
         raise ValueError(f'{shown(value)} is not a list of labels such as ["gpu"]')
+    if NO_LABEL in value:
+        raise ValueError(f"'{NO_LABEL}' is not a label: it stands for having none")
     return tuple(dict.fromkeys(value))
 
 

@@ -114,7 +114,7 @@ def test_only_a_failed_run_is_dropped_and_twice_is_as_once(call: Callable[..., O
 def test_a_retry_of_the_dead_shows_first_which_are_meant(call: Callable[..., Outcome]) -> None:
     outcome = call("retry", "--dead", "--workflow", "order", "--dry-run")
     assert outcome.stdout.startswith("run 4  order")
-    assert "nothing was changed: 1 runs are meant" in outcome.stderr
+    assert "nothing was changed: 1 run is meant" in outcome.stderr
     assert [4, 3, 2, 1] == dead(call)
 
 

@@ -237,6 +237,16 @@ def test_pause_and_resume_say_so_and_a_paused_schedule_is_not_next(quick, databa
     assert 10 == len(quick("next", "--json").json)
 
 
+def test_a_second_pause_keeps_the_reason_of_the_first_unless_it_has_one(quick) -> None:
+    quick("schedules", "add", "a", "--every", "1h", "--", "true")
+    first = quick("schedules", "pause", "a", "--reason", "disk", "--json").json
+    second = quick("schedules", "pause", "a", "--json")
+    assert first == second.json
+    assert "a was paused already, and stays so; --reason gives it another reason\n" == second.stderr
+    third = quick("schedules", "pause", "a", "--reason", "deploy")
+    assert ("", True) == (third.stderr, "paused (deploy)" in third.stdout)
+
+
 def test_next_merges_all_schedules_in_order_with_local_times(quick) -> None:
     quick("schedules", "add", "hourly", "--cron", "0 * * * *", "--tz", "UTC", "--", "true")
     quick("schedules", "add", "half", "--cron", "30 * * * *", "--tz", "Asia/Kathmandu", "--", "true")

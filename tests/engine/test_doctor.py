@@ -136,6 +136,32 @@ def test_a_full_disk_and_a_clock_that_was_never_set_are_told(scene: Scene, monke
     assert ("warning", "broken") == (found(scene)["disk"].level, found(scene)["clock"].level)
 
 
+def of_the_clock(flowctl: Any, **env: str) -> list[tuple[str, str, str]]:
+    """Return what the doctor says of clock and time zone."""
+    told = flowctl("doctor", "--json", code=None, **env).json
+    return [(each["level"], each["subject"], each["message"]) for each in told if each["check"] == "clock"]
+
+
+def test_a_tz_that_names_no_zone_is_told(flowctl: Any) -> None:
+    flowctl("exec", "--", "true")
+    for name in ("Nowhere/Bad", "CET-1CEST,M3.5.0,M10.5.0/3"):
+        text = f"'{name}' names no time zone, so schedules that name none either follow UTC"
+        assert [("warning", "TZ", text)] == of_the_clock(flowctl, TZ=name)
+    for name in ("Asia/Tokyo", ":Asia/Tokyo", "/usr/share/zoneinfo/Asia/Tokyo", "UTC", ""):
+        assert ["ok"] == [level for level, *_ in of_the_clock(flowctl, TZ=name)]
+
+
+def test_a_machine_without_time_zone_data_is_told(flowctl: Any, tmp_path: Path) -> None:
+    flowctl("exec", "--", "true")
+    hides = tmp_path / "hides" / "tzdata"  # the package of that name, which Python takes where the machine has no data
+    hides.mkdir(parents=True)
+    (hides / "__init__.py").touch()
+    path = f"{hides.parent}{os.pathsep}{os.environ['PYTHONPATH']}"
+    text = "it has no time zone data, so no zone but UTC can be looked up"
+    told = of_the_clock(flowctl, PYTHONTZPATH=str(tmp_path), PYTHONPATH=path, TZ="Europe/Berlin")
+    assert [("warning", "this machine", text)] == told
+
+
 # -- schedules and engines
 
 
@@ -186,7 +212,7 @@ def test_a_channel_that_does_not_deliver_is_told(scene: Scene) -> None:
         number = scene.store.notices.add_channel(channel, NOW)
         notice = scene.store.notices.add(NewNotice(number, "run 1", "failed", 1, "x"), NOW, NOW)
         scene.store.notices.not_sent(notice.id, "the webhook answered 500", NOW + 1)
-    assert "1 messages could not be delivered yet: the webhook answered 500" == found(scene)["channels"].message
+    assert "1 message could not be delivered yet: the webhook answered 500" == found(scene)["channels"].message
 
 
 # -- drift
@@ -249,6 +275,19 @@ def test_a_schedule_whose_workflow_or_variables_are_gone_is_broken(scene: Scene)
     ] == drifted(scene, {}, "digest")
 
 
+def test_the_variables_of_an_imported_schedule_are_those_of_cron_and_no_shell_s(scene: Scene, tmp_path: Path) -> None:
+    with scene.store.transaction():
+        variables = {"PATH": f"{tmp_path}:/nowhere", "SHELL": "/bin/sh"}
+        captured = scene.store.environments.put(variables)
+    imported = {"workflow": None, "directory": str(tmp_path), "environment": captured}
+    add_schedule(scene, **imported, source="crontab")
+    [gone] = drift(scene.store, "default", {"PATH": "/usr/bin", "SHELL": "/bin/bash"})
+    assert ("schedule nightly", "its PATH names folders that are gone: /nowhere") == (gone.subject, gone.message)
+    assert "edit its line in the crontab, then: flowctl crontab import --apply" == gone.hint
+    add_schedule(scene, "own", **imported)
+    assert "its variables are not those of this shell: PATH" in [text for *_, text in drifted(scene, {"PATH": "/bin"})]
+
+
 def test_what_was_registered_without_a_path_has_that_of_the_daemon(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +337,6 @@ def test_the_exit_code_says_how_bad_it_is(flowctl: Any, tmp_path: Path) -> None:
     assert "is the lock of an engine that is gone" in flowctl("doctor", code=1).stdout
     fixed = flowctl("doctor", "--fix")
     assert f"removed {stale}" in fixed.stderr
-    flowctl("doctor", "nothing", code=4)
+    assert "there is no workflow nothing" in flowctl("doctor", "nothing", code=4).stderr
     path.write_bytes(b"x" * 5_000)
     assert "not a flowctl database" in flowctl("doctor", code=2).stdout

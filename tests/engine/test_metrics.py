@@ -176,7 +176,8 @@ def test_the_textfile_is_replaced_in_one_step_and_others_may_read_it(flowctl: An
     assert 0o644 == stat.S_IMODE(target.stat().st_mode)
     assert ["flowctl.prom"] == [each.name for each in tmp_path.iterdir() if "prom" in each.name]
     assert parse(flowctl("metrics").stdout)
-    flowctl("metrics", "--textfile", tmp_path / "nowhere" / "x.prom", code=77)
+    nowhere = flowctl("metrics", "--textfile", tmp_path / "nowhere" / "x.prom", code=4).stderr
+    assert f"there is no folder {tmp_path}/nowhere\n  Create it, or choose another." in nowhere
     flowctl("metrics", "--json", code=2)
 
 
@@ -186,7 +187,7 @@ def test_health_is_a_live_daemon_room_on_the_disk_and_no_late_slot(scene: Scene)
         assert [True] * 5 == [vital.ok for vital in vitals(scene.store, scene.now)]
         scene.now += 1
         (late,) = (vital for vital in vitals(scene.store, scene.now) if not vital.ok)
-        assert ("schedules", "1 are late, nightly by 60 s") == (late.check, late.message)
+        assert ("schedules", "1 is late, nightly by 60 s") == (late.check, late.message)
     assert ["daemon", "schedules"] == [vital.check for vital in vitals(scene.store, scene.now) if not vital.ok]
 
 
@@ -195,6 +196,7 @@ def test_health_notices_a_daemon_that_holds_its_lock_and_begins_nothing(scene: S
     scene.now += 1_000
     run = scene.submit()
     with live_daemon(scene), live_engine(scene) as engine:
+        assert "1 engine is recorded" == vitals(scene.store, scene.now)[0].message
         assert [] == [vital for vital in vitals(scene.store, scene.now + 59_999) if not vital.ok]
         (stalled,) = (vital for vital in vitals(scene.store, scene.now + 60_000) if not vital.ok)
         assert "runs" == stalled.check

@@ -434,6 +434,9 @@ def test_a_person_prunes_sets_and_shows_how_long_runs_are_kept(flowctl: Any, tmp
     for text in ("one", "two", "three"):
         flowctl("exec", "--name", "talk", "--", "echo", text)
     assert {"dry_run": True, "pruned": []} == flowctl("db", "prune", "--dry-run", "--json").json
+    for way in ("--dry-run", "--yes"):
+        said = flowctl("db", "prune", way, "--workflow", "tlak", code=4).stderr
+        assert "there is no workflow tlak\n  did you mean talk?" in said
     flowctl("db", "retention", "talk", "--keep-runs", "2", "--keep", "30d")
     said = flowctl("db", "retention", "--json").json
     assert {"workflow": None, "keep_ms": 90 * DAY_MS, "keep_runs": 200, "keep_failed_ms": 180 * DAY_MS} == said[0]
@@ -442,7 +445,7 @@ def test_a_person_prunes_sets_and_shows_how_long_runs_are_kept(flowctl: Any, tmp
         "db", "prune", "--dry-run", "--json"
     ).json
     refused = flowctl("db", "prune", code=2)
-    assert "nobody can be asked whether to delete 1 runs of 1 workflows" in refused.stderr
+    assert "nobody can be asked whether to delete 1 run of 1 workflow for good" in refused.stderr
     assert 3 == len(flowctl("ls", "--json").json)
     assert "1  talk" in flowctl("db", "prune", "--yes").stdout
     assert [3, 2] == [run["run"] for run in flowctl("ls", "--json").json]

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from flowctl.engine.why_schedule import why_schedule
 from tests.engine.rhythm import DAY, HOUR, MINUTE, SECOND, START, Rhythm
 
 
@@ -202,6 +203,20 @@ def test_e15_a_once_fires_even_when_it_is_past(rhythm: Rhythm) -> None:
     assert [None, None] == [rhythm.schedule("past").next_at, rhythm.schedule("later").next_at]
     rhythm.be_off(DAY)
     assert 1 == len(rhythm.runs("past"))
+
+
+def test_e15_a_once_that_was_past_when_it_was_made_says_so_and_one_that_passed_meanwhile_says_what_was(
+    rhythm: Rhythm,
+) -> None:
+    rhythm.add("past", "2025-12-31T23:55:00Z", kind="once")
+    rhythm.add("refused", "2025-12-31T23:55:00Z", kind="once", catch_up="skip")
+    rhythm.add("meanwhile", "2026-01-01T00:30:00Z", kind="once")
+    rhythm.be_off(HOUR)
+    assert [("fired", "it was due before the schedule was made")] == rhythm.told("past")
+    assert [("missed", "it was due before the schedule was made")] == rhythm.told("refused")
+    assert [("fired", "flowctl was not running")] == rhythm.told("meanwhile")
+    said = why_schedule(rhythm.store, rhythm.schedule("past"), rhythm.clock.wall, START - 5 * MINUTE).sentence
+    assert said.endswith("which is queued: it was due before the schedule was made")
 
 
 def test_e16_an_interval_stays_on_its_grid_for_a_month_of_late_looks(rhythm: Rhythm) -> None:

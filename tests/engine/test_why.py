@@ -253,6 +253,16 @@ def test_every_slot_of_the_ledger_says_what_became_of_it(scene: Scene) -> None:
     ] == said
 
 
+def test_a_slot_whose_run_was_pruned_offers_no_command_about_it(scene: Scene) -> None:
+    scene.now = 100 * HOUR
+    number, run = add_schedule(scene, created_at=0), scene.submit()
+    add_slot(scene, number, 10 * HOUR, "fired", run=run)
+    add_slot(scene, number, 11 * HOUR, "fired", run=99)
+    schedule = scene.store.schedules.get("default", "nightly")
+    asked = [why_schedule(scene.store, schedule, scene.now, hour * HOUR) for hour in (10, 11)]
+    assert [(f"flowctl why {run}",), ()] == [answer.commands for answer in asked]
+
+
 def test_an_instant_without_a_slot_names_those_around_it(scene: Scene) -> None:
     scene.now = 100 * HOUR
     add_schedule(scene, created_at=50 * HOUR, planned_to=90 * HOUR)

@@ -198,9 +198,17 @@ def test_a_backfill_says_how_many_runs_it_makes(db: str, scheduled: Flowctl) -> 
         await pilot.press("ctrl+u")
         with Store.open(db, create=False, read_only=True) as store:
             [*_, first] = store.schedules.slots(schedule_of(db, "hourly").id, limit=9)
-        at = f"{first.due_at // 1000}"
-        await types(pilot, _iso(int(at)))
+        at = first.due_at // 1000
+        await types(pilot, _iso(at + 60))
         await pilot.press("tab")
+        await types(pilot, _iso(at + 120))
+        await sees(pilot, "no slot is due in that time")
+        await pilot.press("ctrl+u", "shift+tab", "ctrl+u")
+        await types(pilot, _iso(at))
+        await pilot.press("tab")
+        await types(pilot, _iso(at + 60))
+        await sees(pilot, "1 run: for")
+        await pilot.press("ctrl+u")
         await types(pilot, "2999-01-01")
         await sees(pilot, "2 runs: for", "--limit 100 --yes")
         await pilot.press("enter")

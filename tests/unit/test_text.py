@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowctl.core.text import quoted, safe, safe_json, safe_line, shorten
+from flowctl.core.text import plural, quoted, safe, safe_json, safe_line, shorten
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -70,3 +70,7 @@ def test_a_long_text_is_shortened_with_an_ellipsis() -> None:
 def test_what_a_person_wrote_is_quoted_in_one_safe_and_short_line() -> None:
     assert "'a\\x1b[31m\\nb'" == quoted("a\x1b[31m\nb")
     assert 60 == len(quoted("x" * 500))
+
+
+def test_of_one_thing_the_noun_is_singular() -> None:
+    assert ["0 lines", "1 line", "2,000 lines"] == [plural(number, "line") for number in (0, 1, 2_000)]

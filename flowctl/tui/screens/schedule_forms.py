@@ -17,7 +17,7 @@ from flowctl.core.model import NewSchedule, Schedule
 from flowctl.core.planning import rule_of
 from flowctl.core.recurrence import check, describe, patterns, slots
 from flowctl.core.zones import LAST_MS
-from flowctl.engine.schedules import unfired
+from flowctl.engine.schedules import unfired, why_none_unfired
 from flowctl.sdk.durations import short_text
 from flowctl.tui.actions import Command
 from flowctl.tui.screens.form import Form, Values, whole_number
@@ -213,8 +213,10 @@ class BackfillForm(Form):
         first, last, limit = self._span(values)
         due = await self.flowctl.reader.ask(lambda store: unfired(store, self._schedule, first, last, limit))
         if not due:
-            return "every slot of that time has its run"
+            return why_none_unfired(self._schedule, first, last)
         zone = self._schedule.zone
+        if len(due) == 1:
+            return f"1 run: for {local_text(due[0], zone)}"
         return f"{len(due)} runs: for {local_text(due[0], zone)} to {local_text(due[-1], zone)}"
 
     def _span(self, values: Values) -> tuple[int, int, int]:
