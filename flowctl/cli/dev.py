@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from flowctl.cli.completing import complete_target
 from flowctl.cli.foreground import INTERRUPTED, work_here
 from flowctl.cli.group import Command
 from flowctl.cli.invocation import Invocation, pass_invocation
-from flowctl.cli.run import bind_runs, load_target, with_variables
+from flowctl.cli.run import absolute_python, bind_runs, load_target, with_variables
 from flowctl.cli.targets import Submission, Target, find_target, new_supervisor
 from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import FlowctlError
@@ -43,6 +44,10 @@ def dev(invocation: Invocation, /, target: str, pairs: tuple[str, ...], python: 
     """
     found = find_target(invocation, target)
     arguments = parse_arguments(pairs, None)
+    if python is not None:  # one that is not there is not waited for
+        from flowctl.engine.interpreter import choose_interpreter
+
+        choose_interpreter(found.path, absolute_python(python), os.environ)
     with invocation.writing(create=True) as store:
         bench = _Development(invocation, store, found, python, arguments)
         try:

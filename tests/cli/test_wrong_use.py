@@ -47,6 +47,7 @@ BAD_FILES = {
         (["run", "hello.py", "name=x", "--attempts", "0"], 2, "--attempts"),
         (["run", "hello.py", "name=x", "--env-file", "none.env"], 4, "none.env"),
         (["run", "hello.py", "name=x", "--python", "/nonexistent/python"], 2, "there is no interpreter"),
+        (["dev", "hello.py", "name=x", "--python", "/nonexistent/python"], 2, "there is no interpreter"),
         (["run", "hello.py", "--each", "none.jsonl"], 4, "none.jsonl"),
         (["run", "hello.py", "--each", "-", "--key", "k"], 2, "exclude each other"),
         (["run", "hello.py", "name=x", "--namespace", "../x"], 2, "is not a namespace"),
