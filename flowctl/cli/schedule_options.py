@@ -62,7 +62,12 @@ _OPTIONS = (
     click.option("--timeout", metavar="DURATION", help="Fail a run when it takes longer."),
     click.option("--attempts", type=click.IntRange(1, 1_000_000), help="Tries of a whole run.  [default: 1]"),
     click.option("--requires", multiple=True, metavar="LABEL", help="Only where a daemon has this label."),
-    click.option("--when", multiple=True, metavar="CONDITION|none", help="Hold its runs until this holds; repeatable."),
+    click.option(
+        "--when",
+        multiple=True,
+        metavar="CONDITION|none",
+        help='Hold its runs until it is true: online, idle (10m), cmd("…"), …; repeatable.',
+    ),
     click.option("--description", metavar="TEXT", help="What it is for."),
     click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
     click.option("--python", metavar="PATH|none", help="Interpreter for the workflow's code."),
