@@ -119,7 +119,7 @@ CREATE TABLE runs (
     changed_at   INTEGER NOT NULL,          -- of the last change of state
     detached_at  INTEGER,                   -- set when a retry of the parent starts this child anew: then it answers no step
     schedule     TEXT,                      -- name of the schedule that made it
-    due_at       INTEGER,                   -- the slot it is for
+    due_at       INTEGER,                   -- the slot it is for; a fork and a rerun keep that of the run they are made of
     requires     TEXT CHECK (json_type(requires) = 'array'),  -- labels that its engine must have; NULL: none
     environment  TEXT REFERENCES environments (hash),
     followed_by  INTEGER REFERENCES engines (id),  -- the engine that alone may claim it, because a person watches it there
@@ -141,7 +141,7 @@ CREATE TABLE runs (
     CHECK (state <> 'blocked' OR reason IS NOT NULL),
     CHECK ((parent_id IS NULL) = (parent_step IS NULL)),
     CHECK (forked_step IS NULL OR forked_from IS NOT NULL),
-    CHECK (due_at IS NULL OR schedule IS NOT NULL),
+    CHECK (due_at IS NULL OR schedule IS NOT NULL OR forked_from IS NOT NULL OR rerun_of IS NOT NULL),
     CHECK (finished_at IS NULL OR started_at IS NULL OR started_at <= finished_at),
     CHECK (dropped_at IS NULL OR state = 'failed')
 ) STRICT;

@@ -20,13 +20,16 @@ from flowctl.sdk.errors import shown
 Outcome = Literal["imported", "attention", "refused", "setting", "comment"]
 
 DEFAULT_SHELL = "/bin/sh"
+CRON_PATH = "/usr/bin:/bin"  # what cron gives a line that no PATH stands above
 
 _LONGEST_NAME = 40
 _SETTING = re.compile(r"(?P<name>\"[^\"]*\"|'[^']*'|[^\s=\"']+)[ \t]*=(?P<value>.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _VALUE = re.compile(r"\"[^\"]*\"|'[^']*'|[^\"'].*|", re.DOTALL)
 _OWN_FIELDS = ("SHELL", "CRON_TZ")  # variables that an entry has a field for
+_USUAL = {"SHELL": DEFAULT_SHELL, "CRON_TZ": "", "PATH": CRON_PATH}  # what they are where no line sets them
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of another encoding, as decode() leaves them
+_FIRST_PERSON = 1000  # below it are accounts of services
 _COLUMNS = re.compile(r"#\s*m\s+h\s+dom\s+mon\s+dow\b")  # the heading that Debian puts into a new crontab
 
 _ITEM = r"(?:(?:\*|(?:\d+|[a-z]{3})-(?:\d+|(?!sun)[a-z]{3}))(?:/\d+)?|\d+|[a-z]{3})"
@@ -236,6 +239,12 @@ def _program(command: str) -> str:
     return words[0] if words else ""
 
 
+def stem(command: str) -> str:
+    """Return a command up to its program: what stays when somebody changes its arguments."""
+    program = _program(command)
+    return command[: command.find(program) + len(program)].strip()
+
+
 def _runs_another(program: str) -> bool:
     return program in _WRAPPERS or _INTERPRETERS.fullmatch(program) is not None
 
@@ -268,24 +277,48 @@ def _reasons(entry: CrontabEntry, owner: str | None) -> Iterator[str]:
         yield "RANDOM_DELAY is not applied: give the schedule a jitter instead"
     if entry.expression == REBOOT:
         yield "it runs when the daemon first starts after a boot, not at the boot itself"
+    if not _is_plain(entry.expression):
+        yield f"cron refuses the expression {shown(entry.expression)}"
+    if entry.user is None and _begins_with_an_account(entry):
+        account = entry.command.split()[0]
+        yield f"its command begins with {shown(account)}, an account and no program: see --system-format"
+
+
+def _begins_with_an_account(entry: CrontabEntry) -> bool:
+    """Tell whether the line may have a column for the user, although it was not to have one.
+
+    Accounts of services are left out: some, such as mail, have the name of a program that may not be installed.
+    """
+    import pwd
+    import shutil
+
+    word, _, rest = entry.command.strip().partition(" ")
+    try:
+        number = pwd.getpwnam(word).pw_uid
+    except (KeyError, ValueError):  # ValueError: it holds what no name can
+        return False
+    return (
+        bool(rest)
+        and (number == 0 or number >= _FIRST_PERSON)
+        and shutil.which(word, path=entry.environment.get("PATH", CRON_PATH)) is None
+    )
 
 
 def write_crontab(lines: Iterable[CrontabEntry]) -> str:
     """Return a crontab of these entries, with the variables that each needs above it.
 
-    A crontab cannot unset a variable, so entries with fewer of them come first. Raises UsageError that names an entry
-    which no crontab can express.
+    Raises UsageError that names an entry which no crontab can express.
     """
-    entries = sorted(lines, key=lambda entry: len(entry.environment))
+    entries = sorted(lines, key=lasting)
     if len({entry.user is None for entry in entries}) > 1:
         raise UsageError("a crontab has a column for the user on every line or on none")
     written: list[str] = []
-    variables = {"SHELL": DEFAULT_SHELL, "CRON_TZ": ""}
+    variables = _USUAL
     for entry in entries:
         texts = (entry.command, entry.description, entry.stdin or "", *entry.environment.values())
         if any(map(_NOT_UTF8.search, texts)):
             raise _inexpressible(entry, "is UTF-8 text")
-        wanted = {"SHELL": entry.shell, "CRON_TZ": entry.zone, **entry.environment}
+        wanted = {**_USUAL, "SHELL": entry.shell, "CRON_TZ": entry.zone, **entry.environment}
         stale = sorted(variables.keys() - wanted.keys())
         if stale:
             raise _inexpressible(entry, f"cannot unset {stale[0]} again")
@@ -299,17 +332,28 @@ def write_crontab(lines: Iterable[CrontabEntry]) -> str:
     return "".join(f"{line}\n" for line in written)
 
 
+def lasting(entry: CrontabEntry) -> int:
+    """Return how many variables a crontab cannot take back from the lines below: those with fewer come first."""
+    return len(entry.environment.keys() - _USUAL.keys())
+
+
 def _entry_line(entry: CrontabEntry) -> str:
     user = [] if entry.user is None else [entry.user]
     return " ".join([_expression(entry), *user, _command(entry)]) + _stdin(entry)
 
 
 def _expression(entry: CrontabEntry) -> str:
-    texts = entry.expression.split()
-    nickname = len(texts) == 1 and texts[0].lower() in (*NICKNAMES, REBOOT)
-    if not nickname and not (len(texts) == 5 and all(map(_PLAIN_FIELD.fullmatch, texts))):
+    if not _is_plain(entry.expression):
         raise _inexpressible(entry, f"has no expression such as {shown(entry.expression)}")
-    return " ".join(texts)
+    return " ".join(entry.expression.split())
+
+
+def _is_plain(expression: str) -> bool:
+    """Tell whether every cron reads an expression as flowctl does."""
+    texts = expression.split()
+    if len(texts) == 1:
+        return texts[0].lower() in (*NICKNAMES, REBOOT)
+    return len(texts) == 5 and all(map(_PLAIN_FIELD.fullmatch, texts))
 
 
 def _command(entry: CrontabEntry) -> str:

@@ -23,13 +23,16 @@ UNDOING = "cancelled: what it has done is being undone"
 
 def ended(session: Session, message: Message) -> None:
     """Record what the executor says of the workflow function's end, and free or replace the executor."""
+    if session.astray and session.phase != "cancelling":
+        interrupt(session)
+        return
     state = message.fields["state"]
     clean = state in ("succeeded", "suspended") and not message.fields.get("leftovers")
     if session.run.options.get("isolation") == "process" or session.phase == "cancelling":
         clean = False  # one that was told to end may not be given another run
     if session.phase == "suspending" and state != "suspended":
         clean = False  # the run that it may have been offered would take the word to suspend for its own
-    if session.phase == "cancelling" and state != "succeeded":
+    if session.phase == "cancelling" and (session.astray or state != "succeeded"):
         state = "cancelled"
     if state == "suspended" and session.phase != "suspending":
         raise ValueError("nobody has asked it to wait")
@@ -245,7 +248,7 @@ def restart(session: Session) -> None:
     """Go on in a fresh executor, under the same claim."""
     session.operations.clear()
     session.undoing = session.undoing or session.verdict is not None  # it may not come to another end than that
-    session.ending = None
+    session.ending, session.astray = None, False
     session.grace = session.idle_since = inf
     executor, session.executor = session.executor, None
     session.phase = "loading"

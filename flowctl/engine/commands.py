@@ -148,6 +148,7 @@ def like(run: Run, snapshot: Snapshot | None = None) -> NewRun:
         directory=run.directory,
         input=run.input,
         input_hash=run.input_hash,
+        due_at=run.due_at,
         namespace=run.namespace,
         options=run.options,
         python=run.python,

@@ -12,7 +12,17 @@ import shlex
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from flowctl.core.crontab import DEFAULT_SHELL, CrontabEntry, CrontabLine, Outcome, read_crontab, write_crontab
+from flowctl.core.crontab import (
+    CRON_PATH,
+    DEFAULT_SHELL,
+    CrontabEntry,
+    CrontabLine,
+    Outcome,
+    lasting,
+    read_crontab,
+    stem,
+    write_crontab,
+)
 from flowctl.core.errors import UsageError
 from flowctl.core.model import NewSchedule, Schedule
 from flowctl.core.text import safe
@@ -22,7 +32,6 @@ from flowctl.store import Store
 HELD = "held: its line is still active in the crontab"
 TAKE_OVER = "flowctl crontab import --apply --take-over"
 TWICE = "cron runs it too: comment its line out there, or pause the schedule"
-CRON_PATH = "/usr/bin:/bin"  # what cron gives a line that no PATH stands above
 _OF_THE_LINE = ("kind", "expression", "zone", "input", "directory", "description")
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh")  # that understand `cd FOLDER && …`
 _USUAL: dict[str, Any] = {
@@ -67,6 +76,15 @@ class Wish(NamedTuple):
             return "new"
         same = all(getattr(self.old, name) == getattr(self.schedule, name) for name in NewSchedule._fields)
         return "same" if same else "changed"
+
+    @property
+    def change(self) -> str:
+        """Return what a line makes of the schedule that is there already; '' when that stays, or is made."""
+        if self.old is None or self.action != "changed":
+            return ""
+        given = _given(self.old)
+        was = f", which was: {self.old.expression} {given[1]}" if given is not None else ""
+        return f"it changes the schedule {self.old.name}{was}"
 
 
 class Row(NamedTuple):
@@ -144,28 +162,41 @@ def runs_in_cron(schedule: Schedule, active: frozenset[What]) -> bool:
 def _match(
     lines: list[CrontabLine], known: dict[str, Schedule], variables: dict[str, dict[str, str]], scope: Scope
 ) -> dict[int, Schedule]:
-    """Return by line number the schedule that stands for it: the same one, else one of the same name."""
+    """Return by line number the schedule that stands for it: what is most alike first, each schedule for one line.
+
+    A line whose time or variables were changed has the same command; one whose arguments were, the same program.
+    """
     left = {name: known[name] for name in variables}
+    open_lines = {line.line: line.entry for line in lines if line.entry is not None}
     found: dict[int, Schedule] = {}
-    entries = [(line.line, line.entry) for line in lines if line.entry is not None]
-    alike: dict[tuple[object, ...], list[str]] = {}
-    for name, schedule in left.items():
-        alike.setdefault(_content(schedule, variables[name]), []).append(name)
-    for number, entry in entries:
-        names = alike.get(_content(*_schedule_of(entry, entry.name, scope)), [])
-        if names:
-            name = entry.name if entry.name in names else names[0]
-            names.remove(name)
-            found[number] = left.pop(name)
-    for number, entry in entries:
-        if number not in found and entry.name in left:
-            found[number] = left.pop(entry.name)
+    for likeness in (_content, _command, _program):
+        alike: dict[tuple[object, ...], list[str]] = {}
+        for name, schedule in left.items():
+            alike.setdefault(likeness(schedule, variables[name]), []).append(name)
+        for number, entry in list(open_lines.items()):
+            names = alike.get(likeness(*_schedule_of(entry, entry.name, scope)), [])
+            if names:
+                name = entry.name if entry.name in names else names[0]
+                names.remove(name)
+                found[number] = left.pop(name)
+                del open_lines[number]
     return found
 
 
-def _content(schedule: Schedule | NewSchedule, variables: dict[str, str]) -> tuple[object, ...]:
-    fields = (schedule.expression, schedule.zone, schedule.input, schedule.directory)
-    return (*fields, tuple(sorted(variables.items())))
+_Any = Schedule | NewSchedule
+
+
+def _content(schedule: _Any, variables: dict[str, str]) -> tuple[object, ...]:
+    return (*_command(schedule, variables), schedule.expression, schedule.zone, tuple(sorted(variables.items())))
+
+
+def _command(schedule: _Any, _variables: dict[str, str]) -> tuple[object, ...]:
+    return schedule.input, schedule.directory
+
+
+def _program(schedule: _Any, _variables: dict[str, str]) -> tuple[object, ...]:
+    given = json.loads(schedule.input)
+    return stem(given["command"] if "command" in given else given["argv"][-1]), schedule.directory
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -205,9 +236,9 @@ def _changed(old: Schedule, new: NewSchedule, environment: str | None) -> NewSch
 
 
 def _row(line: CrontabLine, wish: Wish) -> Row:
-    if wish.held and wish.goes_on:
-        return Row(line, "attention", "; ".join(filter(None, [line.reason, TWICE])), wish)
-    return Row(line, line.outcome, line.reason, wish)
+    twice = wish.held and wish.goes_on
+    reason = "; ".join(filter(None, [line.reason, wish.change, TWICE if twice else ""]))
+    return Row(line, "attention" if twice else line.outcome, reason, wish)
 
 
 def _make(store: Store, wish: Wish, now: int) -> None:
@@ -253,7 +284,7 @@ def export(store: Store, namespace: str, home: str) -> tuple[str, list[Exported]
     written, refused = _that_fit(wanted)
     text = write_crontab(entry for _, entry in written)
     lines = [line for line in read_crontab(text, system=False) if line.entry is not None]
-    written.sort(key=lambda pair: len(pair[1].environment))  # the order in which they are written
+    written.sort(key=lambda pair: lasting(pair[1]))  # the order in which they are written
     for (schedule, _), line in zip(written, lines, strict=True):
         reason = _left_behind(schedule)
         rows.append(Exported(schedule.name, line.line, line.text, "attention" if reason else "exported", reason))

@@ -131,8 +131,10 @@ class Engine:
         if self.clock.monotonic() < self._check_at:
             return
         self.store.check_moved()
-        with suppress(Busy, DiskTrouble):
+        try:
             recovery.recover(self)
+        except (Busy, DiskTrouble):  # that commit may have happened all the same
+            self.look_for_runs()
         self._check_at = self.clock.monotonic() + CHECK_S
 
     @property

@@ -60,9 +60,7 @@ def on_step(session: Session, message: Message) -> None:
     """Record that a step begins, with its input, then let it run or wait."""
     fields = message.fields
     options = options_of(fields.get("options"))
-    if not runs_unasked(fields["kind"], options) and (
-        session.phase not in ("running", "draining") or session.ending == "restart"
-    ):
+    if not runs_unasked(fields["kind"], options) and (session.astray or session.phase not in ("running", "draining")):
         return  # asked again after the restart
     session.idle_since = inf
     answer = breakers.ask(session, message, options)

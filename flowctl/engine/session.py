@@ -46,6 +46,7 @@ class Session:
         self.grace = inf  # monotonic: when the present phase has taken too long
         self.idle_since = inf
         self.serial = False
+        self.astray = False  # its executor may hold a step for a success that has failed: it is not to go on
         self.pause_reason = STOPPED
         self.refusal = "importing its code took too long"
         self._began = self._attempt_began()
@@ -64,21 +65,21 @@ class Session:
         offer = self.executor.offer if self.executor is not None else None
         return (
             self.executor, offer, self.phase, self.ending, self.grace, self.idle_since, self.serial,
-            dict(self.operations), self.undoing, self.verdict,
+            dict(self.operations), self.undoing, self.verdict, self.astray,
         )  # fmt: skip
 
     def restore(self, saved: tuple[Any, ...]) -> None:
         """Take the session back to what `save` returned."""
         self.executor, offer, self.phase, self.ending, self.grace, *rest = saved
-        self.idle_since, self.serial, self.operations, self.undoing, self.verdict = rest
+        self.idle_since, self.serial, self.operations, self.undoing, self.verdict, self.astray = rest
         self.outbox.clear()
         if self.executor is not None:
             self.executor.session, self.executor.offer = self, offer
 
     def take_messages(self) -> list[Message]:
-        """Return what is to be sent now. Before a restart no outcome: the workflow is not to go on."""
+        """Return what is to be sent now. To an executor that is astray no outcome: the workflow is not to go on."""
         messages, self.outbox = self.outbox, []
-        return [message for message in messages if self.ending != "restart" or message.kind in ("go", "drain", "kept")]
+        return [message for message in messages if not self.astray or message.kind in ("go", "drain", "kept")]
 
     # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -202,7 +203,7 @@ class Session:
             if overdue:
                 self.grace = inf  # its own timeout is the bound now
             return
-        if self.ending != "restart" and not bodies:
+        if not self.astray and not bodies:
             self.suspend()
         else:
             closing.interrupt(self)
@@ -228,6 +229,7 @@ def run_message(
         "namespace": run.namespace,
         "tags": run.tags,
         "started_at": started_at,
+        "due_at": run.due_at,
         "attempts": run.options.get("attempts", 1),
         "cancelled": cancelled,
     }

@@ -59,7 +59,7 @@ def out_of_time(session: Session, events: Iterable[Event]) -> bool:
     bodies = [each for each in session.operations.values() if each.phase == "body" and each.key not in ended]
     late = [each for each in bodies if engine.monotonic >= each.deadline]
     others = [each for each in bodies if each not in late]
-    if session.ending == "restart":  # what has run too long is recorded as such already
+    if session.astray:  # what has run too long is recorded as such already
         grace = session.grace
     elif late:
         grace = min(each.deadline for each in late) + (SIBLING_GRACE_S if others else 0)
@@ -113,6 +113,7 @@ def _attempt_timed_out(session: Session, operation: Operation) -> None:
     what = "all attempts together" if total else f"attempt {operation.attempt}"
     error = error_text("StepTimedOut", f"{what} took longer than {(limit or 0) / 1000:g} s")
     bodies.failed_attempt(session, operation, error, retryable=not total)
+    session.astray = True
     session.drain("restart", SIBLING_GRACE_S)
 
 

@@ -21,7 +21,11 @@ DEFAULT_CONCURRENCY = 8
 
 
 class RunInfo(NamedTuple):
-    """What code may know about the run it is part of. `step` and `step_attempt` are None outside of step bodies."""
+    """What code may know about the run it is part of.
+
+    `slot` is the instant of its schedule that it was made for, also when it runs late, is forked or rerun; None for a run
+    that no schedule made. `step` and `step_attempt` are None outside of step bodies.
+    """
 
     run: int
     attempt: int
@@ -29,6 +33,7 @@ class RunInfo(NamedTuple):
     namespace: str
     tags: dict[str, str]
     started_at: datetime
+    slot: Optional[datetime]
     step: Optional[str]
     step_attempt: Optional[int]
     idempotency_key: str
@@ -178,10 +183,7 @@ def _until(until: Any) -> dict[str, int]:
 
 
 def _iso(instant: int) -> str:
-    from datetime import datetime, timedelta, timezone
-
-    at = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=instant)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _instant(instant).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def gather(*calls: BoundCall[Any], concurrency: int = DEFAULT_CONCURRENCY) -> list[Any]:
@@ -257,13 +259,17 @@ def _hide(name: str, value: str) -> None:
         logging.getLogger("flowctl").warning("secret %s has fewer than %d characters and is not hidden", name, least)
 
 
+def _instant(milliseconds: int) -> datetime:
+    from datetime import datetime, timedelta, timezone
+
+    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=milliseconds)
+
+
 def current_run() -> RunInfo:
     """Return number, attempt and more of the run that this code is part of. Raises RuntimeError outside of runs."""
     active = _active()
     if active is None:
         raise RuntimeError("current_run() works only inside a run")
-    from datetime import datetime, timedelta, timezone
-
     facts, step = active.facts, step_info()
     return RunInfo(
         run=facts.run,
@@ -271,7 +277,8 @@ def current_run() -> RunInfo:
         workflow=facts.workflow,
         namespace=facts.namespace,
         tags=dict(facts.tags),
-        started_at=datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=facts.started_at),
+        started_at=_instant(facts.started_at),
+        slot=None if facts.due_at is None else _instant(facts.due_at),
         step=step.key if step else None,
         step_attempt=step.attempt if step else None,
         idempotency_key=step.idempotency_key if step else f"{facts.file_id}-{facts.run}",

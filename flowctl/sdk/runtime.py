@@ -38,6 +38,7 @@ class RunFacts(NamedTuple):
     started_at: int
     payload_limit: int
     attempts: int = 1  # of the run, at most
+    due_at: Optional[int] = None  # the slot of its schedule
     cancelled: bool = False  # it goes only as far as it has registered what undoes it, and is undone then
 
 

@@ -216,6 +216,24 @@ def test_a_changed_line_changes_its_schedule_and_leaves_what_a_person_has_set(qu
     )  # fmt: skip
 
 
+def test_a_line_that_runs_another_program_of_the_same_name_is_another_schedule(quick, tmp_path) -> None:
+    def imported(*lines: str) -> list[tuple]:
+        (tmp_path / "lines").write_text("".join(f"{line}\n" for line in lines))
+        rows = quick("crontab", "import", str(tmp_path / "lines"), "--apply", "--json").json
+        return [(row["schedule"], row["reason"]) for row in rows]
+
+    assert [("backup", None)] == imported("0 1 * * * /opt/a/backup.sh")
+    assert [("backup-2", None)] == imported("0 2 * * * /opt/b/backup.sh")
+    assert [("run", None)] == imported("@daily cd /srv/a && ./run.sh")
+    assert [("run-2", None)] == imported("@hourly cd /srv/b && ./run.sh")
+    (moved,) = imported("30 2 * * * /opt/b/backup.sh")
+    assert ("backup-2", "it changes the schedule backup-2, which was: 0 2 * * * /opt/b/backup.sh") == moved
+    (other,) = imported("30 2 * * * /opt/b/backup.sh --all")
+    assert ("backup-2", "it changes the schedule backup-2, which was: 30 2 * * * /opt/b/backup.sh") == other
+    assert {"backup", "backup-2", "run", "run-2"} == set(states(quick))
+    assert "0 1 * * *" == quick("schedules", "show", "backup", "--json").json["expression"]
+
+
 def test_a_name_that_a_person_has_given_already_is_left_to_them(quick, crontab) -> None:
     quick("schedules", "add", "backup", "--every", "1h", "--", "true")
     quick("schedules", "add", "sync", "--cron", "@daily", "--", "true")
@@ -354,6 +372,17 @@ def test_an_export_gives_the_crontab_back(quick, crontab, tmp_path) -> None:
     assert "schedules: 9 unchanged" in quick("crontab", "import", "back", "--apply").stderr
     quick("--namespace", "other", "crontab", "import", "back", "--apply")
     assert exported == quick("--namespace", "other", "crontab", "export").stdout
+
+
+def test_an_export_writes_schedules_of_both_kinds(quick, crontab) -> None:
+    crontab.text = "MAILTO=ada@example.org\n0 1 * * * /opt/a/backup.sh\n"
+    quick("crontab", "import", "--apply")
+    quick("schedules", "add", "mine", "--cron", "0 3 * * *", "--", "date")
+    text = quick("crontab", "export").stdout
+    mine, usual, mailto, imported = text.splitlines()[1:]
+    assert mine.startswith("0 3 * * * ")
+    assert ["PATH=/usr/bin:/bin", "MAILTO=ada@example.org"] == sorted([usual, mailto], reverse=True)
+    assert "0 1 * * * /opt/a/backup.sh" == imported
 
 
 def test_an_export_says_what_a_crontab_cannot_say(quick, crontab, tmp_path) -> None:

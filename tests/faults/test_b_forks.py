@@ -288,6 +288,31 @@ def test_b11_a_run_of_a_schedule_is_forked_into_one_that_takes_no_slot(bench: Be
     assert (None, None) == (fork["schedule"], fork["due_at"])
 
 
+def test_a_run_knows_the_slot_that_it_is_for_and_so_do_its_forks_and_reruns(bench: Bench) -> None:
+    bench.write(
+        "wf.py",
+        """
+        @step
+        def look() -> str:
+            return str(current_run().slot)
+
+        @workflow
+        def nightly() -> list[str]:
+            return [str(current_run().slot), look()]
+        """,
+    )
+    bench.flowctl("workflows", "add", "wf.py")
+    bench.flowctl("schedules", "add", "at3", "--workflow", "nightly", "--cron", "0 3 * * *", "--tz", "UTC")
+    bench.flowctl("schedules", "backfill", "at3", "--from", "2026-01-01", "--to", "2026-01-02", "--yes")
+    slot = "2026-01-01 03:00:00+00:00"
+    assert [slot, slot] == bench.flowctl("resume", 1).json
+    assert [slot, slot] == bench.flowctl("fork", 1, "--from", "look").json
+    assert [slot, slot] == bench.flowctl("rerun", 2).json
+    bench.flowctl("schedules", "trigger", "at3")
+    assert ["None", "None"] == bench.flowctl("resume", 4).json
+    assert [1] == [each["run"] for each in bench.flowctl("slots", "at3", "--json").json if each["outcome"] == "fired"]
+
+
 def test_l03_a_run_whose_parameters_have_changed_goes_on_as_a_fork_with_other_input(bench: Bench) -> None:
     bench.write("wf.py", SOURCE.replace('return f"{who} {total}"', 'raise ValueError("no")'))
     bench.flowctl("run", "wf.py:report", "month=2", code=1)

@@ -93,6 +93,45 @@ def test_b03_a_commit_that_happened_although_it_was_reported_as_failed_is_not_do
     assert _follow_under_trouble(bench, after_commit=True) > 8
 
 
+def test_b03_a_run_that_was_freed_by_such_a_commit_goes_on_where_it_is_watched(bench: Bench, tmp_path: Path) -> None:
+    bench.write(
+        "waits.py",
+        """
+        @step
+        def wait() -> str:
+            note("begun")
+            while not (HERE / "enough").exists():
+                time.sleep(0.01)
+            return "done"
+
+        @workflow
+        def waits() -> str:
+            return wait()
+        """,
+    )
+    dies = bench.spawn("run", "waits.py")
+    bench.wait_for(lambda: bench.ledger() == ["begun"])
+    dies.send_signal(signal.SIGSTOP)
+    (tmp_path / "enough").touch()
+
+    def die() -> None:
+        time.sleep(0.3)  # it is watched by then
+        dies.kill()
+
+    lost: list[int] = []
+
+    def once_it_is_dead(number: int) -> bool:
+        if lost or dies.poll() is None:
+            return False
+        lost.append(number)
+        return True
+
+    with hosted() as host, host.engine() as engine, trouble(host.store, once_it_is_dead, after_commit=True):
+        threading.Thread(target=die).start()
+        assert '"done"' == engine.follow(1).output
+    assert 1 == len(lost)
+
+
 def test_b02_with_a_disk_that_fails_for_good_nothing_half_is_recorded_and_a_second_ctrl_c_leaves(
     bench: Bench, hurried: None
 ) -> None:

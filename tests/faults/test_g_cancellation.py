@@ -427,6 +427,41 @@ def test_g05_the_total_time_ends_whatever_attempt_is_under_way(bench: Bench) -> 
     assert steps["fails"]["duration_ms"] < 300
 
 
+def test_g05_a_late_success_is_none_although_its_run_is_paused_meanwhile(bench: Bench, tmp_path: Path) -> None:
+    bench.write(
+        "late.py",
+        """
+        @step(timeout="300ms")
+        def late() -> str:
+            time.sleep(0.8)
+            note("late")
+            return "late"
+
+        @step
+        def beside() -> str:
+            note("beside")
+            while not (HERE / "paused").exists():
+                time.sleep(0.01)
+            time.sleep(0.7)  # the engine hears of it
+            return "beside"
+
+        @workflow
+        def main() -> list[str]:
+            return gather(late.bind(), beside.bind())
+        """,
+    )
+    process = bench.spawn("run", "late.py")
+    bench.wait_for(lambda: "late" in bench.ledger())
+    bench.flowctl("pause", 1)
+    (tmp_path / "paused").touch()
+    process.communicate(timeout=20)
+    assert "paused" == bench.shown()["state"]
+    bench.flowctl("resume", 1, code=1)
+    run = bench.shown()
+    assert ("failed", "StepTimedOut") == (run["state"], run["by_key"]["late"]["error"]["type"])
+    assert ("beside", 1) == (run["by_key"]["beside"]["output"], bench.ledger().count("beside"))
+
+
 def test_g06_a_timeout_is_recorded_and_replayed_like_any_failure(bench: Bench) -> None:
     bench.write(
         "again.py",

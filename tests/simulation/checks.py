@@ -185,9 +185,11 @@ class Checks:
         """What a run has returned is what its workflow makes of the recorded outcomes."""
         oracle = _Oracle({step.key: step for step in steps}, run)
         given = json.loads(run.input)["n"]
-        output = _result(
-            self._programs[run.workflow].execute(given if isinstance(given, int) else given["run"], oracle)
-        )
+        program = self._programs[run.workflow]
+        try:
+            output = _result(program.execute(given if isinstance(given, int) else given["run"], oracle))
+        except StepFailure as failure:
+            raise Broken(f"run {run.id} has succeeded, but its steps make it fail: {failure}") from None
         if run.output != str(output):
             raise Broken(f"run {run.id} returned {run.output}, its steps make {output}")
         if oracle.asked != len(steps):

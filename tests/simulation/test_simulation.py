@@ -32,9 +32,11 @@ CORPUS = {
     190: "a step that began while another one timed out was never told to begin",
     233: "what a pure step returned was dropped while its run was being paused",
     262: "an engine waited for ever for a run that had been taken from it and was left alone",
+    329: "a run that was paused while a step that had timed out ran on was recorded as succeeded without it",
     463: "a pure step whose failure was recorded by a commit without an answer ran on beside its next attempt",
     652: "a failed child was tried again and again because the clock had been set back",
     671: "a pure step that was not to begin was taken for one that had run",
+    676: "an engine waited for ever for a run that it had freed in a commit without an answer",
     948: "a run that was to be paused while its code was imported started anew without end",
 }  # fmt: skip
 

@@ -201,6 +201,9 @@ def test_what_cannot_be_is_refused_with_its_reason(text: str, reason: str) -> No
         ("RANDOM_DELAY=30\n0 0 * * * run", "RANDOM_DELAY"),
         ("@reboot run", "daemon"),
         ("0 0 * * * run\r", "carriage return"),
+        ("H * * * * run", "cron refuses the expression 'H * * * *'"),
+        ("0 0 L * * run", "cron refuses the expression '0 0 L * *'"),
+        ("0 0 * * mon-sun run", "cron refuses the expression '0 0 * * mon-sun'"),
     ],
 )
 def test_what_may_differ_is_imported_with_the_reason(text: str, reason: str) -> None:
@@ -222,6 +225,14 @@ def test_what_may_differ_is_imported_with_the_reason(text: str, reason: str) -> 
 def test_what_is_done_as_cron_does_it_is_told_of_and_needs_no_attention(text: str, reason: str) -> None:
     assert "imported" == one(text).outcome
     assert reason in one(text).reason
+
+
+def test_a_user_where_no_column_for_it_was_expected_is_named() -> None:
+    found = one("17 * * * * root cd / && run-parts /etc/cron.hourly")
+    assert "attention" == found.outcome
+    assert "begins with 'root', an account and no program" in found.reason
+    for text in ("0 0 * * * root", "0 0 * * * rooted cd /", "0 0 * * * /root/run it"):
+        assert "imported" == one(text).outcome
 
 
 def test_several_reasons_are_all_given() -> None:
@@ -314,6 +325,11 @@ def test_what_a_crontab_cannot_say_is_refused(change: dict[str, object], why: st
 def test_a_variable_cannot_be_unset_again() -> None:
     with pytest.raises(UsageError, match="cannot unset A again"):
         write_crontab([entry(environment={"A": "1"}), entry(environment={"B": "1"})])
+
+
+def test_the_usual_path_can_be_had_again() -> None:
+    text = write_crontab([entry(environment={"A": "1"}), entry(environment={"PATH": "/opt/bin"})])
+    assert "PATH=/opt/bin\n30 2 * * * run\nPATH=/usr/bin:/bin\nA=1\n30 2 * * * run\n" == text
 
 
 def test_users_are_on_every_line_or_on_none() -> None:
