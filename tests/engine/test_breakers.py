@@ -73,7 +73,7 @@ def breaker(bench: Bench) -> dict[str, Any]:
 def test_h09_after_so_many_failures_no_attempt_begins_before_the_cooldown_and_one_probe_closes_it(
     bench: Bench, tmp_path: Path
 ) -> None:
-    bench.write("mail.py", MAIL)
+    bench.write("mail.py", MAIL.replace('"cooldown": "3s"', '"cooldown": "10s"'))
     bench.flowctl("run", "mail.py:one", "n=1", code=1)
     assert ("closed", 1) == (breaker(bench)["state"], breaker(bench)["failures"])
     bench.flowctl("run", "mail.py:one", "n=2", code=1)
@@ -85,7 +85,7 @@ def test_h09_after_so_many_failures_no_attempt_begins_before_the_cooldown_and_on
     assert "waits, because breaker mail is open until" in bench.flowctl("why", 3).stdout
     assert ["send 1", "send 2"] == bench.ledger()
     (tmp_path / "up").touch()
-    assert 0 == engine.wait(timeout=20)
+    assert 0 == engine.wait(timeout=40)
     (begun,) = [each["started_at"] for each in bench.shown(3)["by_key"]["send"]["attempts"]]
     assert begun >= until
     assert ["send 1", "send 2", "send 3"] == bench.ledger()
@@ -117,7 +117,7 @@ def test_h09_a_probe_that_fails_opens_it_again(bench: Bench) -> None:
 
 
 def test_h09_a_step_that_shall_not_wait_fails_at_once_and_its_workflow_decides_what_follows(bench: Bench) -> None:
-    bench.write("mail.py", MAIL)
+    bench.write("mail.py", MAIL.replace('"cooldown": "3s"', '"cooldown": "1h"'))
     for n in (1, 2):
         bench.flowctl("run", "mail.py:one", f"n={n}", code=1)
     bench.flowctl("run", "mail.py:hurried", "n=3")
