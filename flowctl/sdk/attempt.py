@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from flowctl.sdk import capture, masking
 from flowctl.sdk.context import StepInfo, step_scope
-from flowctl.sdk.errors import GiveUp, Interruption, NotFinished, RetryAfter, Unstorable, error_record
+from flowctl.sdk.errors import GiveUp, Interruption, NotFinished, RetryAfter, Unreadable, Unstorable, error_record
 
 GIVE_UP_CODE = 78  # EX_CONFIG of sysexits.h: trying again would not help
 
 if TYPE_CHECKING:
+    from flowctl.sdk.codec import Codec
     from flowctl.sdk.definition import BoundCall
 
 
@@ -34,7 +35,7 @@ def try_body(bound: BoundCall[Any], info: StepInfo, sink: capture.Sink, limit: i
     try:
         with step_scope(info):
             value = _work(bound, info)
-        return Ended(recorded_text(bound.encode_output(value), "output", limit))
+        return Ended(output_text(bound.output, value, bound.name, limit))
     except Interruption:
         raise
     except BaseException as error:  # noqa: BLE001 — whatever the body raises is its failure, sys.exit included
@@ -53,6 +54,29 @@ def _work(bound: BoundCall[Any], info: StepInfo) -> Any:
         except NotFinished:
             pass
     return bound.run()
+
+
+def output_text(output: Codec, value: Any, name: str, limit: int) -> str:
+    """Return the JSON text of what a step or workflow returned, as it may be recorded. Raises Unstorable and TooLarge.
+
+    What holds a secret is refused where it cannot be read back without: a replay could not go on from it.
+    """
+    try:
+        text = output.encode(value)
+        kept = recorded_text(text, "output", limit)
+        if kept is not text:
+            _require_readable(output, kept)
+    except Unstorable as refusal:
+        raise refusal.of(f"output of {name}") from None
+    return kept
+
+
+def _require_readable(output: Codec, kept: str) -> None:
+    try:
+        output.decode(kept)
+    except Unreadable as error:
+        problem = "holds a secret, which is never stored, and cannot be read without it: return something else"
+        raise Unstorable(problem, error.path) from None
 
 
 def recorded_text(text: str, what: str, limit: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, Protocol, Ty
 
 from flowctl.sdk.context import current
 from flowctl.sdk.coroutines import finish
-from flowctl.sdk.errors import DefinitionError, NotFinished, StepFailed, Unstorable
+from flowctl.sdk.errors import DefinitionError, NotFinished, StepFailed
 from flowctl.sdk.options import StepOptions, WorkflowOptions, check_name, step_options, workflow_options
 
 R = TypeVar("R")
@@ -91,13 +91,6 @@ class BoundCall(ABC, Generic[R]):
     def failure(self, key: str, error: Mapping[str, str]) -> StepFailed:
         """Return the recorded failure of the step as its caller gets it."""
         return StepFailed(key, error)
-
-    def encode_output(self, value: Any) -> str:
-        """Return the JSON text of what the body returned. Raises Unstorable."""
-        try:
-            return self.output.encode(value)
-        except Unstorable as refusal:
-            raise refusal.of(f"output of {self.name}") from None
 
     def decode_output(self, text: str) -> Any:
         """Return what the caller gets: the same live and on replay. Raises Unreadable."""

@@ -1,7 +1,8 @@
 """Hiding the values of secrets in everything that leaves the executor.
 
 Covered are a value as it is, as JSON and `repr` escape it, percent-encoded as in a URL, and in base64, alone or as a
-part of what was encoded. Other transformations of a value (a hash, a part of it, a number made of it) are not known.
+part of what was encoded; and a whole number that is the value, from 100,000 on. Other transformations of a value (a
+hash, a part of it, a number reckoned from it) are not known.
 
 The executor hides in what it sends; the engine, which it tells each value, in what it reads from the executor's pipes.
 """
@@ -13,8 +14,11 @@ import re
 from threading import Lock
 from typing import Any, Callable, Optional
 
+from flowctl.sdk.errors import Unstorable
+
 MASK = "***"
 SHORTEST = 4  # a shorter value would be found everywhere
+_LIKELY_OTHERS = 100_000  # a smaller number that is equal to a secret is not likely to be one
 SHORTEST_IN_BASE64 = 6
 SENSITIVE_LIMIT = 64  # the latest values of sensitive parameters: unlike secrets they may differ in every run
 
@@ -139,11 +143,12 @@ def mask(text: str) -> str:
 def mask_json(text: str) -> str:
     """Return JSON text in which every secret value inside a string or a key is replaced by ***.
 
-    Text without secrets is returned as the same object.
+    Text without secrets is returned as the same object. Raises Unstorable for a number that is a secret: no text can
+    take its place.
     """
     if not any(form in text for form in _here.json_forms()):
         return text
-    masked = json.dumps(_mask_value(json.loads(text)), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    masked = json.dumps(_mask_value(json.loads(text), ""), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     try:
         masked.encode()
     except UnicodeEncodeError:  # a lone surrogate: only ASCII escapes can carry it
@@ -151,15 +156,18 @@ def mask_json(text: str) -> str:
     return masked
 
 
-def _mask_value(value: Any) -> Any:
+def _mask_value(value: Any, path: str) -> Any:
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, list):
-        return [_mask_value(item) for item in value]
+        return [_mask_value(item, f"{path}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, dict):
         if len(value) == 1 and "$secret" in value:  # a reference holds the name, which is not secret
             return value
-        return {mask(key): _mask_value(item) for key, item in value.items()}
+        return {mask(key): _mask_value(item, f"{path}.{mask(key)}") for key, item in value.items()}
+    if isinstance(value, int) and abs(value) >= _LIKELY_OTHERS and mask(str(abs(value))) == MASK:
+        problem = "is the value of a secret, which is never stored: leave it out, or pass the secret itself"
+        raise Unstorable(problem, path)
     return value
 
 

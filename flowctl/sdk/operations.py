@@ -23,8 +23,8 @@ DEFAULT_CONCURRENCY = 8
 class RunInfo(NamedTuple):
     """What code may know about the run it is part of.
 
-    `slot` is the instant of its schedule that it was made for, also when it runs late, is forked or rerun; None for a run
-    that no schedule made. `step` and `step_attempt` are None outside of step bodies.
+    `slot` is the instant of its schedule that it was made for, also when it runs late, is forked or rerun; None for a
+    run that no schedule made. `step` and `step_attempt` are None outside of step bodies.
     """
 
     run: int

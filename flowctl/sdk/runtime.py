@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional
 from flowctl.sdk import capture
 from flowctl.sdk.attempt import Ended, recorded_text, try_body
 from flowctl.sdk.context import StepInfo
-from flowctl.sdk.errors import Cancelled, Interruption, Mismatch, StepFailed, Suspended
+from flowctl.sdk.errors import Cancelled, Interruption, Mismatch, StepFailed, Suspended, Unstorable
 from flowctl.sdk.jsontext import canonical_hash
 from flowctl.sdk.meter import Meter
 from flowctl.sdk.replay import FINISHED, Asked, History, Keys, Recorded
@@ -97,7 +97,10 @@ class Runtime:
     def place(self, bound: BoundCall[Any]) -> Operation:
         """Give a call its place in the program and look it up in the record. Raises Mismatch."""
         text, input_hash = bound.encode_input()
-        recordable = recorded_text(text, "input", self.facts.payload_limit)
+        try:
+            recordable = recorded_text(text, "input", self.facts.payload_limit)
+        except Unstorable as refusal:
+            raise refusal.of(f"input of {bound.name}") from None
         if recordable is not text:
             input_hash = canonical_hash(recordable).hex()
         name = bound.name if self.undoes is None else f"undo-{bound.name}"

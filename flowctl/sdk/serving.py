@@ -8,7 +8,7 @@ import sys
 from typing import Any, Callable, Optional
 
 from flowctl.sdk import capture, codec, context, masking, operations, runtime, state
-from flowctl.sdk.attempt import TooLarge, error_text, record_text, recorded_text
+from flowctl.sdk.attempt import TooLarge, error_text, output_text, record_text, recorded_text
 from flowctl.sdk.channel import Channel, Flusher
 from flowctl.sdk.definition import Workflow
 from flowctl.sdk.errors import Cancelled, InputError, Mismatch, Suspended, Unstorable
@@ -207,7 +207,7 @@ class Executor:
             with context.activate(running):
                 value = workflow.signature.call(workflow.function, values)
             did = "returned"
-            output = recorded_text(_encoded(workflow, value), "output", self._payload_limit)
+            output = output_text(workflow.signature.output, value, workflow.name, self._payload_limit)
         except BaseException as error:  # noqa: BLE001 — whatever ends the workflow function is reported
             return _interrupted(running, error, f"raised {type(error).__name__}") or _failed(error)
         return _interrupted(running, None, did) or _Ending("succeeded", output)
@@ -235,13 +235,6 @@ class _Ending:
         self.state = state
         self.payload = payload
         self.fields = fields
-
-
-def _encoded(workflow: Workflow[Any, Any], value: Any) -> str:
-    try:
-        return workflow.signature.output.encode(value)
-    except Unstorable as refusal:
-        raise refusal.of(f"output of {workflow.name}") from None
 
 
 def _failed(error: BaseException) -> _Ending:

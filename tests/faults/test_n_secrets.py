@@ -134,3 +134,52 @@ def main() -> int:
     assert ["there is no secret BAD: false ended with exit code 1"] == (tmp_path / "ledger").read_text().splitlines()
     steps = {step["key"]: step for step in outcome.json["steps"]}
     assert steps["ticks"]["finished_at"] < steps["asks"]["finished_at"]
+
+
+def test_n04_a_number_and_bytes_that_hold_a_secret_are_in_no_file(bench: Bench) -> None:
+    bench.write(
+        "typed.py",
+        """
+        import uuid
+
+        @step
+        def number(pin: str) -> dict:
+            note("number")
+            return {"small": 1234, "found": [0.5, int(pin)]}
+
+        @step
+        def raw(pin: str) -> bytes:
+            return b"pin=" + pin.encode()
+
+        @step
+        def given(pin: int) -> None:
+            note("given")
+
+        @workflow
+        def main() -> list:
+            pin, said = secret("PIN"), []
+            for each in (number, raw):
+                try:
+                    each(pin)
+                except StepFailed as failure:
+                    said.append(failure.message)
+            try:
+                given(-int(pin))
+            except TypeError as refusal:
+                said.append(str(refusal))
+            return said
+        """,
+    )
+    pin = "".join(["98", "76", "54", "32"])
+    found = bench.flowctl("run", "typed.py", PIN=pin).json
+    number = "is the value of a secret, which is never stored: leave it out, or pass the secret itself"
+    raw = "holds a secret, which is never stored, and cannot be read without it: return something else"
+    assert found == [
+        f"output of number: $.found[1] {number}",
+        f"output of raw: $ {raw}",
+        f"input of given: $.pin {number}",
+    ]
+    assert ["number"] == bench.ledger()
+    folder = Path(os.environ["XDG_STATE_HOME"]) / "flowctl"
+    left = {path.name for path in folder.rglob("*") if path.is_file() and pin.encode() in path.read_bytes()}
+    assert set() == left

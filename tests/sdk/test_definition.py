@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from flowctl.sdk.attempt import output_text
 from flowctl.sdk.codec import canonical_hash
 from flowctl.sdk.context import StepInfo, activate, step_info, step_scope
 from flowctl.sdk.definition import BoundCall, Step, Workflow, step, workflow
@@ -31,7 +32,7 @@ class Recorder:
         self.calls.append((bound.name, text))
         with step_scope(StepInfo(bound.name, 1, "key")):
             value = bound.run()
-        return bound.decode_output(bound.encode_output(value))
+        return bound.decode_output(output_text(bound.output, value, bound.name, 1 << 20))
 
 
 @dataclass
@@ -193,7 +194,7 @@ def test_k01_refusals_name_the_step_and_the_path() -> None:
         fetch.bind(["a", object()]).encode_input()  # type: ignore[list-item, arg-type]
     bound = fetch.bind("a")
     with pytest.raises(Unstorable, match=r"^output of fetch: \$\.links\[0\] is a function"):
-        bound.encode_output(Page("a", links=[lambda: 0]))  # type: ignore[list-item]
+        output_text(bound.output, Page("a", links=[lambda: 0]), bound.name, 1 << 20)  # type: ignore[list-item]
 
 
 def test_what_a_step_returns_is_not_shared_with_its_body() -> None:
