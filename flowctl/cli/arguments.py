@@ -53,11 +53,11 @@ def _split(pair: str) -> tuple[str, str, bool]:
     return name, value, sign == ":="
 
 
-def read_input(source: str) -> str:
-    """Return the JSON text that --input names: itself, @file, or - for stdin."""
+def read_input(source: str, what: str = "--input") -> str:
+    """Return the JSON text that an option names: itself, @file, or - for stdin. `what` is the option."""
     if source == "-":
-        return read_stdin("--input")
-    return read_source(source[1:], "--input") if source.startswith("@") else source
+        return read_stdin(what)
+    return read_source(source[1:], what) if source.startswith("@") else source
 
 
 def read_each(source: str) -> Iterator[tuple[int, str]]:

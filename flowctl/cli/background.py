@@ -76,7 +76,11 @@ def _serve(invocation: Invocation, work: Work, report: Callable[[dict[str, objec
     config = load_config(os.environ)
     journal, notifier = Journal(SYSTEM_CLOCK, log), Notifier(os.environ, SYSTEM_CLOCK)
     role = Role("daemon", work.labels, work.queues or None, work.concurrency, POLL_S, GRACE_S)
-    with invocation.writing(create=True) as store, _only_one(store, work), _duties(store, work, config) as duties:
+    with (
+        invocation.writing(create=True) as store,
+        _only_one(store, work),
+        _duties(store, work, config, journal.say) as duties,
+    ):
         supervisor = Supervisor(config, callers.umask)
         engine = Engine(store, supervisor, observer=partial(_note, journal.say), role=role)
         with engine, Daemon(engine, duties, journal.say) as daemon:
@@ -107,7 +111,7 @@ def _noted(store: Store, subject: str) -> Iterator[None]:
 
 
 @contextmanager
-def _duties(store: Store, work: Work, config: Config) -> Iterator[list[Duty]]:
+def _duties(store: Store, work: Work, config: Config, say: Callable[[str], None]) -> Iterator[list[Duty]]:
     """Give the daemon what it does beside runs, and end what that has begun."""
     if not work.schedules:
         yield []
@@ -119,7 +123,7 @@ def _duties(store: Store, work: Work, config: Config) -> Iterator[list[Duty]]:
     from flowctl.engine.scheduler import Scheduler
     from flowctl.engine.watching import Reloader
 
-    notifier, reloader, gate = Notifier(store), Reloader(store), Gate(store)
+    notifier, reloader, gate = Notifier(store), Reloader(store, say), Gate(store)
     try:
         index = [Indexing(store)] if config.search else []
         yield [Scheduler(store, SYSTEM_CLOCK), notifier, Retention(store, SYSTEM_CLOCK), reloader, gate, *index]

@@ -42,7 +42,7 @@ def list_(invocation: Invocation, /) -> int:
         from flowctl.cli.tables import Column, show_table
 
         names = ("BREAKER", "STATE", "FAILURES", "SINCE", "UNTIL")
-        show_table(invocation.terminal, [Column(name) for name in names], [breaker_row(*each) for each in found])
+        show_table(invocation.terminal, [Column(name) for name in names], [breaker_row(*each, now) for each in found])
     else:
         invocation.terminal.say("no step with a breaker has failed yet")
     return 0
@@ -61,14 +61,15 @@ def reset(invocation: Invocation, /, name: str) -> int:
     return 0
 
 
-def breaker_row(breaker: Breaker, recent: int) -> tuple[str, ...]:
+def breaker_row(breaker: Breaker, recent: int, now: int) -> tuple[str, ...]:
     """Return how a breaker is, as a person reads it."""
+    until = local(breaker.opens_at) if breaker.holds(now) else "next attempt probes"
     return (
         breaker.name,
         breaker.state.replace("_", " "),
         f"{recent} of {breaker.failures} in {short(breaker.window_ms)}",
         local(breaker.changed_at),
-        local(breaker.opens_at) if breaker.state == "open" else "",
+        until if breaker.state == "open" else "",
     )
 
 

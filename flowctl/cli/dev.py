@@ -39,7 +39,7 @@ def dev(invocation: Invocation, /, target: str, pairs: tuple[str, ...], python: 
     """Run a workflow, and again whenever its file is saved, until ctrl-C.
 
     Each time is a fork of the last run: steps before the first one that changed, or failed, answer from the record. At
-    least the last step runs again.
+    least the last step runs again. A file that cannot be imported is waited for.
     """
     found = find_target(invocation, target)
     arguments = parse_arguments(pairs, None)
@@ -68,17 +68,25 @@ class _Development:
     seen: object = None  # how the files looked when they were run
 
     def run_once(self) -> int:
-        """Run what the file holds now, and return the exit code; what is wrong with it is told."""
+        """Run what the file holds now, and return the exit code; what is wrong with it is told.
+
+        Before there is a run, what was asked for is what does not fit a file that holds: that is raised, as no edit is
+        to be waited for.
+        """
         self._look()
         supervisor = new_supervisor()
+        holds = False  # the file: it can be imported and defines a workflow
         try:
             loaded = load_target(self.invocation, supervisor, self.target, self.python, Submission())
+            holds = bool(loaded.workflows)
             if self.files != loaded.snapshot.files.keys():  # else what was seen before is what was loaded, or older
                 self.files = frozenset(loaded.snapshot.files)
                 self._look()
             return self._begin(supervisor, loaded) if self.last is None else self._fork(supervisor, loaded, self.last)
         except FlowctlError as error:
-            self.invocation.terminal.warn(f"flowctl: {error.message}")
+            if holds and self.last is None:
+                raise
+            self.invocation.terminal.refuse(error.message, error.hint)
             return error.exit_code
         finally:
             supervisor.close()

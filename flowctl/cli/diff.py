@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 @click.argument("run", metavar="RUN", shell_complete=complete_run, help="A number, @last, @failed, or NAME@last.")
 @click.argument("other", metavar="RUN", required=False, shell_complete=complete_run, help="What it is compared with.")
 @click.option("--last-good", is_flag=True, help="Compare the last run of its workflow that succeeded with it.")
-@click.option("--step", metavar="STEP", help="Only this step.")
+@click.option("--step", metavar="STEP", help="Compare only this step.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when they differ.")
 @pass_invocation
 def diff(
     invocation: Invocation, /, run: str, other: str | None, last_good: bool, step: str | None, exit_code: bool
 ) -> int:
-    """Show how two runs differ: input, steps by key, output, error, code and surroundings; the first divergence on top.
+    """Show how two runs differ: input, steps by key, output, error, surroundings and code; the first divergence on top.
 
     Times are shown and are no difference, and neither is what now(), random() and uuid4() gave.
     """

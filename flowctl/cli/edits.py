@@ -1,14 +1,15 @@
 """What is to be other in a fork: `--set PATH=VALUE`, or the recorded JSON in an editor.
 
 The places are those of one document, {"input": …, "steps": {KEY: {"output": …}}}: a path of --set leads to one of
-them, the editor shows it, and --edited takes it. An output of the step from which the fork begins answers for it.
+them, the editor shows it, and --edited takes it. What an edited document leaves out stays as recorded; an output of
+the step from which the fork begins answers for it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowctl.cli.arguments import parse_json, parse_object, read_source
@@ -56,16 +57,22 @@ class Edits:
         self._store = store
         self._run = run
         self._input: Any = MISSING
+        self._left_out: dict[str, Any] = {}  # the recorded parameters that an edited document does not mention
         self._outputs: dict[str, Any] = {}
         self.texts: dict[str, str] = {}  # parameters, to be read by their types
         self.answer: str | None = None  # JSON text that stands for running the step from which the fork begins
 
     @property
-    def input(self) -> str | None:
-        """Return the input as JSON text, None when it stays as it is."""
+    def changes_input(self) -> bool:
+        """Tell whether the input is to be other."""
+        return self._input is not MISSING or bool(self.texts)
+
+    def input(self, parameters: Container[str]) -> str:
+        """Return the input as JSON text; parameters that the code still has stay as recorded when they are left out."""
         if self._input is MISSING:
-            return self._run.input if self.texts else None
-        return _text(self._input)
+            return self._run.input
+        kept = {name: value for name, value in self._left_out.items() if name in parameters}
+        return _text(kept | self._input)
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -111,6 +118,7 @@ class Edits:
                 self._outputs[key] = shown["output"]
         if "input" in after and _text(after["input"]) != _text(before["input"]):
             self._input = after["input"]
+            self._left_out = {name: value for name, value in before["input"].items() if name not in self._input}
         if self._input is MISSING and not self._outputs and self.answer is None:
             raise UsageError(
                 "nothing was changed in the recorded JSON, so no fork was made",

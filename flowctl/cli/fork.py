@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
 )
 @click.option("--edit", is_flag=True, help="Change input and outputs in $VISUAL or $EDITOR.")
 @click.option(
-    "--edited", metavar="JSON|@FILE|-", help="The JSON that --edit shows, edited already; may be a part of it."
+    "--edited",
+    metavar="JSON|@FILE|-",
+    help="The JSON that --edit shows, edited already. What it leaves out stays as it is.",
 )
 @click.option("--output", metavar="JSON|@FILE|-", help="Answer for the step of --from instead of running it.")
 @SAME_CODE
@@ -104,13 +107,13 @@ def _asked(from_step: str | None, assignments: tuple[str, ...], given: Mapping[s
 def _output(source: object) -> str | None:
     if source is None:
         return None
-    text = read_input(str(source))
+    text = read_input(str(source), "--output")
     parse_json(text, "--output")
     return text.strip()
 
 
 def _edited(source: object) -> str | None:
-    return None if source is None else read_input(str(source))
+    return None if source is None else read_input(str(source), "--edited")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ class _Asked:
 
     def _begin_load(self, store: Store, run: Run, supervisor: Supervisor, edits: Edits) -> Loading | None:
         """Begin to import the code, None when nothing is asked of it."""
-        if not run.path or (self.same_code and edits.input is None):
+        if not run.path or (self.same_code and not edits.changes_input):
             return None
         from flowctl.engine.loading import Loading
         from flowctl.engine.places import target_of
@@ -164,12 +167,12 @@ class _Asked:
 
     def _code(self, run: Run, loading: Loading | None, edits: Edits) -> tuple[Snapshot | None, BoundInput | None]:
         """Return the code of the fork, None for that of its source, and its input, None when that is not edited."""
-        text = edits.input
         if loading is None:
-            return None, None if text is None else _bound(text)
+            return None, _bound(edits.input(json.loads(run.input))) if edits.changes_input else None
         loaded = loading.finish()
-        bound = loaded.bind(loaded.choose(run.function), edits.texts, text or run.input)
-        return None if self.same_code else loaded.snapshot, None if text is None else bound
+        workflow = loaded.choose(run.function)
+        bound = loaded.bind(workflow, edits.texts, edits.input(workflow.parameters["properties"]))
+        return None if self.same_code else loaded.snapshot, bound if edits.changes_input else None
 
 
 def _bound(text: str) -> BoundInput:

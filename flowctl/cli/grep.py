@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from flowctl.cli.completing import complete_run
 from flowctl.cli.group import Command
-from flowctl.cli.instants import iso, parse_since
+from flowctl.cli.instants import iso, parse_duration, parse_since, short
 from flowctl.cli.invocation import Invocation, pass_invocation
 from flowctl.cli.references import find_run
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.core.errors import Busy, DiskTrouble, NotPermitted, UsageError
+from flowctl.core.errors import Busy, DiskTrouble, NotPermitted, TimedOut, UsageError
 from flowctl.core.model import RUN_STATES
 
 if TYPE_CHECKING:
@@ -49,15 +51,20 @@ NAMED_FORKS = 3  # of those that share a step
 @click.option(
     "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="At most so many, the newest."
 )
+@click.option("--timeout", metavar="DURATION", default="30s", show_default=True, help="Give up after so long.")
 @pass_invocation
-def grep(invocation: Invocation, /, text: str, regex: bool, limit: int, **given: Any) -> int:
+def grep(invocation: Invocation, /, text: str, regex: bool, limit: int, timeout: str, **given: Any) -> int:
     """Find a text in every input, output, error and log: which run, which step, and the path to it.
 
     It is found in upper and lower case, wherever a word begins with it; --regex finds it anywhere, but reads every row.
     A step that forks share is found once: RUN names the run that recorded it, then the forks. --run finds it for each.
     """
     needle = _needle(text, regex)
-    found = _hits(invocation, needle, limit, given) if invocation.has_database() else []
+    milliseconds = parse_duration(timeout, "--timeout")
+    found: list[Hit] = []
+    if invocation.has_database():
+        with _within(milliseconds):
+            found = _hits(invocation, needle, limit, given)
     if invocation.json:
         from flowctl.cli.json_shapes import dumps
 
@@ -69,6 +76,25 @@ def grep(invocation: Invocation, /, text: str, regex: bool, limit: int, **given:
     else:
         invocation.terminal.say("nothing found")
     return 0
+
+
+@contextmanager
+def _within(milliseconds: int) -> Iterator[None]:
+    """Raise TimedOut when what is done in here takes longer.
+
+    Only a signal ends a regular expression: on some texts one would go on for years.
+    """
+
+    def give_up(*_: object) -> NoReturn:
+        raise TimedOut(f"the search was not over within {short(milliseconds)}", "give it more: --timeout")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, max(milliseconds, 1) / 1000)  # 0 would be for ever
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _needle(text: str, regex: bool) -> Needle:

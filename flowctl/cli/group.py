@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
+from click.core import augment_usage_errors
 
 GLOBALS = "flowctl.globals"  # where a click context keeps the global options that were given
 _NOTE = "Global options, before or after the command: --db, --namespace, --json, --quiet, --verbose, --debug, --color."
@@ -41,6 +42,11 @@ class Command(click.Command):
         super().__init__(*args, **settings)
         self.examples = tuple(examples)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words of the command line; what is wrong with them is known to be of this command."""
+        with augment_usage_errors(ctx):
+            return super().parse_args(ctx, args)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, then where the global options are."""
         super().format_epilog(ctx, formatter)
@@ -66,6 +72,11 @@ class Group(click.Group):
         self.members = members
         self.examples = tuple(examples)
         self.sections = sections or {"Commands": tuple(members)}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words of the command line; what is wrong with them is known to be of this group."""
+        with augment_usage_errors(ctx):
+            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 — click's protocol
         """Return the names of the members."""

@@ -171,9 +171,7 @@ def _fail(words: list[str], code: int, message: str, hint: str, error: BaseExcep
         import traceback
 
         terminal.warn("".join(traceback.format_exception(error)).rstrip("\n"))
-    terminal.warn(f"flowctl: {message}")
-    for line in hint.splitlines():
-        terminal.warn(f"  {line}")
+    terminal.refuse(message, hint)
     if "--json" in options:
         try:
             terminal.data_json(dumps(error_shape(code, message, hint)))

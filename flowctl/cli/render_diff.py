@@ -15,7 +15,7 @@ from flowctl.cli.terminal import Terminal, can_draw
 from flowctl.cli.words import look
 from flowctl.core.jsondiff import Difference
 from flowctl.core.jsonpath import MISSING
-from flowctl.core.text import shorten
+from flowctl.core.text import safe, shorten
 
 if TYPE_CHECKING:
     from flowctl.core.model import Run, Step
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WIDE = 120  # columns from which on both values stand side by side
 SHOWN = 20  # differences of one payload on a terminal
+SHOWN_CODE = 100  # lines of the difference of one file on a terminal
 LONGEST = 400  # characters of a value on a terminal
 _BEFORE, _AFTER = "red", "green"
 _NOTHING = "(nothing)"
@@ -31,33 +32,37 @@ _NOTHING = "(nothing)"
 def show_diff(terminal: Terminal, found: RunDiff) -> None:
     """Print how two runs differ, the first divergence on top."""
     before, after = found.before, found.after
-    terminal.data(f"{_pair(f'run {before.id}', f'run {after.id}', drawn=_draws())}  {after.workflow}")
+    runs = f"{_pair(f'run {before.id}', f'run {after.id}', drawn=_draws())}  {after.workflow}"
+    terminal.data(runs if found.only is None else f"{runs}, step {found.only}")
     for name, value in facts(found, drawn=_draws()).items():
         terminal.data(f"  {name:<11} {value}")
     if not found.differ:
-        terminal.data("they do not differ")
+        terminal.data("they do not differ" if found.only is None else f"they do not differ in {found.only}")
         return
-    if found.first is not None:
+    if found.first is not None and found.only is None:
         terminal.data(f"\nfirst divergence: {_first(found.first)}")
     entries = listed(found, SHOWN if terminal.shortens else None)
-    if not entries:
-        return
-    terminal.data("")
-    if terminal.draws and _width() >= WIDE:
-        _side_by_side(terminal, found, entries)
-    else:
-        _unified(terminal, entries)
+    if entries:
+        terminal.data("")
+        if terminal.draws and _width() >= WIDE:
+            _side_by_side(terminal, found, entries)
+        else:
+            _unified(terminal, entries)
+    for file in found.files:
+        _show_code(terminal, file.unified(before, after))
 
 
 def facts(found: RunDiff, *, drawn: bool) -> dict[str, str]:
-    """Return what is other of two runs than their payloads, and how long both took."""
+    """Return what else of the runs is other, and how long both took; nothing when one step is compared."""
+    if found.only is not None:
+        return {}
     before, after = found.before, found.after
     states = [f"{look(run.state).icon if drawn else look(run.state).ascii} {run.state}" for run in (before, after)]
     told = {"state": _pair(*states, drawn=drawn) if before.state != after.state else ""}
     told["duration"] = _pair(short(run_duration(before)), short(run_duration(after)), drawn=drawn)
     changed = ", ".join(dict.fromkeys(_function(step) for step in found.steps if step.source))
     told["steps"] = f"other source of {changed}" if changed else ""
-    told["files"] = ", ".join(found.files)
+    told["files"] = ", ".join(file.path for file in found.files)
     told |= {name: _pair(_shown(one), _shown(other), drawn=drawn) for name, (one, other) in found.surroundings.items()}
     return {name: value for name, value in told.items() if value}
 
@@ -165,6 +170,24 @@ def _unified(terminal: Terminal, entries: Sequence[Entry]) -> None:
             terminal.data(f"  {entry.place}\n  - {before}\n  + {after}")
 
 
+def _show_code(terminal: Terminal, lines: Sequence[str]) -> None:
+    shown = lines[:SHOWN_CODE] if terminal.shortens else lines
+    terminal.data("")
+    if not terminal.draws:
+        terminal.data("\n".join(shown))
+    else:
+        from rich.text import Text
+
+        console = terminal.console()
+        with console.capture() as captured:
+            for line in shown:
+                style = {"-": _BEFORE, "+": _AFTER, "@": "cyan"}.get(line[:1], "")
+                console.print(Text(safe(line), style), soft_wrap=True)
+        terminal.drawn(captured.get())
+    if len(lines) > len(shown):
+        terminal.data(f"… {len(lines) - len(shown):,} more lines: --json has all")
+
+
 def _line(entry: Entry, limit: int | None) -> str:
     texts = (shorten(text, limit or len(text)) for text in (entry.before, entry.after))
     return f"{entry.place}: {_pair(*texts, drawn=_draws())}"
@@ -181,15 +204,16 @@ def _width() -> int:
 
 
 def diff_shape(found: RunDiff) -> dict[str, Any]:
-    """Return the shape of how two runs differ."""
+    """Return the shape of how two runs differ. When one step is compared, it says nothing of the runs as a whole."""
     first = found.first
+    runs = (found.before, found.after)
     return {
-        "runs": [found.before.id, found.after.id],
+        "runs": [run.id for run in runs],
         "differ": found.differ,
         "first": None if first is None else first.key,
-        "state": [found.before.state, found.after.state],
-        "duration_ms": [_duration(found.before), _duration(found.after)],
-        "files": found.files,
+        "state": [run.state if found.only is None else None for run in runs],
+        "duration_ms": [_duration(run) if found.only is None else None for run in runs],
+        "files": [{"path": each.path, "diff": "\n".join(each.unified(*runs)) + "\n"} for each in found.files],
         "surroundings": {name: list(pair) for name, pair in found.surroundings.items()},
         **_payload_shapes(found.payloads),
         "steps": [_step_shape(step) for step in found.steps],

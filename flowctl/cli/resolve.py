@@ -83,7 +83,7 @@ def _said(done: str | None, fail: str | None, retry: bool) -> Said | None:
     if [done is not None, fail is not None, retry].count(True) != 1:
         raise UsageError("say what became of the step, in one way", "--done JSON, --fail TEXT, or --retry")
     if done is not None:
-        text = read_input(done).strip()
+        text = read_input(done, "--done").strip()
         parse_json(text, "--done")
         return Said(callers.person(), output=text)
     if fail is not None:

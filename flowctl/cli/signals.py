@@ -118,8 +118,8 @@ def _read(words: tuple[str, ...]) -> _Message:
         name = check_name(rest[0])
     except ValueError as error:
         raise UsageError(f"the signal's name: {error}") from None
-    value = read_input(rest[1]) if len(rest) == 2 else "null"
     what = f"the value of signal {name}"
+    value = read_input(rest[1], what) if len(rest) == 2 else "null"
     try:
         parse_json(value, what)
     except UsageError as error:

@@ -83,6 +83,12 @@ class Terminal:
         """Write a line, made safe, to stderr."""
         self._write_narration(safe(text) + "\n")
 
+    def refuse(self, message: str, hint: str) -> None:
+        """Write what went wrong, and below it what can be done, to stderr."""
+        self.warn(f"flowctl: {message}")
+        for line in hint.splitlines():
+            self.warn(f"  {line}")
+
     def _write_narration(self, text: str) -> None:
         if sys.stderr is None or self._deaf:
             return

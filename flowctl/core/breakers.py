@@ -41,6 +41,13 @@ class Breaker(NamedTuple):
         """Return when an open breaker lets a probe begin."""
         return (self.opened_at or 0) + self.cooldown_ms
 
+    def holds(self, now: int) -> bool:
+        """Tell whether it is open and lets no attempt begin yet.
+
+        An instant of opening that lies ahead was read from a clock that has been set back since: it holds nobody up.
+        """
+        return self.state == "open" and (self.opened_at or 0) <= now < self.opens_at
+
 
 class Verdict(NamedTuple):
     """Whether an attempt may begin: as the probe, or not before an instant at which it is to ask again."""
@@ -54,9 +61,7 @@ def decide(breaker: Breaker | None, now: int, *, own: bool, probing: bool) -> Ve
     if breaker is None or breaker.state == "closed":
         return Verdict()
     if breaker.state == "open":
-        # An instant that lies ahead was read from a clock that has been set back since: it holds nobody up.
-        holds = (breaker.opened_at or 0) <= now < breaker.opens_at
-        return Verdict(ask_again_at=breaker.opens_at) if holds else Verdict(probe=True)
+        return Verdict(ask_again_at=breaker.opens_at) if breaker.holds(now) else Verdict(probe=True)
     if own or not probing:
         return Verdict(probe=True)
     return Verdict(ask_again_at=now + max(breaker.cooldown_ms, PROBE_CHECK_MS))

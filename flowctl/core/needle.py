@@ -63,17 +63,22 @@ class Needle:
 
 def text_needle(text: str) -> Needle:
     """Look for a text, upper or lower case, where a word begins with it. Raises UsageError for an empty one."""
-    if not text:
-        raise UsageError("there is nothing to look for", "flowctl grep TEXT")
+    _require_something(text)
     return Needle(re.compile(_from_a_word_on(text), re.IGNORECASE), text)
 
 
 def regex_needle(expression: str) -> Needle:
-    """Look for a regular expression of Python's. Raises UsageError for a bad one."""
+    """Look for a regular expression of Python's. Raises UsageError for an empty or a bad one."""
+    _require_something(expression)
     try:
         return Needle(re.compile(expression))
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(f"{expression!r} is not a regular expression: {error}") from None
+
+
+def _require_something(text: str) -> None:
+    if not text:
+        raise UsageError("there is nothing to look for", "flowctl grep TEXT")
 
 
 def _from_a_word_on(text: str) -> str:

@@ -35,15 +35,33 @@ class StepDiff(NamedTuple):
         return self.before.state != self.after.state or (any(self.payloads.values()) and not drawn)
 
 
+class FileDiff(NamedTuple):
+    """A file of the code that differs; it may be of only one of the runs."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+    def unified(self, before: Run, after: Run) -> list[str]:
+        """Return the lines of a unified diff as git and patch know it, three lines of context around what changed."""
+        from difflib import unified_diff
+
+        one = f"{'/dev/null' if self.before is None else self.path}\trun {before.id}"
+        other = f"{'/dev/null' if self.after is None else self.path}\trun {after.id}"
+        lines = unified_diff(_lines(self.before or ""), _lines(self.after or ""), one, other, lineterm="")
+        return [line for each in lines for line in each.split("\n")]
+
+
 class RunDiff(NamedTuple):
-    """How two runs differ. `steps` are those that do."""
+    """How two runs differ, or with `only` one step of theirs. `steps` are those that do."""
 
     before: Run
     after: Run
     payloads: Mapping[str, list[Difference]]
     surroundings: Mapping[str, tuple[Any, Any]]
-    files: list[str]  # of the code, that differ
+    files: list[FileDiff]  # of the code, that differ
     steps: list[StepDiff]
+    only: str | None = None  # the key of the one step that is compared; then nothing is said of the rest
 
     @property
     def first(self) -> StepDiff | None:
@@ -53,18 +71,23 @@ class RunDiff(NamedTuple):
     @property
     def differ(self) -> bool:
         """Tell whether anything differs but times, and what the clock or chance gave."""
-        changed = any(step.diverges or step.source for step in self.steps)
+        if any(step.diverges or step.source for step in self.steps):
+            return True
+        if self.only is not None:
+            return False
         own = any(self.payloads.values()) or self.before.state != self.after.state
-        return bool(changed or own or self.files or self.surroundings)
+        return bool(own or self.files or self.surroundings)
 
 
 def diff_runs(store: Store, before: Run, after: Run, only: str | None = None) -> RunDiff:
-    """Return how two runs differ; with `only`, of their steps the one with that key."""
+    """Return how two runs differ; with `only`, how the step with that key does, and nothing else."""
     ones = {step.key: step for step in store.steps.history(before.id)}
     others = {step.key: step for step in store.steps.history(after.id)}
     keys = sorted({**ones, **others}, key=lambda key: _place(ones.get(key), others.get(key)))
     steps = [_step_diff(key, ones.get(key), others.get(key)) for key in keys if only in (None, key)]
     differing = [step for step in steps if step.diverges or step.source or any(step.payloads.values())]
+    if only is not None:
+        return RunDiff(before, after, {}, {}, [], differing, only)
     values = {name: (getattr(before, name), getattr(after, name)) for name in _SURROUNDINGS}
     surroundings = {name: pair for name, pair in values.items() if pair[0] != pair[1]}
     return RunDiff(before, after, _payloads(before, after), surroundings, _files(store, before, after), differing)
@@ -111,9 +134,18 @@ def _value(name: str, text: str | None) -> Any:
     return value
 
 
-def _files(store: Store, before: Run, after: Run) -> list[str]:
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text; the last one says so when it has no end."""
+    lines = text.split("\n")
+    if not lines[-1]:
+        return lines[:-1]
+    return [*lines[:-1], f"{lines[-1]}\n\\ No newline at end of file"]
+
+
+def _files(store: Store, before: Run, after: Run) -> list[FileDiff]:
     """Return the files whose text differs between the codes of two runs."""
     if before.code == after.code:
         return []
     ones, others = store.snapshots.get(before.code).files, store.snapshots.get(after.code).files
-    return sorted(path for path in {**ones, **others} if ones.get(path) != others.get(path))
+    pairs = [FileDiff(path, ones.get(path), others.get(path)) for path in sorted({**ones, **others})]
+    return [file for file in pairs if file.before != file.after]

@@ -25,6 +25,7 @@ from flowctl.engine.supervisor import CodeTarget, Supervisor
 from flowctl.engine.trust import distrusted
 from flowctl.store import Store
 
+ACTOR = "daemon (hot reload)"  # in the audit log
 LONGEST_REASON = 500
 # The folder of the package comes first on the path, and the current folder never does.
 _BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from flowctl.engine.reloading import main; main()"
@@ -50,7 +51,7 @@ def main() -> None:
     supervisor = Supervisor(load_config(os.environ))
     try:
         with Store.open(asked.database) as store:
-            store.connection.actor = "daemon (hot reload)"
+            store.connection.actor = ACTOR
             reload(store, supervisor, asked.namespace, asked.name)
     finally:
         supervisor.close()

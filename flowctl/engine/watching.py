@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from flowctl.core.model import Workflow
 from flowctl.engine.looking import Look, look_of
-from flowctl.engine.reloading import Reload, command_line
+from flowctl.engine.reloading import ACTOR, Reload, command_line
 from flowctl.store import Store
 
 LOOK_MS = 1_000
@@ -26,14 +26,16 @@ class _Reloading(NamedTuple):
     """A reload under way."""
 
     process: subprocess.Popen[bytes]
-    until: int
+    subject: str  # of what the audit log is told about it
+    began: int
 
 
 class Reloader:
     """The daemon's duty to take up edited files of registered workflows, one after the other."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, say: Callable[[str], None]) -> None:
         self._store = store
+        self._say = say
         self._taken: dict[Name, Look] = {}  # how the files of a workflow looked when they were taken up, or refused
         self._seen: dict[Name, Look] = {}  # how they looked last
         self._reloading: _Reloading | None = None
@@ -56,12 +58,19 @@ class Reloader:
 
     def _is_over(self, reloading: _Reloading, now: int) -> bool:
         over = reloading.process.poll() is not None
-        if not over and not reloading.until - LONGEST_MS <= now < reloading.until:
+        if not over and not reloading.began <= now < reloading.began + LONGEST_MS:
             _kill(reloading.process)
             over = True
         if over:
             self._reloading = None
+            self._tell(reloading)
         return over
+
+    def _tell(self, reloading: _Reloading) -> None:
+        """Say what the audit log was told: once for an edit, and nothing where the files hold what is registered."""
+        for event in self._store.events.of_subject(reloading.subject, reloading.began):
+            if event.actor == ACTOR:
+                self._say(f"{reloading.subject} {event.reason}")
 
     def _look(self, now: int) -> bool:
         """Begin one reload if there is a reason; tell whether some files are being edited."""
@@ -78,7 +87,8 @@ class Reloader:
             elif self._reloading is None:
                 self._taken[name] = look
                 if workflow.kept_because is not None or differs(files):
-                    self._reloading = _Reloading(_start(self._store.path, workflow), now + LONGEST_MS)
+                    process = _start(self._store.path, workflow)
+                    self._reloading = _Reloading(process, f"workflow {workflow.name}", now)
         return moving
 
 

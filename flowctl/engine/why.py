@@ -257,18 +257,22 @@ def _waiting(store: Store, run: Run, now: int) -> Finding:
     }
     names = ", ".join(f"run {each.id} ({each.workflow}, {each.state})" for each in children[:5])
     awaited = store.signals.awaited(run.id)
-    facts |= {"signals": awaited, "wake_at": run.wake_at}
+    breakers = store.breakers.awaited(run.id)
+    facts |= {"signals": awaited, "breakers": breakers, "wake_at": run.wake_at}
     parts = [f"for the signal {', '.join(awaited)}"] if awaited else []
     parts += [f"for the child {names}"] if children else []
     until = f", until {local(run.wake_at)} at the latest" if awaited and run.wake_at is not None else ""
-    return Finding(
-        f"waits {' and '.join(parts)}{until}" if parts else f"waits, because {run.reason}",
-        facts,
-        (
-            *(f"flowctl signal {run.id} {name}" for name in awaited),
-            *(f"flowctl why {each.id}" for each in children[:5]),
-        ),
+    text = f"waits {' and '.join(parts)}{until}" if parts else f"waits, because {run.reason}"
+    commands = (
+        *(f"flowctl signal {run.id} {shlex.quote(name)} JSON" for name in awaited),
+        *(f"flowctl breakers reset {shlex.quote(name)}" for name in breakers),
+        *(f"flowctl why {each.id}" for each in children[:5]),
     )
+    if run.wake_at is not None and run.wake_at <= now and not daemons(store):
+        return Finding(
+            f"{text}, and no daemon runs that would let it go on", facts, (START, f"flowctl resume {run.id}", *commands)
+        )
+    return Finding(text, facts, commands)
 
 
 # -- ended, or for a person -----------------------------------------------------------------------------------------

@@ -53,6 +53,10 @@ class Breakers:
         """Note that a run waits for a breaker."""
         self._connection.write(SQL["wait"], {"namespace": namespace, "name": name, "run": run_id})
 
+    def awaited(self, run_id: int) -> list[str]:
+        """Return the names of the breakers that a run waits for."""
+        return [row[0] for row in self._connection.rows(SQL["awaited"], {"run": run_id})]
+
     def went_on(self, namespace: str, name: str, run_id: int) -> None:
         """Note that a run does not wait for a breaker any more."""
         self._connection.change(SQL["went_on"], {"namespace": namespace, "name": name, "run": run_id})

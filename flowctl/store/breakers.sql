@@ -40,6 +40,9 @@ INSERT INTO breaker_waits (namespace, name, run_id) VALUES (:namespace, :name, :
 -- name: waiting
 SELECT run_id FROM breaker_waits WHERE namespace = +:namespace AND name = +:name ORDER BY run_id
 
+-- name: awaited
+SELECT name FROM breaker_waits WHERE run_id = +:run ORDER BY name
+
 -- name: wait_no_more
 DELETE FROM breaker_waits WHERE namespace = :namespace AND name = :name
 

@@ -69,6 +69,37 @@ def test_a_file_that_cannot_be_imported_is_told_and_waited_for(bench: Bench, sav
     assert 0 == process.returncode
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "said", "hint"),
+    [
+        (("draft.py:draft",), 2, "draft needs the parameter n", "give n=…"),
+        (("draft.py:draft", "n=many"), 2, "parameter n must be", ""),
+        (("draft.py", "n=1"), 2, "defines draft, other", "say which: "),
+        (("draft.py:drat", "n=1"), 4, "defines no workflow drat", "did you mean draft?"),
+    ],
+)
+def test_what_no_edit_cures_ends_it_with_the_hint(
+    bench: Bench, save: Callable[[str], None], words: tuple[str, ...], code: int, said: str, hint: str
+) -> None:
+    save(DRAFT.format(factor=2) + "\n@workflow\ndef other() -> int:\n    return 1\n")
+    done = bench.flowctl("dev", *words, code=code)
+    assert said in done.stderr
+    assert f"\n  {hint}" in done.stderr or not hint
+    assert "waiting" not in done.stderr
+    assert bench.run_of(1) is None
+
+
+def test_a_file_without_a_workflow_is_waited_for_with_the_hint(bench: Bench, save: Callable[[str], None]) -> None:
+    save("")
+    process: Any = bench.spawn("dev", "draft.py", "n=1")
+    assert "defines no workflow" in process.stderr.readline()
+    assert "  put @workflow above a function\n" == process.stderr.readline()
+    assert "waiting for an edit of" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert 0 == process.returncode
+
+
 def test_a_failed_step_runs_again_after_its_mending(bench: Bench, save: Callable[[str], None]) -> None:
     save(DRAFT.format(factor="None"))
     process = bench.spawn("dev", "draft.py", "n=1")

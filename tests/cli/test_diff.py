@@ -59,6 +59,43 @@ def test_a_diff_begins_with_the_first_divergence_and_names_every_place(
     assert "\x1b" not in said
 
 
+def test_the_code_that_differs_is_shown_below_the_steps(quick: Callable[..., Outcome], two_runs: Path) -> None:
+    said = quick("diff", 1, 2).stdout
+    _, _, code = said.partition(f"\n\n--- {two_runs}\trun 1\n+++ {two_runs}\trun 2\n")
+    assert code.startswith("@@ -3,7 +3,7 @@\n \n @step\n")
+    changed = [line for line in code.splitlines() if line[:1] in ("-", "+")]
+    assert ["-", "+"] == [line[0] for line in changed]
+    assert '"price": 4' in changed[1]
+    assert [{"path": str(two_runs), "diff": f"--- {two_runs}\trun 1\n+++ {two_runs}\trun 2\n{code}"}] == quick(
+        "diff", 1, 2, "--json"
+    ).json["files"]
+
+
+def test_a_module_that_is_new_and_a_last_line_without_end_are_shown_as_git_does(
+    quick: Callable[..., Outcome], two_runs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "prices.py").write_text("PRICE = 3\nEVIL = '\x1b[2J'")
+    two_runs.write_text(f"import prices\n{REPORT}")
+    quick("run", two_runs, "month=2")
+    said = quick("diff", 1, 3).stdout
+    expected = "@@ -0,0 +1,2 @@\n+PRICE = 3\n+EVIL = '\\x1b[2J'\n\\ No newline at end of file\n"
+    assert f"--- /dev/null\trun 1\n+++ {tmp_path}/prices.py\trun 3\n{expected}" in said
+    assert f"--- {two_runs}\trun 1\n+++ {two_runs}\trun 3\n@@ -1,3 +1,4 @@\n+import prices\n \n" in said
+
+
+def test_code_on_a_terminal_is_coloured_and_not_longer_than_one_reads(
+    two_runs: Path, on_terminal: Callable[..., Screen]
+) -> None:
+    two_runs.write_text("\n".join([REPORT, *(f"X{number} = {number}" for number in range(300))]))
+    with on_terminal("run", two_runs, "month=2") as screen:
+        screen.read_to_end()
+    with on_terminal("diff", "1", "3") as screen:
+        said = screen.read_to_end()
+    assert "\x1b[32m+X7 = 7\x1b[0m" in said
+    assert "X200" not in said
+    assert "more lines: --json has all" in said
+
+
 def test_a_diff_as_json_holds_the_same(quick: Callable[..., Outcome], two_runs: Path) -> None:
     found = quick("diff", 2, "--last-good", "--json").json
     assert ([1, 2], True, "fetch") == (found["runs"], found["differ"], found["first"])
@@ -82,7 +119,24 @@ def test_the_exit_code_tells_on_demand_whether_runs_differ(quick: Callable[..., 
 def test_one_step_is_shown_alone(quick: Callable[..., Outcome], two_runs: Path) -> None:
     found = quick("diff", 1, 2, "--step", "parse", "--json").json
     assert ["parse"] == [step["key"] for step in found["steps"]]
+    assert ([None, None], [], {}, []) == (found["state"], found["files"], found["surroundings"], found["error"])
+    said = quick("diff", 1, 2, "--step", "parse").stdout
+    assert "run 1 → run 2  report, step parse\n\nstep 4 parse\n" in said
+    assert said.endswith("step 4 parse\n  input $.page.items[0].price: 3 → 4\n  output $: 30 → 40\n")
     assert "did you mean parse?" in quick("diff", 1, 2, "--step", "pares", code=4).stderr
+
+
+def test_a_step_that_is_the_same_is_no_difference_whatever_else_of_the_runs_is_other(
+    quick: Callable[..., Outcome], two_runs: Path
+) -> None:
+    two_runs.write_text(REPORT.replace("return total", "return total + 1"))
+    quick("run", two_runs, "month=2")
+    quick("diff", 1, 3, "--exit-code", code=1)
+    same = quick("diff", 1, 3, "--step", "parse", "--exit-code")
+    assert "run 1 → run 3  report, step parse\nthey do not differ in parse\n" == same.stdout
+    found = quick("diff", 1, 3, "--step", "parse", "--json").json
+    assert (False, None, []) == (found["differ"], found["first"], found["steps"])
+    assert "step 5 check\n  output $: 30 → 31\n" in quick("diff", 1, 3, "--step", "check", "--exit-code", code=1).stdout
 
 
 def test_a_step_that_only_one_run_has_is_named(quick: Callable[..., Outcome], two_runs: Path) -> None:

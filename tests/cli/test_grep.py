@@ -95,6 +95,13 @@ def test_what_forks_share_is_found_once_with_the_run_that_recorded_it_and_names_
 def test_a_regular_expression_is_found_anywhere(grep: Callable[..., Outcome]) -> None:
     assert [1] == [hit["run"] for hit in grep("--regex", "nn L.e$", "--json").json]
     assert "is not a regular expression" in grep("--regex", "(", code=2).stderr
+    assert "nothing to look for" in grep("--regex", "", code=2).stderr
+
+
+def test_an_expression_that_takes_too_long_is_given_up(scene: Scene, grep: Callable[..., Outcome]) -> None:
+    scene.submit(input=f'{{"name":"{"a" * 60}!"}}')
+    assert "within 200ms" in grep("--regex", "(a+)+$", "--timeout", "200ms", code=7).stderr
+    assert "--timeout" in grep("ann", "--timeout", "soon", code=2).stderr
 
 
 def test_nothing_found_is_said_and_is_no_failure(grep: Callable[..., Outcome], quick: Callable[..., Outcome]) -> None:

@@ -65,6 +65,11 @@ BAD_FILES = {
         (["ls", "--since", "yesteryear"], 2, "--since"),
         (["workflows", "check", "helo.py"], 4, "did you mean hello.py?"),
         (["--quiet", "--verbose", "ls"], 2, "exclude each other"),
+        (["run", "hello.py", "--input", "@none.json"], 4, "none.json (--input)"),
+        (["fork", "1", "--from", "a", "--output", "@none.json"], 4, "none.json (--output)"),
+        (["fork", "1", "--edited", "@none.json"], 4, "none.json (--edited)"),
+        (["resolve", "1", "a", "--done", "@none.json"], 4, "none.json (--done)"),
+        (["signal", "1", "go", "@none.json"], 4, "none.json (the value of signal go)"),
     ],
 )  # fmt: skip
 def test_m01_wrong_use_is_one_sentence_with_the_right_code(quick, hello, tmp_path, words, code, said) -> None:
@@ -73,6 +78,21 @@ def test_m01_wrong_use_is_one_sentence_with_the_right_code(quick, hello, tmp_pat
     assert done.stderr.startswith("flowctl: ")
     assert "" == done.stdout
     assert not list(tmp_path.rglob("*.db"))
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["fork", "4", "--from"], "flowctl fork"),
+        (["events", "5", "--limit"], "flowctl events"),
+        (["schedules", "add", "x", "--cron"], "flowctl schedules add"),
+        (["schedules", "--db"], "flowctl schedules"),
+        (["fork", "4", "--edit=yes"], "flowctl fork"),
+        (["--db"], "flowctl"),
+    ],
+)
+def test_m01_an_option_without_its_argument_leads_to_the_help_of_its_command(quick, words, named) -> None:
+    assert f"\n  {named} --help\n" in quick(*words, code=2).stderr
 
 
 @pytest.mark.parametrize("case", BAD_FILES)

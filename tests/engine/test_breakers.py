@@ -82,7 +82,9 @@ def test_h09_after_so_many_failures_no_attempt_begins_before_the_cooldown_and_on
     waits = bench.in_state("waiting", 3)
     assert "breaker mail is open until" in (waits.reason or "")
     assert waits.wake_at is not None
-    assert "waits, because breaker mail is open until" in bench.flowctl("why", 3).stdout
+    why = bench.flowctl("why", 3)
+    assert "waits, because breaker mail is open until" in why.stdout
+    assert "  flowctl breakers reset mail\n" in why.stderr
     assert ["send 1", "send 2"] == bench.ledger()
     (tmp_path / "up").touch()
     assert 0 == engine.wait(timeout=40)
@@ -114,6 +116,19 @@ def test_h09_a_probe_that_fails_opens_it_again(bench: Bench) -> None:
     assert "open" == breaker(bench)["state"]
     assert first < breaker(bench)["open_until"]
     assert ["send 1", "send 2", "send 3"] == bench.ledger()
+
+
+@pytest.mark.parametrize(("cooldown", "over"), [("1ms", True), ("1h", False)])
+def test_h09_a_breaker_whose_cooldown_is_over_is_listed_as_one_that_lets_a_probe_begin(
+    bench: Bench, cooldown: str, over: bool
+) -> None:
+    bench.write("mail.py", MAIL.replace("3s", cooldown))
+    for n in (1, 2):
+        bench.flowctl("run", "mail.py:one", f"n={n}", code=1)
+    row = bench.flowctl("breakers", "list").stdout.splitlines()[1]
+    assert row.startswith("mail     open   2 of 2 in 1m")
+    assert over == row.endswith("  next attempt probes")
+    assert ("open", True) == (breaker(bench)["state"], breaker(bench)["open_until"] is not None)
 
 
 def test_h09_a_step_that_shall_not_wait_fails_at_once_and_its_workflow_decides_what_follows(bench: Bench) -> None:

@@ -57,7 +57,7 @@ def test_b12_a_waiting_run_needs_no_process_and_says_what_for(bench: Bench) -> N
     bench.in_state("waiting")
     assert "for signal approved" == bench.shown()["reason"]
     assert "waits for the signal approved" in bench.flowctl("why", 1).stdout
-    assert "flowctl signal 1 approved" in bench.flowctl("why", 1).stderr
+    assert "  flowctl signal 1 approved JSON\n" in bench.flowctl("why", 1).stderr
 
     sent = bench.flowctl("signal", 1, "approved", "true", "--json").json
     assert ("approved", True, None) == (sent["name"], sent["value"], sent["taken_by"])

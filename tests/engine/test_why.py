@@ -183,6 +183,21 @@ def test_a_run_that_waits_for_another_one(scene: Scene) -> None:
     assert f"waits until run {earlier} of the same schedule has ended, which is queued" == why(scene, later)
 
 
+def test_a_run_that_waits_for_a_breaker_which_no_daemon_would_ask_again(scene: Scene) -> None:
+    run = scene.held()
+    with scene.store.transaction():
+        scene.store.breakers.wait("default", "the mail", run[0])
+    scene.release(run, "waiting", wake_at=scene.now + HOUR, reason="breaker the mail is open until 12:00:00")
+    assert "waits, because breaker the mail is open until 12:00:00" == why(scene, run[0])
+    assert ("flowctl breakers reset 'the mail'",) == answer(scene, run[0]).commands
+    scene.now += HOUR
+    with live_engine(scene):
+        assert "waits, because breaker the mail is open until 12:00:00" == why(scene, run[0])
+    assert why(scene, run[0]).endswith("12:00:00, and no daemon runs that would let it go on")
+    begins = ("flowctl daemon start", f"flowctl resume {run[0]}", "flowctl breakers reset 'the mail'")
+    assert begins == answer(scene, run[0]).commands
+
+
 # -- ended, or for a person
 
 

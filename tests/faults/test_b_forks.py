@@ -197,6 +197,23 @@ def test_b11_the_edited_json_may_come_by_stdin_and_answer_for_the_step_itself(be
     assert bench.run_of(4) is None
 
 
+def test_b11_a_part_of_the_input_is_enough_and_parameters_left_out_stay_as_recorded(bench: Bench, source: Rows) -> None:
+    assert '"you 30"\n' == bench.flowctl("fork", 1, "--edited", '{"input": {"who": "you"}}').stdout
+    assert {"month": 2, "who": "you"} == bench.shown(2)["input"]
+    bench.flowctl("fork", 2, "--edited", '{"input": {"month": 4}}', "--same-code")
+    assert {"month": 4, "who": "you"} == bench.shown(3)["input"]
+    bench.write("wf.py", SOURCE.replace("month: int, who", "year: int, who").replace("fetch(month)", "fetch(year)"))
+    bench.flowctl("fork", 2, "--edited", '{"input": {"year": 5}}')  # month is none of its parameters any more
+    assert {"year": 5, "who": "you"} == bench.shown(4)["input"]
+    assert "needs the parameter year" in bench.flowctl("fork", 2, "--edited", '{"input": {}}', code=2).stderr
+
+
+def test_b11_a_part_of_what_a_shell_command_was_given_is_enough(bench: Bench) -> None:
+    bench.flowctl("exec", "--shell", "cat")
+    bench.flowctl("fork", 1, "--edited", '{"input": {"input": "other"}}')
+    assert ("cat", "other") == tuple(bench.shown(2)["input"][name] for name in ("command", "input"))
+
+
 def test_b11_a_fork_takes_the_newest_code_or_that_of_its_source(bench: Bench, source: Rows) -> None:
     bench.write("wf.py", SOURCE.replace('f"{who} {total}"', 'f"new {total}"'))
     assert '"new 30"\n' == bench.flowctl("fork", 1, "--from", "save").stdout

@@ -73,6 +73,17 @@ def lines(bench: Bench) -> list[str]:
         return [event.reason or "" for event in store.events.of_subject("workflow edition")]
 
 
+def logged(bench: Bench, count: int) -> list[str]:
+    """Wait until the daemon's log has so many lines about the workflow, and return them without their times."""
+
+    def found() -> list[str]:
+        said = bench.flowctl("daemon", "logs").stdout.splitlines()
+        return [line[line.index("workflow edition") :] for line in said if "workflow edition" in line]
+
+    bench.wait_for(lambda: len(found()) >= count)
+    return found()
+
+
 def triggered(bench: Bench) -> int:
     return int(bench.flowctl("schedules", "trigger", "daily", "--json").json["run"])
 
@@ -102,7 +113,9 @@ def test_l13_a_run_that_runs_keeps_its_code(bench: Bench, registered: Callable[[
     assert before.code != workflow(bench).code
 
 
-def test_a_broken_edit_keeps_the_last_good_version_and_says_so(bench: Bench, registered: Callable[[str], None]) -> None:
+def test_a_broken_edit_keeps_the_last_good_version_and_says_so(
+    bench: Bench, registered: Callable[[str], None], tmp_path: Path
+) -> None:
     good = workflow(bench).code
     registered("def broken(:\n")
     why = kept(bench)
@@ -114,8 +127,10 @@ def test_a_broken_edit_keeps_the_last_good_version_and_says_so(bench: Bench, reg
     assert "keeps its last good version" in bench.flowctl("workflows", "list").stderr
     assert "keeps its last good version" in bench.flowctl("why", "daily").stdout
     assert '"first"' == bench.in_state("succeeded", triggered(bench)).output
+    assert [f"workflow edition keeps its last good version: {why}"] == logged(bench, 1)
     registered(EDITION.format(word="mended"))
     taken_up(bench)
+    assert f"workflow edition reloaded: {tmp_path}/edition.py was edited" == logged(bench, 2)[1]
     assert '"mended"' == bench.in_state("succeeded", triggered(bench)).output
     assert workflow(bench).kept_because is None
 

@@ -175,5 +175,5 @@ def _engine_row(engine: EngineFacts) -> Row:
 
 
 def _breaker_row(breaker: Breaker, recent: int) -> Row:
-    name, state, *rest = breaker_row(breaker, recent)
+    name, state, *rest = breaker_row(breaker, recent, SYSTEM_CLOCK.now())
     return (name, Cell(f"{_ICONS[breaker.state]} {state}", _STYLES[breaker.state]), *rest)
