@@ -91,8 +91,8 @@ def remove_within(store: Store, schedule: Schedule, now: int) -> None:
 def pause(store: Store, namespace: str, name: str, now: int, reason: str | None = None) -> Schedule:
     """Pause a schedule: its slots are skipped until it is resumed, and never made up for.
 
-    One that is paused stays as it is, unless there is a reason: the one that it has may say who is to resume it. One that
-    has paused itself lets no probe through any more.
+    One that is paused stays as it is, unless there is a reason: the one that it has may say who is to resume it. One
+    that has paused itself lets no probe through any more.
     """
     with store.transaction():
         schedule = store.schedules.get(namespace, name)
