@@ -64,7 +64,12 @@ _OPTIONS = (
     click.option(
         "--requires", multiple=True, metavar="LABEL|none", help="Only where a daemon has this label; repeatable."
     ),
-    click.option("--when", multiple=True, metavar="CONDITION|none", help="Hold its runs until this holds; repeatable."),
+    click.option(
+        "--when",
+        multiple=True,
+        metavar="CONDITION|none",
+        help='Hold its runs until it is true: online, idle (10m), cmd("…"), …; repeatable.',
+    ),
     click.option("--description", metavar="TEXT", help="What it is for."),
     click.option("--env", "env_names", multiple=True, metavar="NAME", help="Keep this variable for its runs."),
     click.option("--python", metavar="PATH|none", help="Interpreter for the workflow's code."),

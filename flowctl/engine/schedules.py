@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flowctl.core.errors import Conflict, NotFound, UsageError
 from flowctl.core.model import NewSchedule, Schedule, Slot, SlotGroup, SlotOutcome
-from flowctl.core.planning import due_slots, rule_of
+from flowctl.core.planning import due_slots, has_paused_itself, rule_of
 from flowctl.core.recurrence import Rule, check, describe, is_reboot, is_timed, next_slot, slots
 from flowctl.core.text import plural
 from flowctl.core.zones import zoned
@@ -91,11 +91,12 @@ def remove_within(store: Store, schedule: Schedule, now: int) -> None:
 def pause(store: Store, namespace: str, name: str, now: int, reason: str | None = None) -> Schedule:
     """Pause a schedule: its slots are skipped until it is resumed, and never made up for.
 
-    One that is paused stays as it is, unless there is a reason: the one that it has may say who is to resume it.
+    One that is paused stays as it is, unless there is a reason: the one that it has may say who is to resume it. One
+    that has paused itself lets no probe through any more.
     """
     with store.transaction():
         schedule = store.schedules.get(namespace, name)
-        if schedule.paused_at is not None and reason is None:
+        if schedule.paused_at is not None and reason is None and not has_paused_itself(schedule):
             return schedule
         store.schedules.pause(schedule.id, now, reason or BY_A_PERSON)
         note(store, name, f"paused: {reason or BY_A_PERSON}", now)

@@ -85,7 +85,7 @@ def _error(value: Any) -> bool:
 
 def _conditions(value: Any) -> bool:
     try:
-        return type(value) is list and len(conditions(value)) == len(value)
+        return type(value) is list and list(conditions(value)) == value
     except ValueError:
         return False
 

@@ -1,6 +1,9 @@
 """Conditions: what must hold before a run that is due begins, as authors and people write them.
 
-ac_power   battery>20   online   online:HOST:PORT   file_exists:PATH   changed:GLOB   idle:10m   cmd:COMMAND
+ac_power   battery>20   online   online:HOST:PORT   file_exists:PATH   changed:GLOB   idle   idle:10m   cmd:COMMAND
+
+What follows a colon may stand in parentheses as well, in quotes or not: file_exists("PATH") is file_exists:PATH.
+The form with the colon is the one that is recorded and printed.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ KNOWN = (
     "online:HOST:PORT",
     "file_exists:PATH",
     "changed:GLOB",
+    "idle",
     "idle:DURATION",
     "cmd:COMMAND",
 )
-_WITH_TEXT = ("file_exists", "changed", "cmd")
+IDLE = "10m"  # how long nobody has used a terminal, when a condition does not say it
+_WITH_TEXT = ("online", "file_exists", "changed", "idle", "cmd")
 
 
 class Condition(NamedTuple):
@@ -33,20 +38,45 @@ class Condition(NamedTuple):
 
 def parse_condition(value: Any) -> Condition:
     """Return the condition that a text means. Raises ValueError."""
-    if not isinstance(value, str) or not value.isprintable():
-        raise ValueError(f"{shown(value)} is not a condition: known are {', '.join(KNOWN)}")
-    kind, colon, rest = value.strip().partition(":")
+    text = _with_colon(value)
+    kind, colon, rest = (part.strip() for part in text.partition(":"))
     if kind in ("ac_power", "online") and not colon:
         return Condition(kind)
     if kind.startswith("battery") and not colon:
         return _battery(kind)
+    if kind not in _WITH_TEXT or not rest:
+        raise ValueError(f"{shown(value)} is not a condition: known are {', '.join(KNOWN)}")
     if kind == "online":
         return _host(rest)
-    if kind == "idle" and rest:
-        return Condition(kind, number=to_ms(rest.strip()))
-    if kind in _WITH_TEXT and rest.strip():
-        return Condition(kind, rest.strip())
-    raise ValueError(f"{shown(value)} is not a condition: known are {', '.join(KNOWN)}")
+    return Condition(kind, number=to_ms(rest)) if kind == "idle" else Condition(kind, rest)
+
+
+def _with_colon(value: Any) -> str:
+    """Return the one form of a condition that may be written with parentheses, or without its duration."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{shown(value)} is not a condition: known are {', '.join(KNOWN)}")
+    text = value.strip()
+    kind, parenthesis, rest = text.partition("(")
+    if parenthesis and kind.strip() in _WITH_TEXT:
+        return f"{kind.strip()}:{_between(text, rest)}"
+    return f"idle:{IDLE}" if text == "idle" else text
+
+
+def _between(whole: str, rest: str) -> str:
+    """Return the text between the parentheses of a condition, without its quotes."""
+    if not rest.endswith(")"):
+        raise ValueError(f"{shown(whole)} is not a condition: it does not end with )")
+    text = rest[:-1].strip()
+    quote = text[:1]
+    if quote in ("'", '"'):
+        if len(text) < 2 or not text.endswith(quote):
+            raise ValueError(f"{shown(whole)} is not a condition: its {quote} is not closed")
+        text = text[1:-1].strip()
+        if quote in text:
+            raise ValueError(f"{shown(whole)} is not a condition: there is {quote} between {quote} and {quote}")
+    if not text:
+        raise ValueError(f"{shown(whole)} is not a condition: there is nothing between ( and )")
+    return text
 
 
 def _battery(text: str) -> Condition:
@@ -64,10 +94,10 @@ def _host(text: str) -> Condition:
 
 
 def conditions(value: Any) -> tuple[str, ...]:
-    """Return one condition or several as texts that mean something. Raises ValueError."""
+    """Return one condition or several as texts that mean something, each with a colon. Raises ValueError."""
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, (tuple, list)):
         raise ValueError(f'{shown(value)} is not a condition, or a list of them such as ["ac_power", "online"]')
     for text in texts:
         parse_condition(text)
-    return tuple(dict.fromkeys(text.strip() for text in texts))
+    return tuple(dict.fromkeys(_with_colon(text) for text in texts))

@@ -100,11 +100,14 @@ class BoundCall(ABC, Generic[R]):
 class FunctionCall(BoundCall[R]):
     """A bound call of a step or workflow, its arguments by name."""
 
-    __slots__ = ("_text", "callee", "values")
+    __slots__ = ("_text", "callee", "signature", "values")
 
-    def __init__(self, callee: Union[Step[Any, R], Workflow[Any, R]], values: Mapping[str, Any]) -> None:
+    def __init__(
+        self, callee: Union[Step[Any, R], Workflow[Any, R]], values: Mapping[str, Any], signature: Signature
+    ) -> None:
         self.callee = callee
         self.values = values
+        self.signature = signature  # of the values and of what it returns; a fallback has that of its step
         self._text: Optional[str] = None
 
     def __repr__(self) -> str:
@@ -123,7 +126,7 @@ class FunctionCall(BoundCall[R]):
     @property
     def output(self) -> Codec:
         """The codec of what the function returns."""
-        return self.callee.signature.output
+        return self.signature.output
 
     @property
     def source_hash(self) -> Optional[str]:
@@ -142,19 +145,19 @@ class FunctionCall(BoundCall[R]):
 
     def encode_input(self) -> tuple[str, str]:
         """Return the input as JSON text, without sensitive values, and its hash in hex. Raises Unstorable."""
-        self._text, digest = self.callee.signature.encode(self.values)
+        self._text, digest = self.signature.encode(self.values)
         return self._text, digest.hex()
 
     def run(self) -> Any:
         """Run the function once. What it could change of its arguments is a copy, made from the encoded input."""
         if self._text is None:
             self.encode_input()
-        signature = self.callee.signature
-        return finish(signature.call(self.callee.function, signature.separate(self.values, self._text or "")))
+        values = self.signature.separate(self.values, self._text or "")
+        return finish(self.signature.call(self.callee.function, values))
 
     def run_plain(self) -> Any:
         """Run the function as a plain call."""
-        return finish(self.callee.signature.call(self.callee.function, self.values), plain=True)
+        return finish(self.signature.call(self.callee.function, self.values), plain=True)
 
     def reconcile(self, external_id: str) -> Any:
         """Ask the step's own function what has come of the work with that external id. Raises NotFinished."""
@@ -190,7 +193,8 @@ class _Callable(Generic[P, R]):
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundCall[R]:
         """Return the call without making it, for `gather`. TypeError when the arguments do not fit."""
-        return FunctionCall(self, self.signature.bind(args, kwargs))  # type: ignore[arg-type]
+        signature = self.signature
+        return FunctionCall(self, signature.bind(args, kwargs), signature)  # type: ignore[arg-type]
 
     @property
     def signature(self) -> Signature:
@@ -213,15 +217,20 @@ class Step(_Callable[P, R]):
         self.options: StepOptions = step_options(f"@step {_name_of(function)}", given)
         self.name = self.options.name or _default_name(function, "@step")
         self.wire_options: Mapping[str, Any] = self.options.as_json()
-        self._given = given
+        self.given = given
         self._source: Union[str, bool, None] = False  # False: not asked for yet
         self._sensitive = self.options.sensitive
         if self._sensitive:
             self._check_sensitive()
+        self.fallback: Optional[Step[Any, Any]] = None  # called when its breaker is open
+        if self.options.fallback is not None:
+            from flowctl.sdk.rescue import fallback_of
+
+            self.fallback = fallback_of(self, self.options.fallback)
 
     def with_options(self, **options: Any) -> Step[P, R]:
         """Return the same step with other options, for one call or for many."""
-        other: Step[P, R] = Step(self.function, {**self._given, **options})
+        other: Step[P, R] = Step(self.function, {**self.given, **options})
         if other._sensitive == self._sensitive:  # what is compiled fits as it is: with_options in a loop stays cheap
             other._compiled, other._source = self.signature.named(other.name), self._source
         return other
@@ -257,7 +266,10 @@ class Workflow(_Callable[P, R]):
         subject = f"@workflow {_name_of(function)}"
         if getattr(function, "__code__", None) is not None and function.__code__.co_flags & _ASYNC:
             raise DefinitionError(f"{subject}: a workflow is a plain `def`; its steps may be `async def`")
-        given = {**given, "on_failure": _handler(subject, given.get("on_failure"))}
+        if given.get("on_failure") is not None:
+            from flowctl.sdk.rescue import handler_of
+
+            given = {**given, "on_failure": handler_of(subject, given["on_failure"])}
         self.options: WorkflowOptions = workflow_options(subject, given)
         self.name = self.options.name or _default_name(function, "@workflow")
         self._check_shape(subject)
@@ -284,25 +296,6 @@ class Workflow(_Callable[P, R]):
             "workflow": self.name,
             "workflow_options": self.options.as_json(),
         }
-
-
-def _handler(subject: str, handler: Any) -> Optional[dict[str, str]]:
-    if handler is None:
-        return None
-    if not isinstance(handler, Workflow):
-        raise DefinitionError(f"{subject}: on_failure: give another @workflow function")
-    from flowctl.sdk.signature import shape_of
-
-    parameters = shape_of(handler.function).names()
-    if len(parameters) != 1:
-        count = len(parameters)
-        raise DefinitionError(f"{subject}: on_failure: {handler.name} has {count} parameters, and it gets exactly one")
-    return {
-        "path": handler.path,
-        "function": handler.function.__name__,
-        "workflow": handler.name,
-        "parameter": parameters[0],
-    }
 
 
 def _check_function(function: Any, decorator: str) -> None:
@@ -370,8 +363,9 @@ def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step: its calls inside a run are recorded. Use it bare or with options.
 
     Options: name, retries, backoff, max_backoff, jitter, timeout, total_timeout, retry_on, give_up_on,
-    on_crash ("rerun" or "block"), pure, breaker (a name, or a dict with name, failures, window, cooldown and
-    open: "wait" or "fail"), reconcile (a function of the external id), sensitive.
+    on_crash ("rerun" or "block"), pure, breaker (a name, or a dict with name, failures, window, cooldown,
+    open: "wait" or "fail", and fallback: a function that is called instead), reconcile (a function of the external
+    id), sensitive.
     DefinitionError when one makes no sense.
     """
     if function is not None:

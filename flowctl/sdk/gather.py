@@ -36,11 +36,37 @@ def gather_recorded(runtime: Runtime, bounds: tuple[BoundCall[Any], ...], concur
 
     All branches end before the first failure, in the order of the calls, is raised as StepFailed.
     """
+    return results_of(_outcomes(runtime, bounds, concurrency))
+
+
+def _outcomes(runtime: Runtime, bounds: tuple[BoundCall[Any], ...], concurrency: int) -> list[_Outcome]:
+    """Return what the branches have come to.
+
+    Fallbacks are branches that begin when all others have ended: so they have the same places at each replay.
+    """
     runtime.check()
     operations = [runtime.place(bound) for bound in bounds]
     if concurrency == 1 or runtime.facts.serial or len(operations) == 1:
-        return results_of([_performed(runtime, operation) for operation in operations])
-    return results_of(_Gather(runtime, operations, concurrency).run())
+        outcomes = [_performed(runtime, operation) for operation in operations]
+    else:
+        outcomes = _Gather(runtime, operations, concurrency).run()
+    fallbacks = _fallbacks(bounds, outcomes)
+    if fallbacks:
+        instead = _outcomes(runtime, tuple(fallbacks.values()), concurrency)
+        for index, outcome in zip(fallbacks, instead):
+            outcomes[index] = outcome
+    return outcomes
+
+
+def _fallbacks(bounds: tuple[BoundCall[Any], ...], outcomes: list[_Outcome]) -> dict[int, BoundCall[Any]]:
+    """Return by its branch what is to be called because the breaker of a branch is open."""
+    failures = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, StepFailed)}
+    if not failures:
+        return {}
+    from flowctl.sdk.rescue import instead_of
+
+    instead = {index: instead_of(bounds[index], failure) for index, failure in failures.items()}
+    return {index: call for index, call in instead.items() if call is not None}
 
 
 class _Success(NamedTuple):

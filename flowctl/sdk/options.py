@@ -28,6 +28,7 @@ class StepOptions(NamedTuple):
     on_crash: str = "rerun"
     pure: bool = False
     breaker: Optional[Mapping[str, Any]] = None  # in its wire form
+    fallback: Optional[Callable[..., Any]] = None  # of the breaker
     reconcile: Optional[Callable[[str], Any]] = None
     sensitive: frozenset[str] = frozenset()
 
@@ -87,6 +88,8 @@ def step_options(subject: str, given: Mapping[str, Any]) -> StepOptions:
         raise DefinitionError(f"{subject}: backoff ({short_text(backoff)}) is longer than max_backoff ({longest})")
     if options.get("pure") and options.get("reconcile"):
         raise DefinitionError(f"{subject}: a pure step has no side effects, so there is nothing to reconcile")
+    if "fallback" in options.get("breaker", ()):
+        options["fallback"] = options["breaker"].pop("fallback")
     return StepOptions(**options)
 
 
@@ -153,7 +156,7 @@ def _yes_or_no(value: Any) -> bool:
     return value
 
 
-def _function(value: Any) -> Callable[[str], Any]:
+def _function(value: Any) -> Callable[..., Any]:
     if not callable(value):
         raise ValueError(f"{shown(value)} is not a function")
     return value  # type: ignore[no-any-return]
@@ -163,7 +166,10 @@ def _breaker(value: Any) -> dict[str, Any]:
     given = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, Mapping) or "name" not in given:
         raise ValueError(f'{shown(value)} is not a name, or a dict with "name"')
-    return checked("option", given, _BREAKER_CHECKS)
+    breaker = checked("option", given, _BREAKER_CHECKS)
+    if "fallback" in breaker and breaker.setdefault("open", "fail") == "wait":
+        raise ValueError('a step with a fallback does not wait: leave out "open", or say "fail"')
+    return breaker
 
 
 def _names(value: Any) -> frozenset[str]:
@@ -229,6 +235,7 @@ _BREAKER_CHECKS: Checks = {
     "window": ("window_ms", _span),
     "cooldown": ("cooldown_ms", _span),
     "open": ("open", one_of("wait", "fail")),
+    "fallback": ("fallback", _function),
 }
 _WORKFLOW_CHECKS: Checks = {
     "name": ("name", check_name),

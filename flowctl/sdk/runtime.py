@@ -73,9 +73,21 @@ class Runtime:
     # -- the face that definitions and operations see ------------------------------------------------------------------
 
     def call(self, bound: BoundCall[Any]) -> Any:
-        """Record the call and return its outcome, or raise its failure as StepFailed."""
+        """Record the call and return its outcome, or raise its failure as StepFailed.
+
+        When it fails because its breaker is open, its fallback is called instead, as the next operation of the run.
+        """
         self.check()
-        return self.perform(self.place(bound))
+        operation = self.place(bound)
+        try:
+            return self.perform(operation)
+        except StepFailed as failure:
+            from flowctl.sdk.rescue import instead_of
+
+            fallback = instead_of(bound, failure)
+            if fallback is None:
+                raise
+            return self.call(fallback)
 
     def check(self) -> None:
         """Raise the interruption of this run again, if there was one: user code may have swallowed it."""

@@ -211,6 +211,11 @@ class Signature:
 
     def call(self, function: Callable[..., Any], values: Mapping[str, Any]) -> Any:
         """Call the function with arguments by name."""
+        args, kwargs = self.arguments(values)
+        return function(*args, **kwargs)
+
+    def arguments(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Return arguments by name as those of a call: what may stand by its position does."""
         shape = self.shape
         args = [values[name] for name in shape.positional]
         kwargs = {name: values[name] for name in shape.keyword_only}
@@ -218,7 +223,7 @@ class Signature:
             args += values[shape.rest]
         if shape.extra:
             kwargs.update(values[shape.extra])
-        return function(*args, **kwargs)
+        return args, kwargs
 
 
 def _changes(unknown: list[str], missing: list[str]) -> Iterator[str]:

@@ -78,7 +78,9 @@ def _now(folder: str) -> Any:
 
 def _ask(folder: str, place: list[str], call: FunctionCall[Any]) -> Any:
     """Have the test run the body; return or raise what it did."""
-    question = {"place": place, "input": call.encode_input()[0]}
+    args, kwargs = call.signature.arguments(call.values)
+    own = call.callee.signature  # not that of the call, if it is a fallback
+    question = {"place": place, "input": own.encode(own.bind(tuple(args), kwargs))[0]}
     with socket.socket(socket.AF_UNIX) as channel:
         channel.connect(os.path.join(folder, SOCKET))
         channel.sendall(json.dumps(question).encode() + b"\n")

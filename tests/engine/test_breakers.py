@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowctl.core.breakers import Breaker, BreakerRule, after_failure, as_probe, closed, decide, new
+from flowctl.sdk.definition import step, workflow
 from flowctl.sdk.errors import DefinitionError
 from flowctl.sdk.options import step_options
 from tests.faults.conftest import Bench
@@ -72,7 +73,7 @@ def breaker(bench: Bench) -> dict[str, Any]:
 def test_h09_after_so_many_failures_no_attempt_begins_before_the_cooldown_and_one_probe_closes_it(
     bench: Bench, tmp_path: Path
 ) -> None:
-    bench.write("mail.py", MAIL)
+    bench.write("mail.py", MAIL.replace('"cooldown": "3s"', '"cooldown": "10s"'))
     bench.flowctl("run", "mail.py:one", "n=1", code=1)
     assert ("closed", 1) == (breaker(bench)["state"], breaker(bench)["failures"])
     bench.flowctl("run", "mail.py:one", "n=2", code=1)
@@ -86,7 +87,7 @@ def test_h09_after_so_many_failures_no_attempt_begins_before_the_cooldown_and_on
     assert "  flowctl breakers reset mail\n" in why.stderr
     assert ["send 1", "send 2"] == bench.ledger()
     (tmp_path / "up").touch()
-    assert 0 == engine.wait(timeout=20)
+    assert 0 == engine.wait(timeout=40)
     (begun,) = [each["started_at"] for each in bench.shown(3)["by_key"]["send"]["attempts"]]
     assert begun >= until
     assert ["send 1", "send 2", "send 3"] == bench.ledger()
@@ -130,8 +131,8 @@ def test_h09_a_breaker_whose_cooldown_is_over_is_listed_as_one_that_lets_a_probe
     assert ("open", True) == (breaker(bench)["state"], breaker(bench)["open_until"] is not None)
 
 
-def test_h09_a_step_that_shall_not_wait_fails_at_once_and_its_fallback_is_recorded(bench: Bench) -> None:
-    bench.write("mail.py", MAIL)
+def test_h09_a_step_that_shall_not_wait_fails_at_once_and_its_workflow_decides_what_follows(bench: Bench) -> None:
+    bench.write("mail.py", MAIL.replace('"cooldown": "3s"', '"cooldown": "1h"'))
     for n in (1, 2):
         bench.flowctl("run", "mail.py:one", f"n={n}", code=1)
     bench.flowctl("run", "mail.py:hurried", "n=3")
@@ -173,6 +174,214 @@ def test_h09_a_probe_whose_engine_died_makes_room_for_another(bench: Bench, tmp_
     assert ["send 1", "send 2", "send 3", "stuck", "send 4"] == bench.ledger()
     assert "closed" == breaker(bench)["state"]
     bench.flowctl("resume", 3)
+
+
+# -- fallbacks
+
+POST = """
+RULE = {"name": "post", "failures": 1, "cooldown": "1h"}
+
+def deliver(n):
+    note(f"send {n}")
+    if not (HERE / "up").exists():
+        raise OSError("the post is down")
+    return f"sent {n}"
+
+def put_aside(number):
+    note(f"aside {number}")
+    if (HERE / "full").exists():
+        raise OSError("the drawer is full")
+    return f"aside {number}"
+
+async def keep(n: int, /, *more: int, **others: int) -> str:
+    return f"kept {n}"
+
+@step(retries=1, backoff="10ms")
+def insist(n: int) -> str:
+    if current_run().step_attempt == 1:
+        raise OSError("not yet")
+    return f"insisted {n}"
+
+@step(breaker={**RULE, "fallback": put_aside}, retries=1, backoff="10ms")
+def send(n: int) -> str:
+    return deliver(n)
+
+@step(breaker={**RULE, "fallback": insist})
+async def wire(n: int) -> str:
+    return deliver(n)
+
+@step(breaker={**RULE, "fallback": keep})
+def call(n: int) -> str:
+    return deliver(n)
+
+@step
+def plain(n: int) -> str:
+    return f"plain {n}"
+
+@step(breaker=RULE)
+def broken() -> None:
+    deliver(0)
+
+@workflow
+def down() -> None:
+    broken()
+
+@workflow
+def one(n: int = 1) -> list[str]:
+    return [send(n), plain(n)]
+
+@workflow
+def many(concurrency: int) -> list[str]:
+    return [*gather(call.bind(1), plain.bind(2), wire.bind(3), call.bind(4), concurrency=concurrency), plain(5)]
+
+@workflow
+def undone() -> None:
+    plain(1)
+    compensate(send.bind(1))
+    raise ValueError("no further")
+"""
+
+
+def with_open_breaker(bench: Bench) -> None:
+    bench.write("post.py", POST)
+    bench.flowctl("run", "post.py:down", code=1)
+    assert "open" == breaker(bench)["state"]
+
+
+def told(bench: Bench, run: int) -> list[tuple[Any, ...]]:
+    return [(step["key"], step["input"], step["state"], step.get("output")) for step in bench.shown(run)["steps"]]
+
+
+def test_h09_the_fallback_of_a_step_is_recorded_beside_it_and_its_output_is_that_of_the_call(bench: Bench) -> None:
+    with_open_breaker(bench)
+    bench.flowctl("run", "post.py:one", "n=7")
+    assert [
+        ("send", {"n": 7}, "failed", None),
+        ("send-fallback", {"n": 7}, "succeeded", "aside 7"),
+        ("plain", {"n": 7}, "succeeded", "plain 7"),
+    ] == told(bench, 2)
+    assert ["aside 7", "plain 7"] == bench.shown(2)["output"]
+    attempts = bench.shown(2)["by_key"]["send"]["attempts"]
+    assert ["BreakerOpen", "BreakerOpen"] == [each["error"]["type"] for each in attempts]
+    assert ["send 0", "aside 7"] == bench.ledger()
+    bench.flowctl("check", "post.py")
+
+
+def test_h09_another_failure_of_a_step_has_no_fallback(bench: Bench) -> None:
+    bench.write("post.py", POST.replace('"failures": 1', '"failures": 9'))
+    bench.flowctl("run", "post.py:one", code=1)
+    assert ["send"] == list(bench.shown(1)["by_key"])
+    assert ["send 1", "send 1"] == bench.ledger()
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_h09_fallbacks_of_branches_follow_when_all_branches_have_ended(bench: Bench, concurrency: int) -> None:
+    with_open_breaker(bench)
+    bench.flowctl("run", "post.py:many", f"concurrency={concurrency}")
+    assert ["kept 1", "plain 2", "insisted 3", "kept 4", "plain 5"] == bench.shown(2)["output"]
+    assert [
+        ("call", {"n": 1}, "failed", None),
+        ("plain", {"n": 2}, "succeeded", "plain 2"),
+        ("wire", {"n": 3}, "failed", None),
+        ("call#2", {"n": 4}, "failed", None),
+        ("call-fallback", {"n": 1}, "succeeded", "kept 1"),
+        ("wire-fallback", {"n": 3}, "succeeded", "insisted 3"),
+        ("call-fallback#2", {"n": 4}, "succeeded", "kept 4"),
+        ("plain#2", {"n": 5}, "succeeded", "plain 5"),
+    ] == told(bench, 2)
+    assert ["failed", "succeeded"] == [each["state"] for each in bench.shown(2)["by_key"]["wire-fallback"]["attempts"]]
+    bench.flowctl("check", "post.py")
+
+
+@pytest.mark.parametrize("at", ["step-failed", "done-send-fallback"])
+def test_h09_after_a_crash_the_fallback_goes_on_whatever_the_breaker_says_meanwhile(bench: Bench, at: str) -> None:
+    with_open_breaker(bench)
+    armed = {"FLOWCTL_TESTING": "1", "FLOWCTL_FAILPOINT": f"{at}:kill"}
+    bench.flowctl("run", "post.py:one", code=-9, **armed)
+    bench.flowctl("breakers", "reset", "post")
+    bench.flowctl("resume", 2)
+    assert ["aside 1", "plain 1"] == bench.shown(2)["output"]
+    assert ["send", "send-fallback", "plain"] == list(bench.shown(2)["by_key"])
+    assert "send 1" not in bench.ledger()
+
+
+def test_h09_after_a_crash_fallbacks_of_branches_keep_their_places(bench: Bench) -> None:
+    with_open_breaker(bench)
+    armed = {"FLOWCTL_TESTING": "1", "FLOWCTL_FAILPOINT": "done-wire-fallback:kill"}
+    bench.flowctl("run", "post.py:many", "concurrency=2", code=-9, **armed)
+    bench.flowctl("breakers", "reset", "post")
+    bench.flowctl("resume", 2)
+    assert ["kept 1", "plain 2", "insisted 3", "kept 4", "plain 5"] == bench.shown(2)["output"]
+    fallbacks = [step["key"] for step in bench.shown(2)["steps"] if "fallback" in step["key"]]
+    assert ["call-fallback", "wire-fallback", "call-fallback#2"] == fallbacks
+
+
+def test_h09_a_fallback_that_fails_is_what_a_retry_runs_again(bench: Bench, tmp_path: Path) -> None:
+    with_open_breaker(bench)
+    (tmp_path / "full").touch()
+    said = bench.flowctl("run", "post.py:one", code=1).stderr
+    assert "the drawer is full" in said
+    failed = bench.run_of(2)
+    assert failed is not None
+    assert ["send-fallback"] == failed.failed_steps
+    bench.flowctl("breakers", "reset", "post")
+    bench.flowctl("retry", 2, code=1)
+    assert ["send 0", "aside 1", "aside 1"] == bench.ledger()
+    (tmp_path / "up").touch()
+    bench.flowctl("retry", 2, "--from", "send")
+    assert ["sent 1", "plain 1"] == bench.shown(2)["output"]
+    assert ["send 0", "aside 1", "aside 1", "send 1"] == bench.ledger()
+
+
+def test_h09_what_undoes_has_its_fallback_too(bench: Bench) -> None:
+    with_open_breaker(bench)
+    bench.flowctl("run", "post.py:undone", code=1)
+    assert ["plain", "compensate", "undo-send", "undo-send-fallback"] == list(bench.shown(2)["by_key"])
+    assert "aside 1" == bench.shown(2)["by_key"]["undo-send-fallback"]["output"]
+
+
+def test_a_call_outside_of_a_run_asks_no_breaker_and_has_no_fallback() -> None:
+    @step(breaker={"name": "mail", "fallback": lambda text: f"later: {text}"})
+    def send(text: str) -> str:
+        return f"sent: {text}"
+
+    assert "sent: hello" == send("hello")
+
+
+def test_a_fallback_may_be_any_function_that_takes_the_arguments_of_its_step() -> None:
+    def both(a: int, *rest: int, b: int, **others: int) -> None: ...
+
+    def first(a: int, b: int = 1, *, c: int = 2) -> None: ...
+
+    for function in (both, lambda *args, **kwargs: None, lambda x, *y, b, **z: None, lambda x, *y, b, d=1, **z: None):
+        assert step(breaker={"name": "mail", "fallback": function})(both).fallback is not None
+    for function in (first, lambda a, b, c: None, lambda x, y, z=3, *, c: None):
+        assert step(breaker={"name": "mail", "fallback": function})(first).fallback is not None
+    for function in (lambda a: None, lambda a, b: None, lambda a, b, c, d: None, lambda a, b, *, c, d: None):
+        with pytest.raises(DefinitionError, match=r"@step first: breaker: fallback: .* takes .*, not \(a, b, c\)"):
+            step(breaker={"name": "mail", "fallback": function})(first)
+    with pytest.raises(DefinitionError, match="it is called with the arguments of both"):
+        step(breaker={"name": "mail", "fallback": first})(both)
+
+
+def test_a_workflow_is_no_fallback() -> None:
+    @workflow
+    def other(text: str) -> None: ...
+
+    with pytest.raises(DefinitionError, match="other is a workflow; give a function or a @step"):
+
+        @step(breaker={"name": "mail", "fallback": other})
+        def send(text: str) -> None: ...
+
+
+def test_a_step_under_another_name_has_its_fallback_under_that_name() -> None:
+    @step(breaker={"name": "mail", "fallback": lambda text: None})
+    def send(text: str) -> None: ...
+
+    renamed = send.with_options(name="post").fallback
+    assert renamed is not None
+    assert "post-fallback" == renamed.name
+    assert send.with_options(breaker="mail").fallback is None
 
 
 # -- the decision
@@ -234,6 +443,8 @@ def test_at_most_one_probe_runs_and_no_attempt_begins_while_it_is_open(events: l
         ({"name": "mail", "windows": "1m"}, "did you mean 'window'"),
         ({"name": "mail", "cooldown": 0}, "longer than nothing"),
         ({"name": "mail", "open": "maybe"}, "not one of 'wait', 'fail'"),
+        ({"name": "mail", "fallback": "later"}, "breaker: fallback: 'later' is not a function"),
+        ({"name": "mail", "fallback": print, "open": "wait"}, "a step with a fallback does not wait"),
         (7, "is not a name"),
     ],
 )

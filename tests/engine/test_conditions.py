@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ from tests.engine.rhythm import HOUR, MINUTE, SECOND, START, Rhythm
         ("changed:in/**/*.csv", Condition("changed", "in/**/*.csv")),
         ("idle:10m", Condition("idle", number=600_000)),
         ("cmd:test -e x && true", Condition("cmd", "test -e x && true")),
+        ("cmd:(exit 0)", Condition("cmd", "(exit 0)")),
+        ("file_exists:a (old)", Condition("file_exists", "a (old)")),
     ],
 )
 def test_what_a_condition_means(text: str, meant: Condition) -> None:
@@ -42,11 +45,52 @@ def test_what_a_condition_means(text: str, meant: Condition) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "power", "battery", "battery<20", "battery>100", "battery>x", "online:", "online:host", "online:host:0",
-     "online:host:99999", "file_exists", "file_exists:", "idle", "idle:soon", "cmd:", "cmd:a\nb", 7],
+     "online:host:99999", "file_exists", "file_exists:", "idle:", "idle:soon", "cmd:", "cmd:a\nb", 7,
+     "power(x)", "ac_power()", "battery(20)", "online(host)", "idle(soon)", "cmd(a\nb)"],
 )  # fmt: skip
 def test_what_is_no_condition(text: object) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         parse_condition(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ('online("example.org:443")', "online:example.org:443"),
+        ("online([::1]:80)", "online:[::1]:80"),
+        ("file_exists('/mnt/disk: old')", "file_exists:/mnt/disk: old"),
+        ("file_exists(a (old))", "file_exists:a (old)"),
+        (' changed ( "in/**/*.csv" ) ', "changed:in/**/*.csv"),
+        ("idle(2h)", "idle:2h"),
+        ("idle", "idle:10m"),
+        ('cmd("test -e it\'s")', "cmd:test -e it's"),
+        ('cmd(test -e "it\'s")', 'cmd:test -e "it\'s"'),
+    ],
+)
+def test_a_text_may_stand_in_parentheses_and_is_recorded_after_a_colon(text: str, same: str) -> None:
+    assert parse_condition(same) == parse_condition(text)
+    assert (same,) == conditions(text) == conditions([text, same])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file_exists(x", "it does not end with )"),
+        ("file_exists(x) y", "it does not end with )"),
+        ("file_exists(", "it does not end with )"),
+        ("file_exists('x)", "its ' is not closed"),
+        ('online("host:443)', 'its " is not closed'),
+        ("cmd(')", "its ' is not closed"),
+        ('cmd("a" = "b")', 'there is " between " and "'),
+        ("changed()", "there is nothing between ( and )"),
+        ("idle( )", "there is nothing between ( and )"),
+        ("cmd(' ')", "there is nothing between ( and )"),
+    ],
+)
+def test_what_is_wrong_with_parentheses_is_said(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)) as refused:
+        parse_condition(text)
+    assert str(refused.value).startswith(f"{text!r} is not a condition: ")
 
 
 def test_conditions_are_one_or_several_each_once() -> None:

@@ -138,6 +138,17 @@ def test_a_schedule_pauses_itself_after_failures_in_a_row_and_lets_a_probe_throu
     assert "fired" == rhythm.outcomes()[-1]
 
 
+def test_a_schedule_that_has_paused_itself_lets_no_probe_through_once_a_person_pauses_it(rhythm: Rhythm) -> None:
+    rhythm.add(pause_after=1)
+    rhythm.run_for(HOUR)
+    rhythm.end_all("failed")
+    rhythm.run_for(HOUR)
+    assert "1 failed runs in a row" == rhythm.schedule().pause_reason
+    schedules.pause(rhythm.store, "default", "nightly", rhythm.clock.wall)
+    rhythm.run_for(3 * DAY)
+    assert ("by a person", 1) == (rhythm.schedule().pause_reason, len(rhythm.runs()))
+
+
 def test_failures_before_a_resume_or_with_a_success_between_do_not_count(rhythm: Rhythm) -> None:
     rhythm.add(pause_after=2)
     for state in ("failed", "succeeded", "failed", "cancelled"):

@@ -47,6 +47,38 @@ def test_a_run_is_real_and_recorded(flowctl_bench, imported):
     assert [] == flowctl_bench.store.check(full=True)
 
 
+GUARDED = """
+@step
+def keep(line: str, *, again: bool = False) -> str:
+    return f"kept {line} {again}"
+
+@step(breaker={"name": "post", "failures": 1, "cooldown": "1h", "fallback": keep})
+def send(text: str) -> str:
+    raise OSError("the post is down")
+
+@step(breaker={"name": "post", "failures": 1, "cooldown": "1h", "open": "fail"})
+def broken() -> None:
+    raise OSError("the post is down")
+
+@workflow
+def guarded() -> str:
+    try:
+        broken()
+    except StepFailed:
+        return send("hello")
+    return ""
+"""
+
+
+def test_a_fallback_is_stubbed_as_the_step_that_it_is(flowctl_bench, imported):
+    flows = imported(GUARDED)
+    assert "kept hello False" == flowctl_bench.run(flows.guarded).output
+    flowctl_bench.stub(flows.keep, lambda line, again: f"stubbed {line} {again}")
+    run = flowctl_bench.run(flows.guarded)
+    assert "stubbed hello False" == run.steps["send-fallback"].output
+    assert {"text": "hello"} == run.steps["send-fallback"].input
+
+
 def test_a_stub_answers_in_the_process_of_the_test(flowctl_bench, imported):
     flows = imported(CHAIN)
     pids = []
