@@ -14,7 +14,7 @@
 
 VENV ?= .venv
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3
 BIN := $(VENV)/bin
 
 .PHONY: check setup format lint types bands test coverage docs screenshots lock soak power-cuts model simulate mutation bench bench-peers clean
