@@ -44,7 +44,7 @@ _STAGES: dict[str, list[Stage]] = {
     "flowctl/store/schedules.*": [("tests/store/test_schedules.py", "tests/engine/test_scheduler_durable.py")],
     "flowctl/store/search.*": [("tests/store/test_search.py",)],
     "flowctl/store/signals.*": [("tests/store/test_signals.py",), ("tests/engine/test_signals.py",)],
-    "flowctl/store/why.*": [("tests/engine/test_why.py",)],
+    "flowctl/store/why.*": [("tests/store/test_why.py",), ("tests/engine/test_why.py",)],
     "flowctl/store/*": [],
     "schema.sql": [("tests/store/test_schema.py",)],
     "flowctl/sdk/replay.py": [("tests/sdk/test_replay.py", "tests/sdk/test_executor_replay.py")],
