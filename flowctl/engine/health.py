@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from flowctl.core.errors import FlowctlError
+from flowctl.core.instants import short
 from flowctl.core.text import plural
 from flowctl.engine.daemon_lock import running_daemon
 from flowctl.engine.why import stalled_ms
@@ -53,9 +54,7 @@ def _lag(store: Store, now: int) -> Vital:
     if not late:
         return Vital("schedules", True, "all are in time")
     longest, name = max(late)
-    return Vital(
-        "schedules", False, f"{len(late)} {'is' if len(late) == 1 else 'are'} late, {name} by {longest // 1000} s"
-    )
+    return Vital("schedules", False, f"{len(late)} {'is' if len(late) == 1 else 'are'} late, {name} by {short(longest)}")
 
 
 def _begun(store: Store, now: int) -> Vital:
@@ -64,5 +63,5 @@ def _begun(store: Store, now: int) -> Vital:
     longest, run = max(waits, default=(0, 0))
     if longest < LAG_MS:
         return Vital("runs", True, "none waits without a reason")
-    text = f"run {run} is ready for {longest // 1000} s, and the daemon has not begun it: it hangs, or cannot write"
+    text = f"run {run} is ready for {short(longest)}, and the daemon has not begun it: it hangs, or cannot write"
     return Vital("runs", False, text)

@@ -187,7 +187,7 @@ def test_health_is_a_live_daemon_room_on_the_disk_and_no_late_slot(scene: Scene)
         assert [True] * 5 == [vital.ok for vital in vitals(scene.store, scene.now)]
         scene.now += 1
         (late,) = (vital for vital in vitals(scene.store, scene.now) if not vital.ok)
-        assert ("schedules", "1 is late, nightly by 60 s") == (late.check, late.message)
+        assert ("schedules", "1 is late, nightly by 1m00s") == (late.check, late.message)
     assert ["daemon", "schedules"] == [vital.check for vital in vitals(scene.store, scene.now) if not vital.ok]
 
 
@@ -200,7 +200,7 @@ def test_health_notices_a_daemon_that_holds_its_lock_and_begins_nothing(scene: S
         assert [] == [vital for vital in vitals(scene.store, scene.now + 59_999) if not vital.ok]
         (stalled,) = (vital for vital in vitals(scene.store, scene.now + 60_000) if not vital.ok)
         assert "runs" == stalled.check
-        assert f"run {run} is ready for 60 s, and the daemon has not begun it" in stalled.message
+        assert f"run {run} is ready for 1m00s, and the daemon has not begun it" in stalled.message
         claimed(scene, engine, run)
         assert [] == [vital for vital in vitals(scene.store, scene.now + 60_000) if not vital.ok]
     assert "queued" == scene.store.runs.get(limited).state
