@@ -54,7 +54,9 @@ def _lag(store: Store, now: int) -> Vital:
     if not late:
         return Vital("schedules", True, "all are in time")
     longest, name = max(late)
-    return Vital("schedules", False, f"{len(late)} {'is' if len(late) == 1 else 'are'} late, {name} by {short(longest)}")
+    return Vital(
+        "schedules", False, f"{len(late)} {'is' if len(late) == 1 else 'are'} late, {name} by {short(longest)}"
+    )
 
 
 def _begun(store: Store, now: int) -> Vital:

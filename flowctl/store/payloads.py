@@ -15,14 +15,14 @@ SQL = load("payloads")
 SPILL_BYTES = 256 * 1024  # longer texts go to the table `payloads`
 PREFIX = '{"$payload":"'
 _SUFFIX = '"}'
-_LENGTH = len(PREFIX) + 64 + len(_SUFFIX)
+REFERENCE_BYTES = len(PREFIX) + 64 + len(_SUFFIX)
 
 T = TypeVar("T")
 
 
 def reference(text: str) -> str | None:
     """Return the hash that a stored text refers to, or None when it is the payload itself."""
-    if len(text) == _LENGTH and text.startswith(PREFIX):
+    if len(text) == REFERENCE_BYTES and text.startswith(PREFIX):
         return text[len(PREFIX) : -len(_SUFFIX)]
     return None
 
