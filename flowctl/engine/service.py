@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from flowctl.core.clock import Clock
 from flowctl.core.errors import FlowctlError, NotFound
+from flowctl.engine.journal import journal_path
 from flowctl.store.files import disk_error
 
 LABEL = "org.flowctl.daemon"
@@ -66,7 +67,7 @@ def service(program: Sequence[str], database: str, environ: Mapping[str, str]) -
     """Return the service of the daemon of a database for this machine's service manager."""
     words = [*program, "--db", database, "daemon", "run"]
     if sys.platform == "darwin":
-        return _launchd(words, environ)
+        return _launchd([*words, f"--log={journal_path(database)}"], environ)  # launchd keeps no log of its own
     return _systemd(words, environ)
 
 
