@@ -17,7 +17,8 @@ from flowctl.core.errors import (
     NotPermitted,
     UsageError,
 )
-from flowctl.store import Store, migrate
+from flowctl.store import Store, files, migrate
+from flowctl.store.connection import Connection
 from tests.store.scene import Children, Scene, claimable, new_run
 
 
@@ -151,6 +152,13 @@ def test_j18_a_truncated_database_is_refused(path: Path, share: float) -> None:
     size = made(path).stat().st_size
     os.truncate(path, int(size * share))
     refused(path, Damaged)
+
+
+def test_what_cannot_be_opened_is_told_in_flowctls_words(tmp_path: Path) -> None:
+    with pytest.raises(NotPermitted, match="cannot be opened or written"):
+        Connection(str(tmp_path))
+    with pytest.raises(FlowctlError, match="cannot use the folder"):
+        files.check_folder(str(tmp_path / "gone"))
 
 
 def test_j18_a_folder_is_not_a_database(path: Path) -> None:

@@ -65,6 +65,19 @@ def test_a_retry_from_a_step_starts_its_child_runs_anew(scene: Scene) -> None:
     assert [first, second, anew] == [run.id for run in scene.store.runs.children(claim.run_id)]
 
 
+def test_a_run_of_which_steps_are_pruned_already_is_not_retried(scene: Scene) -> None:
+    going, whole = failed_run(scene), failed_run(scene)
+    scene.write(
+        lambda: scene.store.connection.write(
+            "INSERT INTO meta (key, value) VALUES ('pruned_family', :run)", {"run": str(going)}
+        )
+    )
+    with pytest.raises(Conflict, match=f"run {going} is being pruned"):
+        scene.write(lambda: scene.store.runs.retry(going, scene.now, replay="newest"))
+    scene.write(lambda: scene.store.runs.retry(whole, scene.now, replay="newest"))
+    assert ["failed", "queued"] == [scene.store.runs.get(number).state for number in (going, whole)]
+
+
 def test_a_retry_leaves_a_child_run_that_has_not_ended_and_when_another_was_set_aside(scene: Scene) -> None:
     claim = scene.held()
     scene.begin(claim, "going", 1, kind="child")

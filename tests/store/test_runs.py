@@ -67,10 +67,13 @@ def test_b05_twenty_processes_with_one_key_create_one_run(path: Path, children: 
 def test_b05_a_key_with_other_input_or_workflow_is_a_conflict(scene: Scene) -> None:
     number = scene.submit(key="today")
     assert number == scene.submit(key="today")
-    for fields in ({"input_hash": b"other"}, {"workflow": "other"}):
+    for fields, what in (
+        ({"input_hash": b"other"}, "other input"),
+        ({"workflow": "other"}, "another workflow, digest"),
+    ):
         with pytest.raises(Conflict) as caught:
             scene.submit(key="today", **fields)
-        assert f"run {number}" in caught.value.message
+        assert f"the key today belongs to run {number}, which has {what}" == caught.value.message
     assert number != scene.submit(key="today", namespace="home")
 
 
