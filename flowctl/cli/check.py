@@ -14,6 +14,7 @@ from flowctl.cli.run import absolute_python
 from flowctl.cli.targets import new_supervisor, working_directory
 from flowctl.cli.workflows import find_file
 from flowctl.core.errors import NotFound
+from flowctl.core.text import plural
 
 if TYPE_CHECKING:
     from flowctl.engine.checking import Verdict
@@ -110,7 +111,7 @@ def _print_verdicts(invocation: Invocation, verdicts: Sequence[Verdict], mismatc
     elif mismatches:
         terminal.say(f"{len(mismatches)} of {len(verdicts)} recorded runs do not fit the code")
     else:
-        terminal.say(f"{len(verdicts)} recorded runs fit the code")
+        terminal.say(f"{plural(len(verdicts), 'recorded run')} {'fits' if len(verdicts) == 1 else 'fit'} the code")
 
 
 def _notes(verdict: Verdict) -> Iterator[str]:

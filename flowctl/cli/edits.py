@@ -116,7 +116,7 @@ class Edits:
                 self.answer = _text(shown["output"])
             elif _text(shown) != _text(before["steps"].get(key)):
                 self._outputs[key] = shown["output"]
-        if "input" in after and _text(after["input"]) != _text(before["input"]):
+        if "input" in after and _text({**before["input"], **after["input"]}) != _text(before["input"]):
             self._input = after["input"]
             self._left_out = {name: value for name, value in before["input"].items() if name not in self._input}
         if self._input is MISSING and not self._outputs and self.answer is None:

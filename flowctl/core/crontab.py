@@ -29,7 +29,6 @@ _VALUE = re.compile(r"\"[^\"]*\"|'[^']*'|[^\"'].*|", re.DOTALL)
 _OWN_FIELDS = ("SHELL", "CRON_TZ")  # variables that an entry has a field for
 _USUAL = {"SHELL": DEFAULT_SHELL, "CRON_TZ": "", "PATH": CRON_PATH}  # what they are where no line sets them
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of another encoding, as decode() leaves them
-_FIRST_PERSON = 1000  # below it are accounts of services
 _COLUMNS = re.compile(r"#\s*m\s+h\s+dom\s+mon\s+dow\b")  # the heading that Debian puts into a new crontab
 
 _ITEM = r"(?:(?:\*|(?:\d+|[a-z]{3})-(?:\d+|(?!sun)[a-z]{3}))(?:/\d+)?|\d+|[a-z]{3})"
@@ -279,29 +278,6 @@ def _reasons(entry: CrontabEntry, owner: str | None) -> Iterator[str]:
         yield "it runs when the daemon first starts after a boot, not at the boot itself"
     if not _is_plain(entry.expression):
         yield f"cron refuses the expression {shown(entry.expression)}"
-    if entry.user is None and _begins_with_an_account(entry):
-        account = entry.command.split()[0]
-        yield f"its command begins with {shown(account)}, an account and no program: see --system-format"
-
-
-def _begins_with_an_account(entry: CrontabEntry) -> bool:
-    """Tell whether the line may have a column for the user, although it was not to have one.
-
-    Accounts of services are left out: some, such as mail, have the name of a program that may not be installed.
-    """
-    import pwd
-    import shutil
-
-    word, _, rest = entry.command.strip().partition(" ")
-    try:
-        number = pwd.getpwnam(word).pw_uid
-    except (KeyError, ValueError):  # ValueError: it holds what no name can
-        return False
-    return (
-        bool(rest)
-        and (number == 0 or number >= _FIRST_PERSON)
-        and shutil.which(word, path=entry.environment.get("PATH", CRON_PATH)) is None
-    )
 
 
 def write_crontab(lines: Iterable[CrontabEntry]) -> str:

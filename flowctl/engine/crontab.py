@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shlex
+import shutil
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
@@ -27,12 +29,14 @@ from flowctl.core.errors import UsageError
 from flowctl.core.model import NewSchedule, Schedule
 from flowctl.core.text import safe
 from flowctl.engine import schedules as verbs
+from flowctl.sdk.errors import shown
 from flowctl.store import Store
 
 HELD = "held: its line is still active in the crontab"
 TAKE_OVER = "flowctl crontab import --apply --take-over"
 TWICE = "cron runs it too: comment its line out there, or pause the schedule"
 _OF_THE_LINE = ("kind", "expression", "zone", "input", "directory", "description")
+_FIRST_PERSON = 1000  # below it are accounts of services
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh")  # that understand `cd FOLDER && …`
 _USUAL: dict[str, Any] = {
     "start_at": None, "end_at": None, "jitter_ms": 0, "window_ms": None, "pause_after": None, "env_file": None,
@@ -97,6 +101,7 @@ class Row(NamedTuple):
 
 
 _Pair = tuple[Schedule, CrontabEntry]
+_Either = Schedule | NewSchedule
 
 
 class Exported(NamedTuple):
@@ -116,7 +121,8 @@ def plan(store: Store | None, lines: Iterable[CrontabLine], scope: Scope) -> lis
     """Return what an import would make of lines; without a store as in an empty one."""
     lines = list(lines)
     known = {} if store is None else {each.name: each for each in store.schedules.all(scope.namespace)}
-    variables = {each.name: _variables_of(store, each) for each in known.values() if each.source == "crontab"}
+    imported = [each for each in known.values() if each.source == "crontab" and each.workflow is None]
+    variables = {each.name: _variables_of(store, each) for each in imported}
     matches = _match(lines, known, variables, scope)
     taken = set(known)
     rows = []
@@ -183,20 +189,17 @@ def _match(
     return found
 
 
-_Any = Schedule | NewSchedule
-
-
-def _content(schedule: _Any, variables: dict[str, str]) -> tuple[object, ...]:
+def _content(schedule: _Either, variables: dict[str, str]) -> tuple[object, ...]:
     return (*_command(schedule, variables), schedule.expression, schedule.zone, tuple(sorted(variables.items())))
 
 
-def _command(schedule: _Any, _variables: dict[str, str]) -> tuple[object, ...]:
+def _command(schedule: _Either, _variables: dict[str, str]) -> tuple[object, ...]:
     return schedule.input, schedule.directory
 
 
-def _program(schedule: _Any, _variables: dict[str, str]) -> tuple[object, ...]:
-    given = json.loads(schedule.input)
-    return stem(given["command"] if "command" in given else given["argv"][-1]), schedule.directory
+def _program(schedule: _Either, _variables: dict[str, str]) -> tuple[object, ...]:
+    given = _given(schedule)
+    return given and stem(given[1]), schedule.directory
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -236,9 +239,31 @@ def _changed(old: Schedule, new: NewSchedule, environment: str | None) -> NewSch
 
 
 def _row(line: CrontabLine, wish: Wish) -> Row:
-    twice = wish.held and wish.goes_on
-    reason = "; ".join(filter(None, [line.reason, wish.change, TWICE if twice else ""]))
-    return Row(line, "attention" if twice else line.outcome, reason, wish)
+    looks = [TWICE] if wish.held and wish.goes_on else []
+    looks += [_a_user(line.entry)] if line.entry is not None and _begins_with_an_account(line.entry) else []
+    reason = "; ".join(filter(None, [line.reason, wish.change, *looks]))
+    return Row(line, "attention" if looks else line.outcome, reason, wish)
+
+
+def _a_user(entry: CrontabEntry) -> str:
+    account = entry.command.split()[0]
+    return f"its command begins with {shown(account)}, an account and no program: see --system-format"
+
+
+def _begins_with_an_account(entry: CrontabEntry) -> bool:
+    """Tell whether the line may have a column for the user, although it was not to have one.
+
+    Accounts of services are left out: some, such as mail, have the name of a program that may not be installed.
+    """
+    word, *rest = entry.command.split(None, 1)
+    if entry.user is not None or not rest:
+        return False
+    try:
+        number = pwd.getpwnam(word).pw_uid
+    except (KeyError, ValueError):  # ValueError: it holds what no name can
+        return False
+    is_a_person = number == 0 or number >= _FIRST_PERSON
+    return is_a_person and shutil.which(word, path=entry.environment.get("PATH", CRON_PATH)) is None
 
 
 def _make(store: Store, wish: Wish, now: int) -> None:
@@ -339,7 +364,7 @@ def _entry_of(schedule: Schedule, variables: dict[str, str], home: str) -> Cront
     )
 
 
-def _given(schedule: Schedule) -> tuple[str, str] | None:
+def _given(schedule: _Either) -> tuple[str, str] | None:
     """Return shell and command of a schedule; None when it runs a workflow."""
     if schedule.workflow is not None:
         return None

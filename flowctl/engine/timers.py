@@ -82,20 +82,23 @@ def elapse(session: Session) -> None:
         if engine.monotonic >= session.grace:
             closing.overdue(session)
         return
+    late = [each for each in session.operations.values() if each.phase == "body" and engine.monotonic >= each.deadline]
+    for operation in late:
+        _attempt_timed_out(session, operation)
+    if late:  # after all of them: the run may start over at once
+        session.astray = True
+        session.drain("restart", SIBLING_GRACE_S)
     for operation in list(session.operations.values()):
-        _elapse_operation(session, operation)
+        _elapse_wait(session, operation)
     if session.phase == "draining":
         session.settle()
     else:
         _consider_suspending(session)
 
 
-def _elapse_operation(session: Session, operation: Operation) -> None:
-    now = session.engine.now
-    if operation.phase == "body":
-        if session.engine.monotonic >= operation.deadline:
-            _attempt_timed_out(session, operation)
-    elif session.ending is None and operation.wake_at is not None and now >= operation.wake_at:
+def _elapse_wait(session: Session, operation: Operation) -> None:
+    due = operation.wake_at is not None and session.engine.now >= operation.wake_at
+    if due and session.ending is None and operation.phase != "body":
         if operation.asked is not None:  # its breaker has a say in each attempt
             del session.operations[operation.key]
             handlers.on_step(session, operation.asked)
@@ -113,8 +116,6 @@ def _attempt_timed_out(session: Session, operation: Operation) -> None:
     what = "all attempts together" if total else f"attempt {operation.attempt}"
     error = error_text("StepTimedOut", f"{what} took longer than {(limit or 0) / 1000:g} s")
     bodies.failed_attempt(session, operation, error, retryable=not total)
-    session.astray = True
-    session.drain("restart", SIBLING_GRACE_S)
 
 
 def _consider_suspending(session: Session) -> None:

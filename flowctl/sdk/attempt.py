@@ -75,7 +75,7 @@ def _require_readable(output: Codec, kept: str) -> None:
     try:
         output.decode(kept)
     except Unreadable as error:
-        problem = "holds a secret, which is never stored, and cannot be read without it: return something else"
+        problem = "holds a secret or a sensitive parameter, which is never stored, and cannot be read without it"
         raise Unstorable(problem, error.path) from None
 
 

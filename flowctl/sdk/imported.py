@@ -27,13 +27,17 @@ class _Finder:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
         if name != self._name:
             return None
-        sys.meta_path.remove(self)
-        for finder in sys.meta_path:
+        for finder in [each for each in sys.meta_path if each is not self]:
             spec = finder.find_spec(name, path, target)
             if spec is not None:
-                spec.loader = _Loader(spec.loader, self._action)  # type: ignore[assignment]
+                spec.loader = _Loader(spec.loader, self._imported)  # type: ignore[assignment]
                 return spec
         return None
+
+    def _imported(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+            self._action()
 
 
 class _Loader:

@@ -165,8 +165,8 @@ def _mask_value(value: Any, path: str) -> Any:
         if len(value) == 1 and "$secret" in value:  # a reference holds the name, which is not secret
             return value
         return {mask(key): _mask_value(item, f"{path}.{mask(key)}") for key, item in value.items()}
-    if isinstance(value, int) and abs(value) >= _LIKELY_OTHERS and mask(str(abs(value))) == MASK:
-        problem = "is the value of a secret, which is never stored: leave it out, or pass the secret itself"
+    if isinstance(value, (int, float)) and abs(value) >= _LIKELY_OTHERS and mask(str(abs(int(value)))) == MASK:
+        problem = "is the value of a secret or a sensitive parameter, which is never stored: leave it out"
         raise Unstorable(problem, path)
     return value
 

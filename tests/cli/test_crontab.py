@@ -234,6 +234,31 @@ def test_a_line_that_runs_another_program_of_the_same_name_is_another_schedule(q
     assert "0 1 * * *" == quick("schedules", "show", "backup", "--json").json["expression"]
 
 
+def test_a_user_where_no_column_for_it_was_expected_is_named(quick, tmp_path) -> None:
+    lines = [
+        "17 *\t* * *\troot\tcd / && run-parts /etc/cron.hourly",
+        "0 0 * * * root cd /",
+        "0 0 * * * root",
+        "0 0 * * * /root/run it",
+    ]
+    (tmp_path / "lines").write_text("".join(f"{line}\n" for line in lines))
+    rows = quick("crontab", "import", str(tmp_path / "lines"), "--user-format", "--json").json
+    assert ["attention", "attention", "imported", "imported"] == [row["outcome"] for row in rows]
+    assert "its command begins with 'root', an account and no program: see --system-format" == rows[0]["reason"]
+
+
+def test_a_line_whose_schedule_was_given_a_workflow_gets_one_of_its_own(quick, tmp_path) -> None:
+    (tmp_path / "wf.py").write_text("from flowctl import workflow\n\n@workflow\ndef nightly() -> None: ...\n")
+    quick("workflows", "add", tmp_path / "wf.py")
+    (tmp_path / "lines").write_text("0 1 * * * /opt/a/backup.sh\n")
+    quick("crontab", "import", str(tmp_path / "lines"), "--apply")
+    quick("schedules", "update", "backup", "--workflow", "nightly")
+    (tmp_path / "lines").write_text("0 1 * * * /opt/a/backup.sh --all\n")
+    rows = quick("crontab", "import", str(tmp_path / "lines"), "--apply", "--json").json
+    assert ["backup-2"] == [row["schedule"] for row in rows]
+    assert "nightly" == quick("schedules", "show", "backup", "--json").json["workflow"]
+
+
 def test_a_name_that_a_person_has_given_already_is_left_to_them(quick, crontab) -> None:
     quick("schedules", "add", "backup", "--every", "1h", "--", "true")
     quick("schedules", "add", "sync", "--cron", "@daily", "--", "true")

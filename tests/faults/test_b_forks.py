@@ -193,6 +193,7 @@ def test_b11_the_edited_json_may_come_by_stdin_and_answer_for_the_step_itself(be
     assert "step parse is answered for twice" in twice.stderr
     assert "line 1 column 2" in bench.flowctl("fork", 1, "--edited", "{", code=2).stderr
     assert "nothing was changed" in bench.flowctl("fork", 1, "--edited", "{}", code=2).stderr
+    assert "nothing was changed" in bench.flowctl("fork", 1, "--edited", '{"input": {}}', code=2).stderr
     assert "exclude each other" in bench.flowctl("fork", 1, "--edited", "{}", "--edit", code=2).stderr
     assert bench.run_of(4) is None
 
@@ -205,7 +206,7 @@ def test_b11_a_part_of_the_input_is_enough_and_parameters_left_out_stay_as_recor
     bench.write("wf.py", SOURCE.replace("month: int, who", "year: int, who").replace("fetch(month)", "fetch(year)"))
     bench.flowctl("fork", 2, "--edited", '{"input": {"year": 5}}')  # month is none of its parameters any more
     assert {"year": 5, "who": "you"} == bench.shown(4)["input"]
-    assert "needs the parameter year" in bench.flowctl("fork", 2, "--edited", '{"input": {}}', code=2).stderr
+    assert "needs the parameter year" in bench.flowctl("fork", 2, "--edited", '{"input": {"who": "me"}}', code=2).stderr
 
 
 def test_b11_a_part_of_what_a_shell_command_was_given_is_enough(bench: Bench) -> None:

@@ -17,7 +17,8 @@ from flowctl.engine.commands import cancel
 from flowctl.store import Store
 from tests.faults.conftest import alive
 from tests.faults.seen import attempts_of
-from tests.simulation.programs import Call, Program
+from tests.simulation.imitation import Fate
+from tests.simulation.programs import Call, Gather, Program
 from tests.simulation.stage import stage
 
 if TYPE_CHECKING:
@@ -801,6 +802,21 @@ def test_g07_where_a_cancellation_and_an_end_meet_one_of_them_counts(bench: Benc
 
 
 MOMENTS = 50  # 2 ms apart: from before the run is claimed until after its end
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_g05_several_steps_that_are_out_of_time_when_an_engine_wakes_all_are(tmp_path: Path, retries: int) -> None:
+    long = {"timeout_ms": 5_900, "retries": retries, "backoff_ms": 1}
+    branches = (Call("first", {"timeout_ms": 1_000}), Call("second", long), Call("third", long))
+    fates = {name: [Fate(60.0, "returns", 1)] for name in ("first", "second", "third")}
+    with stage(tmp_path, [Program("main", {}, (Gather(branches, 4),))], fates) as scene:
+        run = scene.submit("main")
+        host = scene.follow(run)
+        scene.pass_time(5.6)
+        host.pause(2.5)
+        scene.wait_for(host)
+        assert "failed" == scene.run_of(run).state
+        assert [1 + retries] * 2 == [len(scene.bodies(run, key)) for key in ("second", "third")]
 
 
 def test_g07_a_cancellation_at_any_moment_of_a_run_leaves_it_one_end(tmp_path: Path) -> None:

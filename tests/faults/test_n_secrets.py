@@ -145,7 +145,7 @@ def test_n04_a_number_and_bytes_that_hold_a_secret_are_in_no_file(bench: Bench) 
         @step
         def number(pin: str) -> dict:
             note("number")
-            return {"small": 1234, "found": [0.5, int(pin)]}
+            return {"small": 1234, "found": [0.5, float(pin)]}
 
         @step
         def raw(pin: str) -> bytes:
@@ -172,8 +172,8 @@ def test_n04_a_number_and_bytes_that_hold_a_secret_are_in_no_file(bench: Bench) 
     )
     pin = "".join(["98", "76", "54", "32"])
     found = bench.flowctl("run", "typed.py", PIN=pin).json
-    number = "is the value of a secret, which is never stored: leave it out, or pass the secret itself"
-    raw = "holds a secret, which is never stored, and cannot be read without it: return something else"
+    number = "is the value of a secret or a sensitive parameter, which is never stored: leave it out"
+    raw = "holds a secret or a sensitive parameter, which is never stored, and cannot be read without it"
     assert found == [
         f"output of number: $.found[1] {number}",
         f"output of raw: $ {raw}",

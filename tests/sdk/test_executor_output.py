@@ -72,7 +72,10 @@ logging.debug("too fine")
 def test_logging_that_is_first_imported_inside_a_step_carries_its_level(engine: ScriptedEngine) -> None:
     ended = engine.run("""
         import sys
+        import importlib.util
         from flowctl import step, workflow
+
+        importlib.util.find_spec("logging")  # looks for it, and does not import it
 
         @step
         def work() -> bool:

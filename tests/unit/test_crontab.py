@@ -227,14 +227,6 @@ def test_what_is_done_as_cron_does_it_is_told_of_and_needs_no_attention(text: st
     assert reason in one(text).reason
 
 
-def test_a_user_where_no_column_for_it_was_expected_is_named() -> None:
-    found = one("17 * * * * root cd / && run-parts /etc/cron.hourly")
-    assert "attention" == found.outcome
-    assert "begins with 'root', an account and no program" in found.reason
-    for text in ("0 0 * * * root", "0 0 * * * rooted cd /", "0 0 * * * /root/run it"):
-        assert "imported" == one(text).outcome
-
-
 def test_several_reasons_are_all_given() -> None:
     found = one("MAILTO=me\nSHELL=/bin/zsh\n@reboot run%x\n")
     assert 4 == len(found.reason.split("; "))
