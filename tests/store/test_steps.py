@@ -279,6 +279,19 @@ def test_a_fork_shares_what_has_its_outcome_alone(scene: Scene) -> None:
     assert {"fetch": "succeeded", "parse": "failed"} == scene.states(fork)
 
 
+def test_what_a_person_says_of_a_step_is_its_first_attempt_in_a_fork_and_the_next_in_the_same_run(scene: Scene) -> None:
+    claim = scene.held()
+    scene.begin(claim, "fetch", 1)
+    scene.succeed(claim, "fetch")
+    done = scene.finish(claim)
+    fork = scene.submit(forked_from=done.id, forked_step="fetch")
+    (step,) = scene.store.steps.of_run(done.id)
+    for number in (fork, done.id):
+        scene.write(lambda number=number: scene.store.steps.say(number, step, Said("me", "2"), scene.now))
+    said = [scene.store.steps.of_run(number)[0] for number in (fork, done.id)]
+    assert [(1, "2", "me"), (2, "2", "me")] == [(each.attempt, each.output, each.said_by) for each in said]
+
+
 def test_a_person_says_the_outcome_of_an_unfinished_step_of_a_blocked_run_alone(scene: Scene) -> None:
     claim, steps = scene.held(), scene.store.steps
     for seq, key in enumerate(("fetch", "send"), 1):
