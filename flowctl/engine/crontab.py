@@ -255,15 +255,15 @@ def _begins_with_an_account(entry: CrontabEntry) -> bool:
 
     Accounts of services are left out: some, such as mail, have the name of a program that may not be installed.
     """
-    word, *rest = entry.command.split(None, 1)
-    if entry.user is not None or not rest:
+    words = entry.command.split(None, 1)  # none, where a % begins it: the rest is input
+    if entry.user is not None or len(words) < 2:
         return False
     try:
-        number = pwd.getpwnam(word).pw_uid
+        number = pwd.getpwnam(words[0]).pw_uid
     except (KeyError, ValueError):  # ValueError: it holds what no name can
         return False
     is_a_person = number == 0 or number >= _FIRST_PERSON
-    return is_a_person and shutil.which(word, path=entry.environment.get("PATH", CRON_PATH)) is None
+    return is_a_person and shutil.which(words[0], path=entry.environment.get("PATH", CRON_PATH)) is None
 
 
 def _make(store: Store, wish: Wish, now: int) -> None:

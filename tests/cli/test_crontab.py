@@ -247,6 +247,12 @@ def test_a_user_where_no_column_for_it_was_expected_is_named(quick, tmp_path) ->
     assert "its command begins with 'root', an account and no program: see --system-format" == rows[0]["reason"]
 
 
+def test_a_line_of_nothing_but_input_is_imported_as_it_is(quick, tmp_path) -> None:
+    (tmp_path / "lines").write_text("0 1 * * * %hello%\n")
+    rows = quick("crontab", "import", str(tmp_path / "lines"), "--json").json
+    assert [("imported", "command")] == [(row["outcome"], row["schedule"]) for row in rows]
+
+
 def test_a_line_whose_schedule_was_given_a_workflow_gets_one_of_its_own(quick, tmp_path) -> None:
     (tmp_path / "wf.py").write_text("from flowctl import workflow\n\n@workflow\ndef nightly() -> None: ...\n")
     quick("workflows", "add", tmp_path / "wf.py")
