@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
 from flowctl.engine import timers
@@ -210,7 +208,7 @@ def test_a_parent_goes_on_after_a_cancelled_child_whose_engine_died_before_it_co
     engine = bench.spawn("run", "stuck.py:parent")
     bench.noted("pid")
     bench.in_state("waiting")
-    engine.send_signal(signal.SIGSTOP)
+    bench.freeze(engine.pid)
     bench.flowctl("cancel", 2)
     engine.kill()
     engine.wait()

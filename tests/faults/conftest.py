@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from flowctl.core.config import default_database
@@ -21,6 +22,7 @@ from flowctl.core.model import Run
 from flowctl.sdk import processes
 from flowctl.store import Store
 from tests.conftest import FLOWCTL, Outcome
+from tests.faults.seen import stopped
 
 _HEAD = """
 import os, signal, subprocess, sys, threading, time
@@ -186,6 +188,26 @@ class Bench:
 
         waited: Run = self.wait_for(found)
         return waited
+
+    def freeze(self, pid: int) -> None:
+        """Stop a process between two of its writes: one that is stopped within a write keeps others from writing."""
+
+        def is_stopped_at_rest() -> bool:
+            os.kill(pid, signal.SIGSTOP)
+            self.wait_for(lambda: stopped(pid))
+            if _can_be_written(default_database(os.environ)):
+                return True
+            os.kill(pid, signal.SIGCONT)
+            return False
+
+        self.wait_for(is_stopped_at_rest)
+
+
+def _can_be_written(path: str | os.PathLike[str]) -> bool:
+    with contextlib.closing(apsw.Connection(os.fspath(path))) as connection, contextlib.suppress(apsw.BusyError):
+        connection.execute("BEGIN IMMEDIATE; ROLLBACK")
+        return True
+    return False
 
 
 @pytest.fixture

@@ -123,8 +123,7 @@ def test_c01_stealing_from_an_engine_that_is_not_stuck_takes_the_family_and_coun
 def test_c01_the_body_of_a_stopped_engine_is_dead_before_its_step_runs_again_elsewhere(bench: Bench) -> None:
     stuck = bench.spawn("run", f"{bench.write('family.py', FAMILY)}:child", "n=5")
     first = bench.noted("pid")[0]
-    stuck.send_signal(signal.SIGSTOP)
-    bench.wait_for(lambda: stopped(stuck.pid))
+    bench.freeze(stuck.pid)
 
     assert bench.flowctl("resume", 1, "--steal").json == 5
 
@@ -152,8 +151,7 @@ def test_c03_an_engine_that_has_lost_its_claim_ends_the_step_without_waiting_for
 def test_c04_nothing_is_taken_from_an_engine_that_is_stopped_but_alive(bench: Bench, tmp_path: Path) -> None:
     engine = bench.spawn("run", bench.write("waiting.py", WAITING))
     bench.wait_for(bench.ledger)
-    engine.send_signal(signal.SIGSTOP)
-    bench.wait_for(lambda: stopped(engine.pid))
+    bench.freeze(engine.pid)
 
     refused = bench.flowctl("resume", 1, code=5)
     with Store.open(default_database(os.environ)) as store:

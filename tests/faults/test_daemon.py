@@ -395,7 +395,7 @@ def test_j04_a_daemon_waits_and_a_command_gives_up_while_another_process_holds_t
 
 def test_m07_commands_do_not_wait_for_a_daemon_that_hangs(bench: Bench, flows: Path, start: Callable[..., int]) -> None:
     pid = start()
-    os.kill(pid, signal.SIGSTOP)
+    bench.freeze(pid)
     began = time.monotonic()
     bench.flowctl("daemon", "status")
     submit(bench, f"{flows}:short")
