@@ -33,7 +33,16 @@ def _global_options(hidden: bool) -> Iterator[click.Option]:
     yield option("--color", type=click.Choice(["auto", "always", "never"]), help="Use colour.  [default: auto]")
 
 
-class Command(click.Command):
+class _Told(click.Command):
+    """What every command and group has: what is wrong with its words is known to be of it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words of the command line; click leaves out of some errors whose they are."""
+        with augment_usage_errors(ctx):
+            return super().parse_args(ctx, args)
+
+
+class Command(_Told):
     """A command with examples in its help, and the global options after it."""
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
@@ -41,11 +50,6 @@ class Command(click.Command):
         settings["params"] = [*(settings.get("params") or []), *_global_options(hidden=True)]
         super().__init__(*args, **settings)
         self.examples = tuple(examples)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the words of the command line; what is wrong with them is known to be of this command."""
-        with augment_usage_errors(ctx):
-            return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, then where the global options are."""
@@ -55,7 +59,7 @@ class Command(click.Command):
         formatter.write_text(_NOTE)
 
 
-class Group(click.Group):
+class Group(_Told, click.Group):
     """A group of commands that are imported when they are called: `members` maps name to (module:attribute, help)."""
 
     def __init__(
@@ -72,11 +76,6 @@ class Group(click.Group):
         self.members = members
         self.examples = tuple(examples)
         self.sections = sections or {"Commands": tuple(members)}
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the words of the command line; what is wrong with them is known to be of this group."""
-        with augment_usage_errors(ctx):
-            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 — click's protocol
         """Return the names of the members."""

@@ -240,30 +240,31 @@ def _changed(old: Schedule, new: NewSchedule, environment: str | None) -> NewSch
 
 def _row(line: CrontabLine, wish: Wish) -> Row:
     looks = [TWICE] if wish.held and wish.goes_on else []
-    looks += [_a_user(line.entry)] if line.entry is not None and _begins_with_an_account(line.entry) else []
+    account = None if line.entry is None else _account_in_front(line.entry)
+    looks += (
+        []
+        if account is None
+        else [f"its command begins with {shown(account)}, an account and no program: see --system-format"]
+    )
     reason = "; ".join(filter(None, [line.reason, wish.change, *looks]))
     return Row(line, "attention" if looks else line.outcome, reason, wish)
 
 
-def _a_user(entry: CrontabEntry) -> str:
-    account = entry.command.split()[0]
-    return f"its command begins with {shown(account)}, an account and no program: see --system-format"
-
-
-def _begins_with_an_account(entry: CrontabEntry) -> bool:
-    """Tell whether the line may have a column for the user, although it was not to have one.
+def _account_in_front(entry: CrontabEntry) -> str | None:
+    """Return the user whom the line may have a column for, although it was not to have one.
 
     Accounts of services are left out: some, such as mail, have the name of a program that may not be installed.
     """
     words = entry.command.split(None, 1)  # none, where a % begins it: the rest is input
     if entry.user is not None or len(words) < 2:
-        return False
+        return None
     try:
         number = pwd.getpwnam(words[0]).pw_uid
     except (KeyError, ValueError):  # ValueError: it holds what no name can
-        return False
+        return None
     is_a_person = number == 0 or number >= _FIRST_PERSON
-    return is_a_person and shutil.which(words[0], path=entry.environment.get("PATH", CRON_PATH)) is None
+    is_a_program = shutil.which(words[0], path=entry.environment.get("PATH", CRON_PATH)) is not None
+    return words[0] if is_a_person and not is_a_program else None
 
 
 def _make(store: Store, wish: Wish, now: int) -> None:

@@ -189,6 +189,7 @@ class Session:
         if self.phase not in ("running", "draining"):
             return
         self.phase = "draining"
+        self.astray = self.astray or ending == "restart"
         self.ending = "pause" if "pause" in (self.ending, ending) else ending
         self.grace = min(self.grace, self.engine.monotonic + grace_s)
         self.outbox.append(Message("drain", {}))

@@ -86,7 +86,6 @@ def elapse(session: Session) -> None:
     for operation in late:
         _attempt_timed_out(session, operation)
     if late:  # after all of them: the run may start over at once
-        session.astray = True
         session.drain("restart", SIBLING_GRACE_S)
     for operation in list(session.operations.values()):
         _elapse_wait(session, operation)

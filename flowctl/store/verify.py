@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,15 +183,17 @@ def payloads(connection: Connection) -> Iterator[Finding]:
     """Yield every payload that is not what was stored; its subject names run and step."""
     sums = _Sums(connection)
     for row in _pages_of(connection, "run_payloads"):
-        if not _are_plain(row[2:]):
-            yield from sums.findings(f"run {row[0]}", row[2:])
+        for name, wrong in sums.wrong(_PAYLOADS, row[2:]):
+            yield Finding("payloads", f"run {row[0]} {name}", wrong)
     for row in _pages_of(connection, "step_payloads"):
-        if not _are_plain(row[4:]):
-            yield from sums.findings(f"run {row[1]} step {row[2]}", row[4:])
+        for name, wrong in sums.wrong(_PAYLOADS, row[4:]):
+            yield Finding("payloads", f"run {row[1]} step {row[2]} {name}", wrong)
     for row in _pages_of(connection, "signal_payloads"):
-        yield from sums.findings(f"run {row[1]} signal {row[0]}", (*row[2:], None, None, None, None))
-    for run_id, key, attempt, error, crc in _attempts(connection):
-        yield from sums.findings(f"run {run_id} step {key} attempt {attempt}", (None, None, None, None, error, crc))
+        for name, wrong in sums.wrong(("input",), row[2:]):
+            yield Finding("payloads", f"run {row[1]} signal {row[0]} {name}", wrong)
+    for run_id, key, attempt, *columns in _attempts(connection):
+        for name, wrong in sums.wrong(("error",), columns):
+            yield Finding("payloads", f"run {run_id} step {key} attempt {attempt} {name}", wrong)
 
 
 def _pages_of(connection: Connection, name: str) -> Iterator[Row]:
@@ -215,17 +217,6 @@ def _onward(connection: Connection, place: Any, last: Any) -> Any:
     return last
 
 
-def _are_plain(columns: Row) -> bool:
-    """Tell whether payloads stand in their row and are what was stored: the only question to most of many rows."""
-    for data, crc in zip(columns[::2], columns[1::2], strict=True):
-        if data is None:
-            if crc is not None:
-                return False
-        elif len(data) == REFERENCE_BYTES or zlib.crc32(data) != crc:
-            return False
-    return True
-
-
 class _Sums:
     """Compares payloads with their checksums, each large one once."""
 
@@ -233,17 +224,23 @@ class _Sums:
         self._connection = connection
         self._known: dict[str, str | None] = {}
 
-    def findings(self, subject: str, columns: Row) -> Iterator[Finding]:
-        """Yield what is wrong with the input, output and error of one row, given as text, checksum, text, …"""
-        for name, data, crc in zip(_PAYLOADS, columns[::2], columns[1::2], strict=True):
+    def wrong(self, names: Sequence[str], columns: Sequence[Any]) -> list[tuple[str, str]]:
+        """Return what is wrong with the payloads of one row, given as text, checksum, text, …, by their names."""
+        found = []
+        for name, data, crc in zip(names, columns[::2], columns[1::2], strict=True):
+            if data is None and crc is None:
+                continue
             if wrong := self._wrong(data, crc):
-                yield Finding("payloads", f"{subject} {name}", wrong)
+                found.append((name, wrong))
+        return found
 
     def _wrong(self, data: bytes | None, crc: int | None) -> str | None:
         if data is None:
-            return None if crc is None else "is gone, its checksum is not"
+            return "is gone, its checksum is not"
         if zlib.crc32(data) != crc:
             return "is not what was stored: its checksum differs"
+        if len(data) != REFERENCE_BYTES:  # it stands in its row, as most do
+            return None
         digest = reference(data.decode(errors="replace"))
         return None if digest is None else self._large(digest)
 

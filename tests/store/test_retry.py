@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowctl.core.errors import Conflict, NotFound
-from flowctl.core.model import Snapshot
+from flowctl.core.model import Claim, Snapshot
 from tests.store.scene import Scene, claimable
 
 
@@ -18,6 +18,15 @@ def failed_run(scene: Scene) -> int:
         else:
             scene.succeed(claim, key)
     return scene.finish(claim, "failed", failed_steps=["parse"]).id
+
+
+def parent(scene: Scene, *keys: str) -> tuple[Claim, *tuple[int, ...]]:
+    """Return a run with a child run for each of these steps, and the numbers of the children."""
+    claim = scene.held()
+    for seq, key in enumerate(keys, 1):
+        scene.begin(claim, key, seq, kind="child")
+    family = {"root_id": claim.run_id, "parent_id": claim.run_id}
+    return claim, *(scene.submit(parent_step=key, **family) for key in keys)
 
 
 def test_h08_a_retry_keeps_what_succeeded_and_counts_attempts_on(scene: Scene) -> None:
@@ -48,11 +57,7 @@ def test_a_retry_from_a_step_runs_that_one_and_all_after_it_anew(scene: Scene) -
 
 
 def test_a_retry_from_a_step_starts_its_child_runs_anew(scene: Scene) -> None:
-    claim = scene.held()
-    scene.begin(claim, "first", 1, kind="child")
-    scene.begin(claim, "second", 2, kind="child")
-    family = {"root_id": claim.run_id, "parent_id": claim.run_id}
-    first, second = (scene.submit(parent_step=key, **family) for key in ("first", "second"))
+    claim, first, second = parent(scene, "first", "second")
     for child, key in ((first, "first"), (second, "second")):
         scene.finish(scene.claim(child))
         scene.succeed(claim, key)
@@ -61,7 +66,7 @@ def test_a_retry_from_a_step_starts_its_child_runs_anew(scene: Scene) -> None:
     kept = scene.store.runs.child_of(claim.run_id, "first")
     assert kept is not None
     assert (first, None) == (kept.id, scene.store.runs.child_of(claim.run_id, "second"))
-    anew = scene.submit(parent_step="second", **family)
+    anew = scene.submit(parent_step="second", root_id=claim.run_id, parent_id=claim.run_id)
     assert [first, second, anew] == [run.id for run in scene.store.runs.children(claim.run_id)]
 
 
@@ -79,11 +84,7 @@ def test_a_run_of_which_steps_are_pruned_already_is_not_retried(scene: Scene) ->
 
 
 def test_a_retry_leaves_a_child_run_that_has_not_ended_and_when_another_was_set_aside(scene: Scene) -> None:
-    claim = scene.held()
-    scene.begin(claim, "going", 1, kind="child")
-    scene.begin(claim, "done", 2, kind="child")
-    family = {"root_id": claim.run_id, "parent_id": claim.run_id}
-    going, done = (scene.submit(parent_step=key, **family) for key in ("going", "done"))
+    claim, going, done = parent(scene, "going", "done")
     scene.finish(scene.claim(done), "failed")
     scene.finish(claim, "failed")
     scene.write(lambda: scene.store.runs.retry(claim.run_id, scene.now, replay="newest", from_step="going"))

@@ -19,7 +19,7 @@ from flowctl.core.listing import RunLine
 from flowctl.core.model import Schedule, Slot
 from flowctl.core.planning import rule_of
 from flowctl.core.recurrence import describe, slots
-from flowctl.core.text import safe, safe_line
+from flowctl.core.text import plural, safe, safe_line
 from flowctl.core.zones import LAST_MS
 from flowctl.engine.why_schedule import why_schedule
 from flowctl.store import Store
@@ -72,7 +72,7 @@ class SlotsScreen(ListPlace):
         self.table.show([*reversed(self._coming), *past])
         if first and past:
             self.table.cursor = len(self._coming)  # the newest of the past: its run is what one looks for
-        self._count = "1 slot" if len(past) == 1 else f"{len(past):,} slots" if past else "no slot was due yet"
+        self._count = plural(len(past), "slot") if past else "no slot was due yet"
         self._tell_of_cursor()
 
     def _read(self, store: Store) -> tuple[Schedule, str, list[int]]:

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from flowctl.cli.instants import clock_time
 from flowctl.core.model import LogLine
-from flowctl.core.text import safe_line, shorten, without_colour
+from flowctl.core.text import plural, safe_line, shorten, without_colour
 from flowctl.store import Store
 from flowctl.tui.widgets.lines import Line, Lines
 
@@ -166,5 +166,5 @@ class LogView(Lines):
         more = "" if self._complete else ", the last of them"
         follows = " · follows" if self.follows else " · paused: End follows again"
         other = "" if step is None else (" · w: only the step" if self._whole else " · w: the whole run")
-        count = "1 line" if len(self.lines) == 1 else f"{len(self.lines):,} lines"
+        count = plural(len(self.lines), "line")
         self.title = f"{whose}: {count}{more}{follows if self._moving else ''}{other}"
