@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,10 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOWCTL = [sys.executable, "-P", "-m", "flowctl"]  # -P: a json.py in the current folder is not ours
+
+# Whoever runs the tests in the background may ignore these: what the tests start is to heed them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile("flowctl", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("flowctl")

@@ -124,7 +124,10 @@ def _narrator(invocation: Invocation, store: Store) -> Narrator:
 
 @contextmanager
 def _stopping(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Stop when a person presses ctrl-C, closes the terminal, or ends this process."""
+    """Stop when a person presses ctrl-C, closes the terminal, or ends this process.
+
+    A signal that nohup or a shell has this process ignore stays ignored.
+    """
     received: list[int] = []
 
     def on_signal(number: int, _frame: object) -> None:
@@ -132,7 +135,8 @@ def _stopping(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         stop()
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, on_signal) for number in signals}
+    heeded = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in heeded}
     try:
         yield lambda: bool(received)
     finally:

@@ -6,6 +6,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import ledger, let_notice, until
 
 
@@ -25,6 +27,21 @@ def test_a14_ctrl_c_finishes_the_step_pauses_the_run_and_says_how_to_resume(
     assert "paused" == flowctl("show", "1", "--json").json["state"]
     assert 3 == flowctl("resume", "@last").json
     assert ["before", "gate", "after"] == ledger(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a14_a_signal_that_it_was_started_to_ignore_does_not_stop_it(background, gated, tmp_path, number) -> None:
+    before = signal.signal(number, signal.SIG_IGN)  # as nohup does, and a shell for what it runs in the background
+    try:
+        process = background("run", gated)
+    finally:
+        signal.signal(number, before)
+    until(lambda: "gate" in ledger(tmp_path))
+    process.send_signal(number)
+    let_notice()
+    (tmp_path / "open").touch()
+    out, _ = process.communicate(timeout=60)
+    assert (0, b"3\n") == (process.returncode, out)
 
 
 def test_a14_a_second_ctrl_c_stops_at_once_and_the_step_runs_again(background, flowctl, gated, tmp_path) -> None:
