@@ -80,7 +80,7 @@ class Claims:
     @property
     def room(self) -> int:
         """Return how many more runs the engine can work on."""
-        return self._role.capacity - len(self._engine.sessions)
+        return self._role.capacity - sum(session.phase != "over" for session in self._engine.sessions.values())
 
     def wakes(self, now: int) -> bool:
         """Tell whether a run has become due by itself since the engine looked."""

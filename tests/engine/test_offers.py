@@ -100,6 +100,15 @@ def test_every_run_is_worked_on_once_and_by_as_few_executors_as_may_be(host: Hos
     assert len({pid for _, pid in ledger(tmp_path)}) == 2
 
 
+def test_no_place_stays_empty_while_runs_are_due(host: Hosted, submit, tmp_path: Path) -> None:
+    runs = submit(200)
+    with host.engine(role=Role(capacity=2)) as engine:
+        engine.drain()
+    shares = Counter(pid for _, pid in ledger(tmp_path))
+    assert len(shares) == 2
+    assert min(shares.values()) > len(runs) / 10  # the second one had to be started
+
+
 def test_one_commit_ends_a_run_and_begins_the_next(host: Hosted, submit) -> None:
     runs = submit(30)
     heard: list[list[Change]] = [[]]
