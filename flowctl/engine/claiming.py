@@ -119,6 +119,8 @@ class Claims:
     def _claim_chosen(self, begin: Callable[[Run], None], now: int) -> None:
         admission = Admission(self._engine.store, now, self._keys)
         for run_id in self._choose(admission, now, self.room):
+            if offers.begin_ahead(self._engine, run_id):
+                continue
             run = self.claim(run_id, now)
             if run is not None:
                 # Not the tick's instant: the transaction may have waited long for another engine's.

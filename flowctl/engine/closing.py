@@ -257,7 +257,9 @@ def restart(session: Session) -> None:
 
 def overdue(session: Session) -> None:
     """End a phase that has taken too long."""
-    if session.phase == "loading":
+    if session.phase == "ahead":
+        offers.take_up(session)
+    elif session.phase == "loading":
         block(session, session.refusal)
     elif session.phase == "cancelling":
         cancelled(session)
@@ -294,7 +296,9 @@ def let_go(session: Session, *, keep: bool) -> None:
 
 def gone(session: Session, reason: str) -> None:
     """Decide what the unexpected death of the executor means for the run."""
-    if session.phase == "cancelling":
+    if session.phase == "ahead":
+        offers.drop(session)
+    elif session.phase == "cancelling":
         cancelled(session)
         let_go(session, keep=False)
     elif session.phase == "loading":

@@ -223,6 +223,8 @@ class Engine:
             self.claims.look = True
             self._heed_requests()  # before the events: after a request to pause or cancel no further step begins
         for event in events:
+            if not isinstance(event, Gone):
+                offers.claim_begun(event.executor)
             session = event.executor.session
             if isinstance(session, Session) and session.phase != "over":
                 self.guarded(session, deliver, event, session)
@@ -250,7 +252,7 @@ class Engine:
             closing.let_go(session, keep=False)
 
     def _stop_session(self, session: Session) -> None:
-        if session.phase == "over":
+        if not session.has_run:
             return
         ending: Ending = "pause" if self._role.kind == "foreground" else "leave"
         if self._stop >= 2:
@@ -268,7 +270,7 @@ class Engine:
                 session.pause_reason = PAUSED
                 self.guarded(session, session.drain, "pause", inf)
         for session in self.sessions.values():
-            if session.phase != "over":
+            if session.has_run:
                 self.guarded(session, self._check_session, session)
 
     def _check_session(self, session: Session) -> None:
@@ -294,6 +296,9 @@ class Engine:
         self._after.clear()
         self.changes.clear()
         self.claims.look = True
+        for session in self.sessions.values():
+            if session not in saved and session.executor is not None:
+                session.executor.session = session.executor.offer = None
         self.sessions = {session.run.id: session for session in saved}
         for session, state in saved.items():
             session.restore(state)

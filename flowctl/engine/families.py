@@ -54,7 +54,7 @@ def cancel_children(engine: Engine, run_id: int) -> None:
     """Cancel the children of a run, and theirs, wherever they are."""
     for child in engine.store.runs.children(run_id):
         session = engine.sessions.get(child.id)
-        if session is not None and session.phase != "over":
+        if session is not None and session.has_run:
             engine.guarded(session, closing.cancel, session, CANCEL_GRACE_S)
             continue
         state = cancel_elsewhere(engine.store, child, engine.now)

@@ -1,8 +1,10 @@
-"""Runs that an executor is handed while its present run still works, so that one quick run follows another at once.
+"""Runs that an executor begins before they are claimed, so that one quick run follows another at once.
 
-An offered run stays queued. It is claimed in the transaction that records the end of the present run; until then it may
-be cancelled, or another engine may take it. Its workflow function begins right after the present run's, so the first
-messages of both travel together; the body of a step waits for the record of its input as ever.
+An offered run stays queued. An executor that works is offered the next run: that is claimed in the transaction that
+records the end of the present one, and its workflow function begins right after the present run's, so the first
+messages of both travel together. An executor that idles begins the run at once, ahead of its claim, which is made in
+the transaction that records its first message. Until it is claimed, a run may be cancelled, or another engine may take
+it; the body of a step waits for the record of its input as ever.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowctl.engine.places import target_of
-from flowctl.engine.session import run_message
+from flowctl.engine.session import Session, run_message
 from flowctl.engine.supervisor import Offer
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 QUICK_S = 0.02  # an executor whose last run took longer is not offered the next
 WITHDRAW_S = 0.1  # a run whose executor is not free by then may begin elsewhere
+AHEAD_S = 0.02  # a run that was begun ahead and has said nothing by then is claimed all the same
 
 
 def offered(engine: Engine) -> set[int]:
@@ -38,10 +41,12 @@ def make(engine: Engine) -> None:
         session = next((session for session in quick if _fits(engine.store, run, session.executor)), None)
         if session is not None and session.executor is not None:
             quick.remove(session)
-            session.executor.offer = Offer(
-                run.id, (run.namespace, run.queue), engine.now, engine.monotonic + WITHDRAW_S
-            )
+            session.executor.offer = _offer(engine, run)
             session.outbox.append(run_message(run, engine.store.file_id, engine.now))
+
+
+def _offer(engine: Engine, run: Run) -> Offer:
+    return Offer(run.id, (run.namespace, run.queue), engine.now, engine.monotonic + WITHDRAW_S)
 
 
 def _may_go_on(executor: Executor | None) -> bool:
@@ -75,10 +80,51 @@ def accept(engine: Engine, executor: Executor) -> bool:
     return True
 
 
+def begin_ahead(engine: Engine, run_id: int) -> bool:
+    """Have an idle executor begin a due run, if its runs have been quick. Belongs into the engine's transaction."""
+    run = engine.store.runs.get(run_id)
+    executor = engine.supervisor.take(target_of(engine.store, run), (run.code, run.path))
+    if executor is None or not executor.quick or not _fits(engine.store, run, executor):
+        return False
+    if engine.store.queues.find(run.namespace, run.queue) is not None:  # its limits count what is claimed
+        return False
+    executor.offer = _offer(engine, run)
+    session = engine.sessions[run.id] = Session(engine, run)
+    session.begin_ahead(executor, AHEAD_S)
+    return True
+
+
+def claim_begun(executor: Executor) -> None:
+    """Claim the run that an executor has begun ahead, before what it says is applied."""
+    session = executor.session
+    if isinstance(session, Session) and session.phase == "ahead":
+        take_up(session)
+
+
+def take_up(session: Session) -> None:
+    """Claim a run that was begun ahead. When it cannot be had any more, its executor is not kept."""
+    assert session.executor is not None
+    if accept(session.engine, session.executor):
+        session.phase = "over"  # another session has begun, of the run as it was claimed
+    else:
+        drop(session)
+
+
+def drop(session: Session) -> None:
+    """Part with a run that was begun ahead, and end its executor."""
+    session.phase = "over"
+    executor, session.executor = session.executor, None
+    if executor is not None:
+        executor.offer = None
+    session.engine.after(lambda: session.engine.close_session(session, executor, keep=False))
+
+
 def withdraw(engine: Engine) -> None:
     """Let others have the runs whose executors were not free soon. Such an executor is not kept."""
     for session in engine.sessions.values():
         executor = session.executor
+        if session.phase == "ahead":
+            continue
         if executor is not None and executor.offer is not None and engine.monotonic >= executor.offer.until:
             executor.offer = None
             executor.stray = True

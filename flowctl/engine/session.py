@@ -26,12 +26,12 @@ PAUSED = "paused by a person"
 LOAD_TIMEOUT_S = 60.0
 SUSPEND_TIMEOUT_S = 10.0
 
-Phase = Literal["loading", "running", "draining", "suspending", "cancelling", "over"]
+Phase = Literal["ahead", "loading", "running", "draining", "suspending", "cancelling", "over"]
 Ending = Literal["restart", "pause", "leave", "cancel"]  # leave: go on when an engine runs again
 
 
 class Session:
-    """A run that this engine has claimed, from the claim to its release or end."""
+    """A run that this engine has claimed, until its release or end; or one that is begun ahead of that (offers.py)."""
 
     def __init__(self, engine: Engine, run: Run) -> None:
         self.engine = engine
@@ -57,6 +57,11 @@ class Session:
         if "timeout_ms" not in self.run.options:
             return self.engine.now
         return self.store.events.attempt_began(self.run.id, self.run.attempt) or self.engine.now
+
+    @property
+    def has_run(self) -> bool:
+        """Tell whether the run is claimed."""
+        return self.phase not in ("ahead", "over")
 
     # -- the transaction --------------------------------------------------------------------------------------------
 
@@ -119,6 +124,13 @@ class Session:
         self.executor = executor
         executor.began_at = self.engine.monotonic
         self.phase = "running"
+
+    def begin_ahead(self, executor: Executor, grace_s: float) -> None:
+        """Let an idle executor begin the run. It is claimed with the first message, or after that grace."""
+        self.go_on(executor)
+        self.phase = "ahead"
+        self.grace = self.engine.monotonic + grace_s
+        self.outbox.append(run_message(self.run, self.store.file_id, self.engine.now))
 
     def on_loaded(self, message: Message) -> None:
         """Begin: the executor has imported the code. One that is told to end may say so too."""

@@ -54,6 +54,8 @@ class Checks:
             return
         if message.kind == "run" and message.fields["run"] != session.run.id:
             return  # an offer, which rests on nothing yet
+        if session.phase == "ahead":
+            return
         run = self._store.runs.get(session.run.id)
         place = f"{message.kind} of run {run.id} {message.fields.get('key', '')}"
         if run.state != "running" or run.epoch != session.claim.epoch:

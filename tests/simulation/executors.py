@@ -153,7 +153,8 @@ class ScriptedExecutor(Executor):
     def begin_body(self, run: int, key: str, attempt: int, operation: Operation) -> Execution:
         """Note in the ledger that a body starts."""
         execution = Execution(run, key, attempt, self.marker)
-        execution.early = runs_unasked(operation) and (self.session is None or self.session.run.id != run)
+        claimed = self.session is not None and self.session.run.id == run and self.session.phase != "ahead"
+        execution.early = runs_unasked(operation) and not claimed
         return self._machine.begin_body(execution, operation)
 
     def fate(self, operation: Operation, n: int) -> Fate:
