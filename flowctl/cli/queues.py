@@ -88,6 +88,8 @@ def set_(invocation: Invocation, /, name: str, pause: bool, resume: bool, **give
 
     if not (name.isprintable() and name.strip() and len(name) <= 1000):
         raise UsageError(f"{quoted(name)} is not the name of a queue")
+    if name.strip().lower() == _NONE:
+        raise UsageError(f"no queue is called {_NONE}: flowctl schedules update takes a queue away with that word")
     now = SYSTEM_CLOCK.now()
     changes = _changes(given["concurrency"], given["rate"], given["key_limit"])
     if pause and resume:

@@ -233,6 +233,8 @@ def _last_active(store: Store, schedule: Schedule) -> int | None:
 
 
 def _require_a_slot(rule: Rule, next_at: int | None) -> None:
+    if next_at is None and rule.kind == "once" and next_slot(rule, -1) is not None:
+        raise UsageError(f"{rule.expression} has passed", "to run it now: flowctl schedules trigger NAME")
     if next_at is None and is_timed(rule):
         raise UsageError(f"the schedule is never due: {describe(rule)}", "see with: flowctl next --cron EXPR")
 

@@ -74,9 +74,21 @@ def _between(whole: str, rest: str) -> str:
         text = text[1:-1].strip()
         if quote in text:
             raise ValueError(f"{shown(whole)} is not a condition: there is {quote} between {quote} and {quote}")
+    elif not _is_balanced(text):
+        raise ValueError(f"{shown(whole)} is not a condition: put what is between ( and ) into quotes")
     if not text:
         raise ValueError(f"{shown(whole)} is not a condition: there is nothing between ( and )")
     return text
+
+
+def _is_balanced(text: str) -> bool:
+    """Tell whether each parenthesis in a text is closed after it was opened."""
+    depth = 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def _battery(text: str) -> Condition:

@@ -25,6 +25,11 @@ def test_only_what_is_given_changes(flowctl) -> None:
     assert [] == flowctl("queues", "list", "--json").json
 
 
+def test_no_queue_has_the_name_that_takes_a_queue_away(flowctl) -> None:
+    said = flowctl("queues", "set", "none", "--concurrency", "2", code=2).stderr
+    assert "no queue is called none" in said
+
+
 def test_a_queue_is_not_paused_and_resumed_at_once(flowctl) -> None:
     assert (
         "--pause and --resume exclude each other" in flowctl("queues", "set", "a", "--pause", "--resume", code=2).stderr

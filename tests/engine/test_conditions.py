@@ -85,6 +85,8 @@ def test_a_text_may_stand_in_parentheses_and_is_recorded_after_a_colon(text: str
         ("changed()", "there is nothing between ( and )"),
         ("idle( )", "there is nothing between ( and )"),
         ("cmd(' ')", "there is nothing between ( and )"),
+        ("cmd(a) && (b)", "put what is between ( and ) into quotes"),
+        ("cmd(echo :()", "put what is between ( and ) into quotes"),
     ],
 )
 def test_what_is_wrong_with_parentheses_is_said(text: str, said: str) -> None:

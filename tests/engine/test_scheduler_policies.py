@@ -279,6 +279,9 @@ def test_e13_another_policy_keeps_the_rhythm(rhythm: Rhythm) -> None:
 def test_a_schedule_that_is_never_due_is_refused(rhythm: Rhythm) -> None:
     with pytest.raises(UsageError, match="never due"):
         rhythm.add(end_at=START - 1)
+    rhythm.add("soon", "2030-01-01T00:00:00Z", kind="once")
+    with pytest.raises(UsageError, match="2020-01-01T00:00:00Z has passed"):
+        schedules.update(rhythm.store, rhythm.new("soon", "2020-01-01T00:00:00Z", kind="once"), rhythm.clock.wall)
     with pytest.raises(UsageError, match="no year has such a date"):
         rhythm.add(expression="0 0 30 2 *")
     rhythm.add()
