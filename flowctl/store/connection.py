@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -97,6 +98,10 @@ def _authorize(action: int, first: str | None, second: str | None, _schema: str 
     return apsw.SQLITE_DENY
 
 
+def _sum_of(*data: Any) -> int | None:
+    return None if data[0] is None else zlib.crc32(data[0])
+
+
 class Connection:
     """One connection to the file, for one thread. Every cursor is read to its end: an open one would pin the WAL."""
 
@@ -128,6 +133,7 @@ class Connection:
         connection.limit(apsw.SQLITE_LIMIT_SQL_LENGTH, _MAX_SQL_LENGTH)
         connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)
         connection.create_scalar_function("actor", self._name_actor, 0, flags=apsw.SQLITE_INNOCUOUS)
+        connection.create_scalar_function("sum_of", _sum_of, 1, deterministic=True, flags=apsw.SQLITE_INNOCUOUS)
         connection.execute(_PRAGMAS).fetchall()
         if read_only:
             connection.execute("PRAGMA query_only = ON").fetchall()

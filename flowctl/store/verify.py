@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +67,28 @@ Check = Callable[[Connection], Iterator[Finding]]
 
 
 def check(connection: Connection, full: bool, now: int | None = None) -> list[Finding]:
-    """Run every check on one snapshot of the file; given the time, also look for what happened after tomorrow."""
+    """Run every check; given the time, also look for what happened after tomorrow.
+
+    Two at a time, each on a snapshot of its own: SQLite reads without Python's lock, and large files take a while.
+    """
+    checks = list(_checks(full, now).items())
+    findings: list[list[Finding]] = [[] for _ in checks]
+    left = deque(range(len(checks)))
+
+    def work(connection: Connection) -> None:
+        with connection.reading(), suppress(IndexError):
+            while True:
+                number = left.popleft()
+                findings[number] = _survived(*checks[number], connection)
+
+    with closing(Connection(connection.path, read_only=True)) as another, ThreadPoolExecutor(1) as thread:
+        beside = thread.submit(work, another)
+        work(connection)
+        beside.result()
+    return [finding for each in findings for finding in each]
+
+
+def _checks(full: bool, now: int | None) -> dict[str, Check]:
     checks: dict[str, Check] = {
         "pages": _integrity if full else _quick,
         "foreign_keys": _foreign_keys,
@@ -81,11 +105,7 @@ def check(connection: Connection, full: bool, now: int | None = None) -> list[Fi
     checks |= {name: _invariant(name) for name in _INVARIANTS}
     if now is not None:
         checks["future"] = _invariant("future", {"latest": now + _DAY_MS})
-    findings: list[Finding] = []
-    with connection.reading():
-        for name, run in checks.items():
-            findings += _survived(name, run, connection)
-    return findings
+    return checks
 
 
 def _survived(name: str, run: Check, connection: Connection) -> list[Finding]:
@@ -198,14 +218,17 @@ def payloads(connection: Connection) -> Iterator[Finding]:
 
 def _pages_of(connection: Connection, name: str) -> Iterator[Row]:
     after = 0
-    while rows := connection.rows(SQL[name], {"after": after}):
+    while rows := connection.rows(SQL[name], {"after": after, "reference": REFERENCE_BYTES}):
         yield from rows
         after = _onward(connection, after, rows[-1][0])
 
 
 def _attempts(connection: Connection) -> Iterator[Row]:
     place: Row = (0, "", 0)
-    while rows := connection.rows(SQL["attempt_payloads"], dict(zip(("run", "key", "attempt"), place, strict=True))):
+    while rows := connection.rows(
+        SQL["attempt_payloads"],
+        {"run": place[0], "key": place[1], "attempt": place[2], "reference": REFERENCE_BYTES},
+    ):
         yield from rows
         place = _onward(connection, place, rows[-1][:3])
 

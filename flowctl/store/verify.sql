@@ -1,23 +1,37 @@
 -- Every block reads whole tables: it answers `flowctl db check`. State invariants return a run, a step key or NULL, and
 -- what is wrong.
 
+-- Payloads that are to be looked at: those that are not what was stored, and the large ones, which stand elsewhere.
+
 -- name: run_payloads
 SELECT id, NULL, CAST(input AS BLOB), input_crc, CAST(output AS BLOB), output_crc, CAST(error AS BLOB), error_crc
-FROM runs WHERE id > :after ORDER BY id LIMIT 500
+FROM runs WHERE id > :after AND (
+    octet_length(input) = :reference OR sum_of(CAST(input AS BLOB)) IS NOT input_crc
+    OR octet_length(output) = :reference OR sum_of(CAST(output AS BLOB)) IS NOT output_crc
+    OR octet_length(error) = :reference OR sum_of(CAST(error AS BLOB)) IS NOT error_crc)
+ORDER BY id LIMIT 500
 
 -- name: step_payloads
 -- Of what a fork shares, the payloads of the row that has them, by the checksums that the fork has taken over.
 SELECT steps.id, steps.run_id, steps.key, steps.attempt, CAST(held.input AS BLOB), steps.input_crc,
     CAST(held.output AS BLOB), steps.output_crc, CAST(held.error AS BLOB), steps.error_crc
 FROM steps LEFT JOIN steps AS held ON held.id = coalesce(steps.shared_id, steps.id)
-WHERE steps.id > :after ORDER BY steps.id LIMIT 500
+WHERE steps.id > :after AND (
+    octet_length(held.input) = :reference OR sum_of(CAST(held.input AS BLOB)) IS NOT steps.input_crc
+    OR octet_length(held.output) = :reference OR sum_of(CAST(held.output AS BLOB)) IS NOT steps.output_crc
+    OR octet_length(held.error) = :reference OR sum_of(CAST(held.error AS BLOB)) IS NOT steps.error_crc)
+ORDER BY steps.id LIMIT 500
 
 -- name: attempt_payloads
 SELECT run_id, key, attempt, CAST(error AS BLOB), error_crc FROM attempts
-WHERE (run_id, key, attempt) > (:run, :key, :attempt) ORDER BY run_id, key, attempt LIMIT 500
+WHERE (run_id, key, attempt) > (:run, :key, :attempt)
+    AND (octet_length(error) = :reference OR sum_of(CAST(error AS BLOB)) IS NOT error_crc)
+ORDER BY run_id, key, attempt LIMIT 500
 
 -- name: signal_payloads
-SELECT id, run_id, CAST(value AS BLOB), value_crc FROM signals WHERE id > :after ORDER BY id LIMIT 500
+SELECT id, run_id, CAST(value AS BLOB), value_crc FROM signals
+WHERE id > :after AND (octet_length(value) = :reference OR sum_of(CAST(value AS BLOB)) IS NOT value_crc)
+ORDER BY id LIMIT 500
 
 -- name: payload
 SELECT CAST(text AS BLOB) FROM payloads WHERE hash = :hash
