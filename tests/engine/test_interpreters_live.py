@@ -37,10 +37,11 @@ ONLY_THERE = 'import only_there\n    found = {"said": only_there.SAID}'
 
 @functools.cache
 def _interpreter(version: str) -> str | None:
-    """Return a CPython of that version: on PATH, or named by the environment variable."""
+    """Return a CPython of that version: on PATH, among those of pyenv, or named by the environment variable."""
     named = [path for path in os.environ.get(PYTHONS, "").split(os.pathsep) if path]
     own = [sys.executable] if f"{sys.version_info[0]}.{sys.version_info[1]}" == version else []
-    for python in [*named, *own, shutil.which(f"python{version}")]:
+    kept = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob(f"versions/{version}.*/bin/python{version}")
+    for python in [*named, *own, shutil.which(f"python{version}"), *map(str, kept)]:
         if python and _version(python) == f"CPython {version}":
             return python
     return None
@@ -125,7 +126,7 @@ def test_a_script_with_inline_metadata_gets_the_environment_it_declares(
 def test_every_cpython_from_3_9_on_runs_a_workflow(flowctl: Callable[..., Any], tmp_path: Path, version: str) -> None:
     python = _interpreter(version)
     if python is None:
-        pytest.skip(f"CPython {version} is neither on PATH nor in ${PYTHONS}")
+        pytest.skip(f"CPython {version} is neither on PATH nor of pyenv nor in ${PYTHONS}")
     body = (
         "from dataclasses import dataclass\n    print('hello from', sys.version_info[:2])\n    found = {'said': what}"
     )
