@@ -104,7 +104,7 @@ def _engine_tokens() -> list[str]:
 def wait_for() -> Callable[..., Any]:
     """Wait until something is true, and return it."""
 
-    def wait(predicate: Callable[[], Any], timeout: float = 20.0) -> Any:
+    def wait(predicate: Callable[[], Any], timeout: float = 60.0) -> Any:
         deadline = time.monotonic() + timeout
         while not (found := predicate()):
             assert time.monotonic() < deadline, f"waited {timeout:g} s in vain"

@@ -20,7 +20,7 @@ from flowctl.engine.loading import load_file
 from flowctl.engine.supervisor import CodeTarget, Supervisor
 from flowctl.store import Store
 
-LONGEST_S = 60  # what a test may take that hosts engines
+LONGEST_S = 110  # what a test may take that hosts engines
 
 
 @dataclass
