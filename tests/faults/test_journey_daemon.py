@@ -24,7 +24,7 @@ MAILTO=ada@example.org
 # Written when the machine comes up.
 @reboot echo up >> {folder}/boots
 SHELL=/bin/bash
-30 2 * * * cd {folder} && echo "begun $$" >> backups && test -e ready || sleep 60
+30 2 * * * cd {folder} && echo "begun $$" >> backups && test -e ready || sleep 300
 61 * * * * wrong.sh
 """
 
@@ -34,7 +34,7 @@ def ended() -> Iterator[None]:
     """Leave no daemon behind."""
     yield
     if running_daemon(default_database(os.environ)) is not None:
-        subprocess.run([*FLOWCTL, "daemon", "stop", "--now"], capture_output=True, timeout=30, check=False)
+        subprocess.run([*FLOWCTL, "daemon", "stop", "--now"], capture_output=True, timeout=60, check=False)
 
 
 @pytest.fixture
