@@ -230,7 +230,14 @@ def bench(
 def alive(pid: int) -> bool:
     """Tell whether a process is there and not a zombie. One whose other threads still end cannot be reaped yet."""
     try:
-        ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
-        return not ended or len(os.listdir(f"/proc/{pid}/task")) > 1
+        return not dead(pid) or len(os.listdir(f"/proc/{pid}/task")) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def dead(pid: int) -> bool:
+    """Tell whether a process has ended, although its last threads may not be put away yet: none runs code any more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return True

@@ -16,7 +16,7 @@ from flowctl.core.config import default_database
 from flowctl.core.policy import CRASH_LIMIT
 from flowctl.engine.claiming import Role
 from flowctl.engine.following import Following
-from tests.faults.conftest import Bench, alive
+from tests.faults.conftest import Bench, alive, dead
 from tests.faults.hosted import hosted
 from tests.faults.seen import CHAIN, CUT, LEDGER, ONCE, WAITING, attempts_of, stopped
 
@@ -147,7 +147,7 @@ def test_a05_an_executor_that_cannot_hear_is_gone_before_its_step_runs_again(how
     engine.wait()
 
     assert bench.flowctl("resume", 1).json == "0 left"
-    assert not any(map(alive, pids()))
+    assert all(map(dead, pids()))
 
 
 @pytest.mark.parametrize("crowd", [2, 20])
@@ -309,5 +309,5 @@ def test_a14_ctrl_c_while_the_file_is_imported_leaves_nothing(
 
     assert process.returncode == 130
     assert err.strip() == "flowctl: interrupted"
-    assert not alive(int(ledger()[0]))
+    assert dead(int(ledger()[0]))
     assert not default_database(os.environ).exists()

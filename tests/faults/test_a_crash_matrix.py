@@ -183,7 +183,8 @@ class Point(NamedTuple):
 
     The way is a list of stages. `in two` and `after two`: the workflow stands still there. `unread`: it goes on, but
     the engine is stopped before it can read what the body has sent. `checkpoint`: the engine is stopped while it
-    copies the log into the file. Everything else is a failpoint, where the engine stops.
+    copies the log into the file. `asleep`: it is stopped when the child sleeps and the parent waits for it, whichever
+    of them is the last. Everything else is a failpoint, where the engine stops.
     """
 
     what: str
@@ -231,10 +232,11 @@ POINTS = {
     "P8": Point(
         "run finished, nobody told", ["run-succeeded"], ["run-succeeded@2"], ["run-succeeded"], ["run-succeeded"]
     ),
-    "P9": Point("asleep", ["run-sleeping"], ["run-waiting"], ["run-sleeping"], ["run-sleeping"]),
+    "P9": Point("asleep", ["run-sleeping"], ["asleep"], ["run-sleeping"], ["run-sleeping"]),
     "P11": Point("checkpoint", ["checkpoint"], ["checkpoint"], ["checkpoint"], ["checkpoint"], who=NO_ENGINE),
 }
 INPUTS = {"P9": "nap=0.7", "P11": "grams=2000000"}  # so long that the executor is let go; so much in each commit
+LONG_NAP = "nap=5"  # so long that it is still asleep when that is seen
 CASES = [(name, who, shape) for name, point in POINTS.items() for who, shape in product(point.who, SHAPES)]
 
 
@@ -267,12 +269,22 @@ class Scene:
             self.bench.wait_for(lambda: left == self.running("step", "child", "sleep"))
         elif stage == "unread":
             self._leave_unread()
+        elif stage == "asleep":
+            self.bench.wait_for(self._asleep)
+            self.bench.freeze(self.engine.pid)
+            assert self._asleep()
         elif stage == "checkpoint":
             index = Path(f"{default_database(os.environ)}-shm")
             self.bench.wait_for(lambda: caught(self.bench, self.engine, lambda: in_checkpoint(index)))
         else:
             self.go()
             self.bench.wait_for(lambda: stopped(self.engine.pid))
+
+    def _asleep(self) -> bool:
+        if self.bench.run_of(1) is None:
+            return False
+        with self.bench.store() as store:
+            return ["waiting", "sleeping"] == [run.state for run in store.runs.family(1)]
 
     def _leave_unread(self) -> None:
         self.engine.send_signal(signal.SIGSTOP)
@@ -330,7 +342,7 @@ def test_a01_killed_anywhere_a_run_is_finished_and_nothing_recorded_is_done_twic
 ) -> None:
     expected, place = SHAPES[shape], POINTS[point]
     stages: list[str] = getattr(place, shape)
-    scene = Scene(bench, tmp_path, shape, stages, INPUTS.get(point, ""))
+    scene = Scene(bench, tmp_path, shape, stages, LONG_NAP if "asleep" in stages else INPUTS.get(point, ""))
     for stage in stages:
         scene.reach(stage)
     begun, before = scene.running("step"), bench.run_of(1)

@@ -18,7 +18,7 @@ from flowctl.engine import commands
 from flowctl.engine import engine as engine_module
 from flowctl.engine.claiming import Role
 from flowctl.store import Store
-from tests.faults.conftest import Bench, alive
+from tests.faults.conftest import Bench, dead
 from tests.faults.hosted import MovedClock, hosted, summary, trouble
 from tests.faults.seen import CHAIN, ONCE, WAITING, attempts_of
 
@@ -192,7 +192,7 @@ def test_b02_a_timeout_whose_record_fails_still_ends_the_old_attempt_before_the_
             with trouble(host.store, nth.__eq__) as count:
                 assert engine.follow(number).output == "1"
             first, second = map(int, bench.ledger())
-            assert (nth, count[0] >= nth, alive(first)) == (nth, True, False)
+            assert (nth, count[0] >= nth, dead(first)) == (nth, True, True)
             assert first != second
 
 

@@ -19,7 +19,7 @@ from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.config import default_database
 from flowctl.engine.recovery import recover_store
 from flowctl.store import Store
-from tests.faults.conftest import Bench, alive
+from tests.faults.conftest import Bench, alive, dead
 from tests.faults.hosted import MovedClock, hosted
 from tests.faults.seen import CHAIN, CUT, DONE, ONCE, WAITING, attempts_of, stopped
 
@@ -112,7 +112,7 @@ def test_c01_stealing_from_an_engine_that_is_not_stuck_takes_the_family_and_coun
 
     assert bench.flowctl("resume", 1, "--steal").json == 7
 
-    assert not alive(first)
+    assert dead(first)
     assert attempts_of(bench.shown(2)) == {"held": CUT}
     out, _ = robbed.communicate(timeout=60)
     assert (robbed.returncode, out.strip()) == (0, "7")  # it was waiting for the parent, which nobody took from it
@@ -126,7 +126,7 @@ def test_c01_the_body_of_a_stopped_engine_is_dead_before_its_step_runs_again_els
 
     assert bench.flowctl("resume", 1, "--steal").json == 5
 
-    assert not alive(first)
+    assert dead(first)
     stuck.send_signal(signal.SIGCONT)
     assert stuck.wait(timeout=60) == 5
     assert attempts_of(bench.shown()) == {"held": CUT}
@@ -188,7 +188,7 @@ def test_c06_a_step_that_never_lets_go_of_pythons_lock_is_cancelled_from_outside
     assert "asked to cancel" in bench.flowctl("cancel", 1).stdout
 
     assert engine.wait(timeout=60) == 6
-    assert not alive(body)
+    assert dead(body)
     assert bench.shown()["state"] == "cancelled"
     assert attempts_of(bench.shown()) == {"hog": ["cancelled"]}
 

@@ -23,7 +23,7 @@ from flowctl.engine.journal import journal_path
 from flowctl.store import Store
 from flowctl.store.connection import WAIT_S
 from tests.conftest import FLOWCTL, Outcome
-from tests.faults.conftest import Bench, alive
+from tests.faults.conftest import Bench, alive, dead
 
 SOURCE = """
 @step
@@ -255,7 +255,7 @@ def test_a13_a_daemon_that_is_stopped_lets_short_steps_finish_and_puts_the_rest_
     assert ["interrupted"] == [attempt["state"] for attempt in stopped["by_key"]["work"]["attempts"]]
     assert "queued" == bench.shown(after)["state"]
     pids = [int(line.split()[1]) for line in bench.ledger()]
-    assert not any(alive(each) for each in pids)
+    assert all(map(dead, pids))
 
     start()
     assert '"late"' == bench.in_state("succeeded", after).output
@@ -267,7 +267,7 @@ def test_a13_g12_a_second_signal_stops_it_at_once(bench: Bench, flows: Path, sta
     number = submit(bench, f"{flows}:long")
     (pid,) = bench.noted("long")
     bench.flowctl("daemon", "stop", "--now")  # which kills a daemon that takes its grace: nothing is put back then
-    assert ("queued", False) == (bench.shown(number)["state"], alive(pid))
+    assert ("queued", True) == (bench.shown(number)["state"], dead(pid))
 
 
 def test_a_daemon_that_hangs_is_ended_all_the_same(bench: Bench, flows: Path, start: Callable[..., int]) -> None:
@@ -313,7 +313,7 @@ def test_a05_what_a_killed_daemon_ran_is_dead_before_it_runs_again(
     os.kill(pid, signal.SIGKILL)
     start()
     second = bench.noted("long", 2)[1]
-    assert (False, True) == (alive(first), alive(second))
+    assert (True, True) == (dead(first), alive(second))
     attempts = bench.shown(number)["by_key"]["work"]["attempts"]
     assert ["interrupted", "running"] == [attempt["state"] for attempt in attempts]
 

@@ -15,7 +15,7 @@ from flowctl.core.config import default_database
 from flowctl.core.model import FINAL_STATES
 from flowctl.engine.commands import cancel
 from flowctl.store import Store
-from tests.faults.conftest import alive
+from tests.faults.conftest import alive, dead
 from tests.faults.seen import attempts_of
 from tests.simulation.imitation import Fate
 from tests.simulation.programs import Call, Gather, Program
@@ -114,7 +114,7 @@ def test_g01_a_running_step_is_cancelled_and_its_process_is_gone(bench: Bench) -
     pids = bench.noted("pid")
     bench.flowctl("cancel", 1)
     assert command.wait(60) == 6
-    assert not any(map(alive, pids))
+    assert all(map(dead, pids))
     _check_cancelled(bench, 1)
     steps = bench.shown()["by_key"]
     assert [steps[key]["state"] for key in ("first", "busy")] == ["succeeded", "cancelled"]
@@ -148,7 +148,7 @@ def test_g01_a_run_that_waits_for_its_child_takes_the_child_along(bench: Bench) 
     bench.flowctl("cancel", 1)
     assert command.wait(60) == 6
     bench.in_state("cancelled", 2)
-    assert not any(map(alive, pids))
+    assert all(map(dead, pids))
     _check_cancelled(bench, 1, 2)
 
 
@@ -277,7 +277,7 @@ def test_g03_setsid_and_double_forks_die_with_the_timeout(bench: Bench, workflow
     bench.write("escape.py", f"LIMIT = '4s'\n{ESCAPE}")
     bench.flowctl("run", f"escape.py:{workflow}", code=1)
     pids = bench.noted("pid", count)
-    assert not any(map(alive, pids))
+    assert all(map(dead, pids))
     assert bench.shown()["steps"][0]["error"]["type"] == "StepTimedOut"
 
 
@@ -288,7 +288,7 @@ def test_g03_setsid_and_double_forks_die_with_the_cancellation(bench: Bench, wor
     pids = bench.noted("pid", count)
     bench.flowctl("cancel", 1)
     assert command.wait(60) == 6
-    assert not any(map(alive, pids))
+    assert all(map(dead, pids))
     _check_cancelled(bench, 1)
 
 
@@ -538,7 +538,7 @@ def test_g09_a_result_counts_although_the_process_would_not_end(bench: Bench, le
     began = time.monotonic()
     assert bench.flowctl("run", "hangs.py", f"left={left}").json == 42
     assert time.monotonic() - began <= 60
-    assert not any(map(alive, bench.noted("pid")))
+    assert all(map(dead, bench.noted("pid")))
 
 
 def test_g11_finally_blocks_run_during_the_grace(bench: Bench) -> None:
@@ -589,7 +589,7 @@ def test_g11_a_command_may_tidy_up_during_the_grace(bench: Bench) -> None:
     bench.flowctl("cancel", 1)
     assert command.wait(60) == 6
     assert bench.ledger()[1:] == ["tidied"]
-    assert not any(map(alive, pids))
+    assert all(map(dead, pids))
     _check_cancelled(bench, 1)
 
 
@@ -669,7 +669,7 @@ def test_g05_a_run_that_takes_too_long_ends_with_exit_code_7(bench: Bench, words
     if words[0] == "waits":
         assert bench.shown(2)["state"] == "cancelled"
     if words[0] != "sleeps":
-        assert not any(map(alive, bench.noted("pid")))
+        assert all(map(dead, bench.noted("pid")))
 
 
 STOPPED = """
