@@ -111,7 +111,7 @@ def test_b03_a_run_that_was_freed_by_such_a_commit_goes_on_where_it_is_watched(b
     )
     dies = bench.spawn("run", "waits.py")
     bench.wait_for(lambda: bench.ledger() == ["begun"])
-    dies.send_signal(signal.SIGSTOP)
+    bench.freeze(dies.pid)
     (tmp_path / "enough").touch()
 
     watched = threading.Event()

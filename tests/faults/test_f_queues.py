@@ -278,7 +278,10 @@ def test_f06_parent_and_child_in_a_queue_of_one_neither_lock_nor_linger(
         assert [] == host.store.check(full=True)
 
 
-def test_f06_a_parent_whose_child_runs_keeps_its_executor(write: Callable[[str, str], Path]) -> None:
+def test_f06_a_parent_whose_child_runs_keeps_its_executor(
+    write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timers, "HOLD_MS", 3_600_000)  # however slowly the child begins
     with hosted() as host:
         number = host.submit(write("parent.py", FAMILY))
         with host.engine() as engine:

@@ -695,7 +695,7 @@ def test_g05_a_run_that_ended_in_time_is_recorded_whole_although_its_engine_hear
 ) -> None:
     engine = bench.spawn("run", bench.write("stopped.py", STOPPED))
     bench.wait_for(bench.ledger)
-    engine.send_signal(signal.SIGSTOP)
+    bench.freeze(engine.pid)
     (tmp_path / "go").touch()
     bench.wait_for(lambda: SYSTEM_CLOCK.now() > started_at(bench) + 6_200)
     engine.send_signal(signal.SIGCONT)
