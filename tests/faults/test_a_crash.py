@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from flowctl.engine.claiming import Role
 from flowctl.engine.following import Following
 from tests.faults.conftest import Bench, alive, dead
 from tests.faults.hosted import hosted
-from tests.faults.seen import CHAIN, CUT, LEDGER, ONCE, WAITING, attempts_of, stopped
+from tests.faults.seen import CHAIN, CUT, LEDGER, ONCE, WAITING, attempts_of, pending, stopped
 
 
 def test_a03_a_printed_number_is_a_run_that_survives_everything(bench: Bench, tmp_path: Path) -> None:
@@ -252,12 +251,7 @@ def test_a14_ctrl_c_pauses_a_run_which_can_be_resumed(presses: int, bench: Bench
 def _press(process: Any, presses: int, wait_for: Any) -> None:
     for _ in range(presses):
         process.send_signal(signal.SIGINT)
-        wait_for(lambda: not _pending(process.pid, signal.SIGINT))
-
-
-def _pending(pid: int, number: int) -> bool:
-    found = re.search(r"ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
-    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
+        wait_for(lambda: not pending(process.pid, signal.SIGINT))
 
 
 def test_a14_ctrl_c_while_a_run_sleeps_pauses_it(bench: Bench) -> None:

@@ -24,6 +24,7 @@ from flowctl.store import Store
 from flowctl.store.connection import WAIT_S
 from tests.conftest import FLOWCTL, Outcome
 from tests.faults.conftest import Bench, alive, dead
+from tests.faults.seen import pending
 
 SOURCE = """
 @step
@@ -268,6 +269,20 @@ def test_a13_g12_a_second_signal_stops_it_at_once(bench: Bench, flows: Path, sta
     (pid,) = bench.noted("long")
     bench.flowctl("daemon", "stop", "--now")  # which kills a daemon that takes its grace: nothing is put back then
     assert ("queued", True) == (bench.shown(number)["state"], dead(pid))
+
+
+def test_a13_g12_both_signals_are_heard_although_they_come_in_the_same_moment(
+    bench: Bench, flows: Path, start: Callable[..., int]
+) -> None:
+    pid = start()
+    number = submit(bench, f"{flows}:long")
+    bench.noted("long")
+    bench.freeze(pid)
+    stopping = bench.spawn("daemon", "stop", "--now")
+    bench.wait_for(lambda: pending(pid, signal.SIGINT))
+    os.kill(pid, signal.SIGCONT)
+    stopping.communicate(timeout=60)
+    assert (0, "queued") == (stopping.returncode, bench.shown(number)["state"])
 
 
 def test_a_daemon_that_hangs_is_ended_all_the_same(bench: Bench, flows: Path, start: Callable[..., int]) -> None:
