@@ -285,8 +285,9 @@ def stop(invocation: Invocation, *, at_once: bool) -> DaemonFacts | None:
         store.events.note("daemon", f"told to stop (pid {facts.pid})", SYSTEM_CLOCK.now())
     _signal(facts.pid, signal.SIGTERM)
     if at_once:
-        time.sleep(0.05)  # two signals in the same moment would be one
-        _signal(facts.pid, signal.SIGTERM)
+        _signal(
+            facts.pid, signal.SIGINT
+        )  # stops it too; a second SIGTERM in the same moment would be one with the first
     if _has_ended(invocation, facts.pid, STOP_NOW_S if at_once else GRACE_S + STOP_NOW_S):
         return facts
     if at_once:

@@ -33,7 +33,7 @@ from flowctl.sdk.masking import Masker
 from flowctl.sdk.wire import CHANNEL_CLOSED, WIRE_VERSION, FrameReader, Message, WireError, encode_frame
 
 RECEIVE_BYTES = 1 << 16  # more costs a fresh mapping for every message
-DEATH_WAIT_S = 0.2  # how long an executor that closed its channel may take to die by itself
+DEATH_WAIT_S = 1.0  # how long an executor that closed its channel may take to die by itself, on a busy machine
 
 # The private SDK folder comes first on the path only until the SDK is imported, and the current folder never does:
 # a json.py beside the workflow must not become the executor's json.

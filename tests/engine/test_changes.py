@@ -183,7 +183,8 @@ def test_the_daemon_runs_what_waits_for_files(flowctl: Any, wait_for: Any, inbox
     flowctl("daemon", "start")
     try:
         wait_for(lambda: flowctl("ls", "--state", "succeeded", "--json").json)
-        (inbox / "b.csv").write_text("while it runs")
+        (inbox / "b.tmp").write_text("while it runs")  # the daemon shall not see it half written
+        (inbox / "b.tmp").rename(inbox / "b.csv")
         wait_for(lambda: len(flowctl("ls", "--state", "succeeded", "--json").json) == 2)
     finally:
         flowctl("daemon", "stop", "--now")

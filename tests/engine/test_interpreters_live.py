@@ -51,7 +51,7 @@ def _version(python: str) -> str:
     code = "import platform as p; print(p.python_implementation(), '.'.join(p.python_version_tuple()[:2]))"
     try:
         return subprocess.run(
-            [python, "-c", code], capture_output=True, text=True, timeout=20, check=False
+            [python, "-c", code], capture_output=True, text=True, timeout=60, check=False
         ).stdout.strip()
     except OSError:
         return ""

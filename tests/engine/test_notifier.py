@@ -356,7 +356,7 @@ def test_a_message_that_cannot_be_delivered_is_given_up_after_a_day_and_later_on
 def test_a_delivery_that_hangs_stops_nothing_and_a_daemon_that_ends_makes_it_again(
     scene: Scene, notifier: Notifier, tmp_path: Path
 ) -> None:
-    channel(scene, "slow", settings={"command": f"echo x >> {tmp_path}/begun; sleep 60"})
+    channel(scene, "slow", settings={"command": f"echo x >> {tmp_path}/begun; sleep 300"})
     channel(scene, "quick", settings={"command": f"touch {tmp_path}/quick"})
     end(scene)
     began = time.monotonic()
@@ -364,15 +364,15 @@ def test_a_delivery_that_hangs_stops_nothing_and_a_daemon_that_ends_makes_it_aga
         scene.now += 1_000 if time.monotonic() - began < 0.1 else 10
         turn = time.monotonic()
         notifier.tick(scene.now)
-        assert time.monotonic() - turn < 1
+        assert time.monotonic() - turn < 20
         time.sleep(0.02)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 90
     notifier.close()
     again = Notifier(scene.store)
     while len((tmp_path / "begun").read_text().splitlines()) < 2:
         again.tick(scene.now)
         time.sleep(0.02)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 90
     scene.now += module.LONGEST_MS + 1
     again.tick(scene.now)
     slow = scene.store.connection.rows("SELECT tries, sent_at FROM notices WHERE channel_id = 1")
@@ -464,7 +464,7 @@ def mailbox() -> Iterator[tuple[int, list[str]]]:
     thread.start()
     try:
         yield listener.getsockname()[1], lines
-        thread.join(20)
+        thread.join(60)
     finally:
         listener.close()
 
@@ -513,7 +513,7 @@ def test_the_daemon_tells_of_a_run_that_fails(flowctl: Any, tmp_path: Path) -> N
     try:
         flowctl("exec", "--detach", "--", "false")
         until = time.monotonic() + 60
-        while not (log.exists() and log.read_text().endswith("\n")):
+        while not log.exists() or flowctl("notify", "list", "--json").json[0]["waiting"]:
             assert time.monotonic() < until
             time.sleep(0.05)
     finally:

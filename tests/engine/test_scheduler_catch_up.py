@@ -93,7 +93,7 @@ def test_e04_a_month_of_minutes_is_planned_quickly_and_starts_no_more_than_the_c
     assert ["skipped"] * 43_100 + ["fired"] * 100 == outcomes
     assert "over the cap of 100" == rhythm.slots()[0].reason
     assert ["43,200 slots were due at once: 100 fired, 43,100 skipped"] == rhythm.notes("schedule nightly")[1:]
-    assert took < 1, f"{took:.3f} s"  # 0.12 s without coverage: `python -m bench --case planning` measures it
+    assert took < 5, f"{took:.3f} s"  # 0.12 s without coverage: `python -m bench --case planning` measures it
 
 
 def test_e04_days_of_seconds_leave_a_row_for_those_that_are_too_many_to_list(rhythm: Rhythm) -> None:

@@ -50,7 +50,7 @@ def go(*processes: subprocess.Popen[str]) -> list[int]:
         process.stdin.flush()
     try:
         for process in processes:
-            process.communicate(timeout=60)
+            process.communicate(timeout=100)
     finally:
         for process in processes:
             process.kill()

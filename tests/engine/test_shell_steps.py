@@ -56,16 +56,16 @@ def test_each_attempt_of_a_command_is_killed_at_its_timeout(bench: Bench) -> Non
         def main() -> str:
             sh(["sleep", "0.01"], timeout="10s")
             try:
-                sh("echo tried >> ledger; sleep 300 | sleep 300", timeout="200ms", retries=1, backoff="10ms")
+                sh("echo tried >> ledger; sleep 300 | sleep 300", timeout="1500ms", retries=1, backoff="10ms")
             except StepFailed as failure:
                 return f"{failure.type}: {failure.message}"
         """,
     )
     said = bench.flowctl("run", "shell.py").json
     assert said.startswith("StepTimedOut: echo tried")
-    assert said.endswith("took longer than 0.2 s and was killed")
+    assert said.endswith("took longer than 1.5 s and was killed")
     assert bench.ledger() == ["tried", "tried"]
-    assert bench.shown()["duration_ms"] < 3_000
+    assert bench.shown()["duration_ms"] < 60_000
 
 
 def test_a_missing_program_is_a_failed_step_that_names_it(bench: Bench) -> None:

@@ -61,7 +61,7 @@ def test_b12_a_waiting_run_needs_no_process_and_says_what_for(bench: Bench) -> N
 
     sent = bench.flowctl("signal", 1, "approved", "true", "--json").json
     assert ("approved", True, None) == (sent["name"], sent["value"], sent["taken_by"])
-    assert 0 == engine.wait(timeout=20)
+    assert 0 == engine.wait(timeout=60)
     assert "CAKE True" == bench.shown()["output"]
     assert ["ask cake", "act CAKE True"] == bench.ledger()
     listed = bench.flowctl("signals", 1, "--json").json
@@ -91,7 +91,7 @@ def test_b12_a_signal_is_taken_across_the_death_of_the_engine_and_only_once(benc
     bench.flowctl("signal", 1, "word", '"two"')
     second = bench.spawn("resume", 1)
     bench.flowctl("signal", 1, "word", '"three"')
-    assert 0 == second.wait(timeout=20)
+    assert 0 == second.wait(timeout=60)
     assert ["one", "two", "three"] == bench.shown()["output"]
     assert ["word", "word#2", "word#3"] == [each["taken_by"] for each in bench.flowctl("signals", 1, "--json").json]
 
@@ -101,7 +101,7 @@ def test_b12_an_engine_killed_before_its_commit_has_taken_nothing(bench: Bench) 
     bench.flowctl("run", "work.py:several", "count=1", "--detach")
     bench.flowctl("signal", 1, "word", '"one"')
     engine = bench.spawn("resume", 1, FLOWCTL_TESTING="1", FLOWCTL_FAILPOINT="step-succeeded:kill")
-    assert -signal.SIGKILL == engine.wait(timeout=20)
+    assert -signal.SIGKILL == engine.wait(timeout=60)
     assert ["word"] == [each["taken_by"] for each in bench.flowctl("signals", 1, "--json").json]
     bench.flowctl("resume", 1)
     assert ["one"] == bench.shown()["output"]
@@ -110,7 +110,7 @@ def test_b12_an_engine_killed_before_its_commit_has_taken_nothing(bench: Bench) 
 def test_b08_a_wait_that_took_too_long_fails_the_step_and_the_replay_gives_the_same(bench: Bench) -> None:
     bench.write("work.py", APPROVAL)
     engine = bench.spawn("run", "work.py:hurried")
-    assert 0 == engine.wait(timeout=20)
+    assert 0 == engine.wait(timeout=60)
     shown = bench.shown()
     assert "answer: no signal answer came within 200ms" == shown["output"]
     assert ("failed", "SignalTimeout") == (
@@ -128,7 +128,7 @@ def test_b12_a_value_that_does_not_fit_is_refused_while_a_step_waits_for_another
     assert 'run 1 waits for another value of signal approved: $ is "yes", not a boolean' in refused.stderr
     assert [] == bench.flowctl("signals", 1, "--json").json
     bench.flowctl("signal", 1, "approved", "false")
-    assert 0 == engine.wait(timeout=20)
+    assert 0 == engine.wait(timeout=60)
 
 
 def test_b12_a_value_that_did_not_fit_when_it_was_taken_fails_the_step(bench: Bench) -> None:
@@ -143,7 +143,7 @@ def test_b12_a_value_that_did_not_fit_when_it_was_taken_fails_the_step(bench: Be
     )
     again = bench.spawn("retry", 1)
     bench.flowctl("signal", *bench.wait_for(lambda: bench.shown()["state"] == "waiting" and (1,)), "approved", "true")
-    assert 0 == again.wait(timeout=20)
+    assert 0 == again.wait(timeout=60)
     assert ["ask cake", "act CAKE True"] == bench.ledger()
 
 
@@ -172,7 +172,7 @@ def test_b12_children_wait_for_their_own_signals_and_selectors_reach_several(ben
     sent = bench.flowctl("signal", "--workflow", "both", "a", '"for a"', "--json").json
     assert {2, 3} == {each["run"] for each in sent}
     bench.flowctl("signal", 3, "b", '"for b"')
-    assert 0 == engine.wait(timeout=20)
+    assert 0 == engine.wait(timeout=60)
     assert ["for a", "for b"] == bench.shown()["output"]
     assert "every run that is selected" in bench.flowctl("signal", "--workflow", "both", "a", code=4).stderr
 
@@ -183,7 +183,7 @@ def test_b12_a_workflow_sends_signals_exactly_once(bench: Bench) -> None:
     killed = bench.spawn(
         "run", "work.py:sender", "to=1", "word=hi", FLOWCTL_TESTING="1", FLOWCTL_FAILPOINT="step-succeeded:kill"
     )
-    assert -signal.SIGKILL == killed.wait(timeout=20)
+    assert -signal.SIGKILL == killed.wait(timeout=60)
     bench.flowctl("resume", 2)
     bench.flowctl("resume", 1)
     assert ["hi", "HI"] == bench.shown(1)["output"]

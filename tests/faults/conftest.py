@@ -104,7 +104,7 @@ def _engine_tokens() -> list[str]:
 def wait_for() -> Callable[..., Any]:
     """Wait until something is true, and return it."""
 
-    def wait(predicate: Callable[[], Any], timeout: float = 20.0) -> Any:
+    def wait(predicate: Callable[[], Any], timeout: float = 60.0) -> Any:
         deadline = time.monotonic() + timeout
         while not (found := predicate()):
             assert time.monotonic() < deadline, f"waited {timeout:g} s in vain"
@@ -230,7 +230,14 @@ def bench(
 def alive(pid: int) -> bool:
     """Tell whether a process is there and not a zombie. One whose other threads still end cannot be reaped yet."""
     try:
-        ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
-        return not ended or len(os.listdir(f"/proc/{pid}/task")) > 1
+        return not dead(pid) or len(os.listdir(f"/proc/{pid}/task")) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def dead(pid: int) -> bool:
+    """Tell whether a process has ended, although its last threads may not be put away yet: none runs code any more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return True

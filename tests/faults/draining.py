@@ -10,7 +10,7 @@ from flowctl.engine.engine import Engine
 from flowctl.engine.supervisor import Supervisor
 from flowctl.store import Store
 
-LONGEST_S = 60
+LONGEST_S = 110
 
 
 def main(path: str, capacity: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,9 @@ def attempts_of(said: dict[str, Any]) -> dict[str, list[str]]:
 def stopped(pid: int) -> bool:
     """Tell whether a process is stopped by a signal."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def pending(pid: int, number: int) -> bool:
+    """Tell whether a signal was sent to a process and has not been delivered yet."""
+    found = re.search(r"ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)

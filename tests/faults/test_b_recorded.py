@@ -18,7 +18,7 @@ from flowctl.engine import commands
 from flowctl.engine import engine as engine_module
 from flowctl.engine.claiming import Role
 from flowctl.store import Store
-from tests.faults.conftest import Bench, alive
+from tests.faults.conftest import Bench, dead
 from tests.faults.hosted import MovedClock, hosted, summary, trouble
 from tests.faults.seen import CHAIN, ONCE, WAITING, attempts_of
 
@@ -111,11 +111,13 @@ def test_b03_a_run_that_was_freed_by_such_a_commit_goes_on_where_it_is_watched(b
     )
     dies = bench.spawn("run", "waits.py")
     bench.wait_for(lambda: bench.ledger() == ["begun"])
-    dies.send_signal(signal.SIGSTOP)
+    bench.freeze(dies.pid)
     (tmp_path / "enough").touch()
 
+    watched = threading.Event()
+
     def die() -> None:
-        time.sleep(0.3)  # it is watched by then
+        assert watched.wait(60)
         dies.kill()
 
     lost: list[int] = []
@@ -126,9 +128,15 @@ def test_b03_a_run_that_was_freed_by_such_a_commit_goes_on_where_it_is_watched(b
         lost.append(number)
         return True
 
-    with hosted() as host, host.engine() as engine, trouble(host.store, once_it_is_dead, after_commit=True):
-        threading.Thread(target=die).start()
+    killer = threading.Thread(target=die)
+    with (
+        hosted() as host,
+        host.engine(on_idle=watched.set) as engine,
+        trouble(host.store, once_it_is_dead, after_commit=True),
+    ):
+        killer.start()
         assert '"done"' == engine.follow(1).output
+    killer.join()
     assert 1 == len(lost)
 
 
@@ -155,11 +163,11 @@ def _stop_twice(engine: engine_module.Engine, bench: Bench) -> None:
 
 
 SLOW = """
-@step(retries=1, backoff=0, timeout="200ms")
+@step(retries=1, backoff=0, timeout="1h")
 def slow() -> int:
     note(str(os.getpid()))
     if len((HERE / "ledger").read_text().split()) == 1:
-        time.sleep(60)
+        time.sleep(300)
     return 1
 
 @workflow
@@ -173,13 +181,18 @@ def test_b02_a_timeout_whose_record_fails_still_ends_the_old_attempt_before_the_
 ) -> None:
     path = bench.write("slowly.py", SLOW)
     for nth in range(8, 15):  # the writes around the timeout
-        with hosted() as host, host.engine(role=HURRIED) as engine:
+        clock = MovedClock()
+
+        def pass_time(clock: MovedClock = clock) -> None:
+            clock.passed_s = 3_600 if bench.ledger() else 0
+
+        with hosted() as host, host.engine(clock, role=HURRIED, on_idle=pass_time) as engine:
             (path.parent / "ledger").unlink(missing_ok=True)
             number = host.submit(path)
             with trouble(host.store, nth.__eq__) as count:
                 assert engine.follow(number).output == "1"
             first, second = map(int, bench.ledger())
-            assert (nth, count[0] >= nth, alive(first)) == (nth, True, False)
+            assert (nth, count[0] >= nth, dead(first)) == (nth, True, True)
             assert first != second
 
 
@@ -248,10 +261,14 @@ def test_b07_whoever_wins_between_end_cancel_and_timeout_there_is_one_final_stat
     seen = set()
     with hosted() as host, host.engine(role=HURRIED) as engine:
         first = number = host.submit(bench.write("short.py", SHORT))
-        for round_ in range(14):
-            canceller = threading.Thread(target=_cancel_later, args=(host.store.path, number, round_ * 0.025))
+        for delay in (-1, *(round_ * 0.025 for round_ in range(14)), 60):
+            if delay < 0:
+                commands.cancel(host.store, number, SYSTEM_CLOCK.now())
+            canceller = threading.Timer(max(delay, 0), _cancel, (host.store.path, number))
             canceller.start()
             run = engine.follow(number)
+            if delay == 60:
+                canceller.cancel()
             canceller.join()
             seen.add(run.state)
             states = [event.state for event in host.store.events.of_run(number)]
@@ -263,8 +280,7 @@ def test_b07_whoever_wins_between_end_cancel_and_timeout_there_is_one_final_stat
     assert len(seen) > 1
 
 
-def _cancel_later(path: str, number: int, delay: float) -> None:
-    time.sleep(delay)
+def _cancel(path: str, number: int) -> None:
     with Store.open(path) as store:
         commands.cancel(store, number, SYSTEM_CLOCK.now())
 

@@ -39,9 +39,9 @@ def test_f08_of_two_thousand_branches_each_is_recorded_once_through_three_kills(
             engine = subprocess.Popen([sys.executable, "-m", "tests.faults.draining", host.store.path, "8"], cwd=ROOT)
             try:
                 if bodies is None:
-                    wait_for(lambda: host.store.runs.get(number).state == "succeeded", 40)
+                    wait_for(lambda: host.store.runs.get(number).state == "succeeded", 100)
                 else:
-                    wait_for(lambda bodies=bodies: len(ledger()) >= bodies, 40)
+                    wait_for(lambda bodies=bodies: len(ledger()) >= bodies, 100)
             finally:
                 tokens = [each.token for each in host.store.engines.running()]
                 memory = memory_of(engine.pid) or 0

@@ -122,14 +122,14 @@ def most_at_once(notes: Iterable[tuple[str, int, int]]) -> int:
     return most
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 40) -> None:
+def wait_until(true: Callable[[], Any], seconds: float = 100) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def turn_until(engine: Engine, true: Callable[[], Any], seconds: float = 20) -> None:
+def turn_until(engine: Engine, true: Callable[[], Any], seconds: float = 100) -> None:
     """Have the engine work until something is true."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -160,11 +160,14 @@ def lane(write: Callable[[str, str], Path]) -> Iterator[Lane]:
 @pytest.mark.parametrize("limit", [1, 2, 5])
 def test_f01_cap_never_exceeded_by_two_engines(lane: Lane, limit: int) -> None:
     lane.limit(concurrency=limit)
-    runs = [run for index in range(6 * limit) for run in lane.submit(ms=20 + 13 * index % 40)]
+    runs = lane.submit(limit, ms=-1)  # which wait for each other: on a busy machine short bodies may not meet
+    runs += [run for index in range(5 * limit) for run in lane.submit(ms=20 + 13 * index % 40)]
     for _ in range(2):
         lane.engine(capacity=4)
+    wait_until(lambda: len(lane.begun()) == limit)
+    lane.go()
     wait_until(lambda: lane.states(runs) == {"succeeded"})
-    assert min(limit, 3) <= most_at_once(lane.notes()) <= limit  # on a busy machine five bodies may not meet
+    assert limit == most_at_once(lane.notes())
     assert sorted(runs) == sorted(lane.begun())
 
 
@@ -204,15 +207,17 @@ def test_f02_a_killed_engine_leaves_no_place_taken(lane: Lane) -> None:
 
 def test_f05_one_key_is_serial_and_others_are_parallel(lane: Lane) -> None:
     lane.limit(key="input.host", key_limit=1)
-    hosts = {run: host for _ in range(4) for host in "abcd" for run in lane.submit(host=host, ms=60)}
+    hosts = {run: host for ms in (-1, 60, 60, 60) for host in "abcd" for run in lane.submit(host=host, ms=ms)}
     for _ in range(2):
         lane.engine(capacity=3)
+    wait_until(lambda: len(lane.begun()) == 4)
+    lane.go()
     wait_until(lambda: lane.states(hosts) == {"succeeded"})
     of_host = defaultdict(list)
     for note in lane.notes():
         of_host[hosts[note[1]]].append(note)
     assert dict.fromkeys("abcd", 1) == {host: most_at_once(notes) for host, notes in of_host.items()}
-    assert most_at_once(lane.notes()) >= 2
+    assert most_at_once(lane.notes()) >= 4
 
 
 # -- how many in a time
@@ -229,7 +234,7 @@ def test_f03_a_rate_holds_in_every_window_with_two_engines_and_a_kill(lane: Lane
     assert len(begun_at) >= 26
     spans = [later - earlier for earlier, later in zip(begun_at, begun_at[10:], strict=False)]
     assert min(spans) >= 1000
-    assert max(begun_at) - min(begun_at) < 12_000
+    assert max(begun_at) - min(begun_at) < 90_000
 
 
 # -- in which order
@@ -276,7 +281,7 @@ def test_f06_parent_and_child_in_a_queue_of_one_neither_lock_nor_linger(
 def test_f06_a_parent_whose_child_runs_keeps_its_executor(
     write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timers, "HOLD_MS", 60_000)  # however slowly the child begins
+    monkeypatch.setattr(timers, "HOLD_MS", 3_600_000)  # however slowly the child begins
     with hosted() as host:
         number = host.submit(write("parent.py", FAMILY))
         with host.engine() as engine:
@@ -353,7 +358,7 @@ def test_d10_a_flood_of_sleepers_respects_the_limit(lane: Lane) -> None:
     soon = SYSTEM_CLOCK.now() + 300
     runs = lane.submit(120, wake_at=soon)
     with lane.host.engine(role=Role(capacity=6)) as engine:
-        turn_until(engine, lambda: lane.states(runs) == {"succeeded"}, 40)
+        turn_until(engine, lambda: lane.states(runs) == {"succeeded"})
     assert sorted(runs) == sorted(lane.begun())
     assert most_at_once(lane.notes()) <= 3
     assert soon <= min(lane.store.runs.get(run).started_at or 0 for run in runs)

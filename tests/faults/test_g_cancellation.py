@@ -15,7 +15,7 @@ from flowctl.core.config import default_database
 from flowctl.core.model import FINAL_STATES
 from flowctl.engine.commands import cancel
 from flowctl.store import Store
-from tests.faults.conftest import alive
+from tests.faults.conftest import alive, dead
 from tests.faults.seen import attempts_of
 from tests.simulation.imitation import Fate
 from tests.simulation.programs import Call, Gather, Program
@@ -42,7 +42,7 @@ def busy() -> None:
 def later() -> None:
     raise OSError("not now")
 
-@step(retries=3, backoff="450ms", jitter=0)
+@step(retries=1_000, backoff="450ms", max_backoff="450ms", jitter=0)
 def soon() -> None:
     note("soon 0")
     raise OSError("not now")
@@ -82,11 +82,11 @@ def done() -> None:
 """
 
 
-def _all_dead(bench: Bench, pids: Iterable[int], timeout: float = 20.0) -> None:
+def _all_dead(bench: Bench, pids: Iterable[int]) -> None:
     """Wait until the processes are gone."""
     left = list(pids)
     assert left
-    bench.wait_for(lambda: not any(map(alive, left)), timeout)
+    bench.wait_for(lambda: not any(map(alive, left)))
 
 
 def _check_cancelled(bench: Bench, *numbers: int) -> None:
@@ -113,8 +113,8 @@ def test_g01_a_running_step_is_cancelled_and_its_process_is_gone(bench: Bench) -
     command = bench.spawn("run", "states.py:running")
     pids = bench.noted("pid")
     bench.flowctl("cancel", 1)
-    assert command.wait(20) == 6
-    assert not any(map(alive, pids))
+    assert command.wait(60) == 6
+    assert all(map(dead, pids))
     _check_cancelled(bench, 1)
     steps = bench.shown()["by_key"]
     assert [steps[key]["state"] for key in ("first", "busy")] == ["succeeded", "cancelled"]
@@ -127,7 +127,7 @@ def test_g01_a_run_that_waits_without_a_process_is_cancelled(bench: Bench, workf
     command = bench.spawn("run", f"states.py:{workflow}")
     bench.in_state("sleeping")
     bench.flowctl("cancel", 1)
-    assert command.wait(20) == 6
+    assert command.wait(60) == 6
     _check_cancelled(bench, 1)
 
 
@@ -136,7 +136,7 @@ def test_g01_a_run_in_a_backoff_that_keeps_its_process_is_cancelled(bench: Bench
     command = bench.spawn("run", "states.py:short_backoff")
     bench.noted("soon")
     bench.flowctl("cancel", 1)
-    assert command.wait(20) == 6
+    assert command.wait(60) == 6
     _check_cancelled(bench, 1)
 
 
@@ -146,9 +146,9 @@ def test_g01_a_run_that_waits_for_its_child_takes_the_child_along(bench: Bench) 
     pids = bench.noted("pid")
     bench.in_state("waiting")
     bench.flowctl("cancel", 1)
-    assert command.wait(20) == 6
+    assert command.wait(60) == 6
     bench.in_state("cancelled", 2)
-    assert not any(map(alive, pids))
+    assert all(map(dead, pids))
     _check_cancelled(bench, 1, 2)
 
 
@@ -157,7 +157,7 @@ def test_g01_a_cancelled_child_fails_the_step_of_its_parent(bench: Bench) -> Non
     command = bench.spawn("run", "states.py:parent")
     bench.noted("pid")
     bench.flowctl("cancel", 2)
-    assert command.wait(20) == 1
+    assert command.wait(60) == 1
     _check_cancelled(bench, 2)
     assert bench.shown()["by_key"]["running"]["error"]["type"] == "ChildCancelled"
 
@@ -168,7 +168,7 @@ def test_g01_a_paused_run_is_cancelled_with_its_paused_child(bench: Bench) -> No
     bench.noted("pid")
     bench.in_state("waiting")
     command.terminate()
-    assert command.wait(20) == 130
+    assert command.wait(60) == 130
     assert [bench.in_state("paused", number).id for number in (1, 2)] == [1, 2]
     bench.flowctl("cancel", 1)
     _check_cancelled(bench, 1, 2)
@@ -195,6 +195,7 @@ def test_g01_a_run_whose_engine_died_is_cancelled_with_its_children(bench: Bench
     pids = bench.noted("pid")
     bench.in_state("waiting")
     command.kill()
+    command.wait()
     bench.flowctl("cancel", 1)
     _all_dead(bench, pids)
     _check_cancelled(bench, 1, 2)
@@ -206,13 +207,13 @@ def test_g02_what_ignores_sigterm_is_killed_when_the_grace_is_over(bench: Bench)
         """
         @step
         def deaf_step() -> None:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, lambda *_: note(f"told {time.monotonic_ns()}"))
             child = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 0.2; done"])
             note(f"pid {child.pid}")
             note(f"pid {os.getpid()}")
             while True:
                 try:
-                    time.sleep(60)
+                    time.sleep(300)
                 except BaseException:
                     pass
 
@@ -227,13 +228,14 @@ def test_g02_what_ignores_sigterm_is_killed_when_the_grace_is_over(bench: Bench)
     )
     commands = [bench.spawn("run", f"deaf.py:{name}") for name in ("in_python", "in_shell")]
     pids = bench.noted("pid", 3)
-    bench.flowctl("cancel", 1, 2)
-    asked = time.monotonic()
-    time.sleep(0.05)
+    with Store.open(default_database(os.environ)) as store:
+        for number in (1, 2):
+            cancel(store, number, SYSTEM_CLOCK.now())
+    told = bench.noted("told")[0]
     assert all(map(alive, pids))
-    _all_dead(bench, pids, GRACE_S + 0.5)
-    assert time.monotonic() - asked > 2
-    assert [command.wait(5) for command in commands] == [6, 6]
+    _all_dead(bench, pids)
+    assert time.monotonic_ns() - told > GRACE_S / 2 * 1e9
+    assert [command.wait(60) for command in commands] == [6, 6]
     _check_cancelled(bench, 1, 2)
 
 
@@ -255,8 +257,8 @@ def escapes() -> None:
     note("begun")
     ledger = str(HERE / "ledger")
     subprocess.Popen(["setsid", "sh", "-c", f"echo pid $$ >> {ledger}; exec sleep 300"])
-    subprocess.Popen([sys.executable, "-c", DAEMON, ledger])
-    subprocess.Popen([sys.executable, "-c", DAEMON, ledger], env={})  # without the mark of its executor
+    subprocess.Popen([sys.executable, "-IS", "-c", DAEMON, ledger])
+    subprocess.Popen([sys.executable, "-IS", "-c", DAEMON, ledger], env={})  # without the mark of its executor
     time.sleep(300)
 
 @workflow
@@ -272,10 +274,10 @@ def shell() -> None:
 
 @pytest.mark.parametrize(("workflow", "count"), [("python", 3), ("shell", 2)])
 def test_g03_setsid_and_double_forks_die_with_the_timeout(bench: Bench, workflow: str, count: int) -> None:
-    bench.write("escape.py", f"LIMIT = '700ms'\n{ESCAPE}")
+    bench.write("escape.py", f"LIMIT = '4s'\n{ESCAPE}")
     bench.flowctl("run", f"escape.py:{workflow}", code=1)
     pids = bench.noted("pid", count)
-    assert not any(map(alive, pids))
+    assert all(map(dead, pids))
     assert bench.shown()["steps"][0]["error"]["type"] == "StepTimedOut"
 
 
@@ -285,8 +287,8 @@ def test_g03_setsid_and_double_forks_die_with_the_cancellation(bench: Bench, wor
     command = bench.spawn("run", f"escape.py:{workflow}")
     pids = bench.noted("pid", count)
     bench.flowctl("cancel", 1)
-    assert command.wait(20) == 6
-    assert not any(map(alive, pids))
+    assert command.wait(60) == 6
+    assert all(map(dead, pids))
     _check_cancelled(bench, 1)
 
 
@@ -305,7 +307,7 @@ def test_g03_a_command_that_timed_out_leaves_nothing_behind_for_the_rest_of_its_
         def main() -> list:
             try:
                 sh("setsid sleep 300 & echo pid $! >> ledger; (setsid sleep 300 & echo pid $! >> ledger); sleep 300",
-                   timeout="500ms")
+                   timeout="3s")
             except StepFailed:
                 return living()
         """,
@@ -317,7 +319,7 @@ def test_g03_nothing_of_a_timed_out_attempt_is_left_when_the_next_one_starts(ben
     bench.write(
         "overlap.py",
         """
-        @step(timeout="600ms", retries=1, backoff="1ms")
+        @step(timeout="3s", retries=1, backoff="1ms")
         def work() -> str:
             mark = HERE / "pid"
             if mark.exists():
@@ -347,7 +349,7 @@ def test_g04_a_child_in_the_background_does_not_hold_up_a_command(bench: Bench) 
         """,
     )
     assert bench.flowctl("run", "held.py").json == ["out\n", "err\n", "out\n"]
-    assert [step["duration_ms"] for step in bench.shown()["steps"] if step["duration_ms"] > 500] == []
+    assert [step["duration_ms"] for step in bench.shown()["steps"] if step["duration_ms"] > 60_000] == []
     _all_dead(bench, bench.noted("pid", 2))
 
 
@@ -365,10 +367,8 @@ def test_g04_a_child_in_the_background_does_not_hold_up_a_step(bench: Bench) -> 
             return work()
         """,
     )
-    began = time.monotonic()
     assert bench.flowctl("run", "held.py").json == "done"
-    assert time.monotonic() - began < 5
-    assert bench.shown()["by_key"]["work"]["duration_ms"] <= 500
+    assert bench.shown()["by_key"]["work"]["duration_ms"] <= 60_000
     _all_dead(bench, bench.noted("pid"))
 
 
@@ -376,11 +376,12 @@ def test_g05_each_attempt_has_its_own_time(bench: Bench) -> None:
     bench.write(
         "own.py",
         """
-        @step(timeout="600ms", retries=2, backoff="1ms")
+        @step(timeout="1500ms", retries=2, backoff="1ms")
         def work() -> int:
             attempt = current_run().step_attempt
             note(f"attempt {attempt}")
-            time.sleep(300 if attempt < 3 else 0.3)
+            if attempt < 3:
+                time.sleep(300)
             return attempt
 
         @workflow
@@ -392,19 +393,19 @@ def test_g05_each_attempt_has_its_own_time(bench: Bench) -> None:
     assert bench.ledger() == ["attempt 1", "attempt 2", "attempt 3"]
     attempts = bench.shown()["by_key"]["work"]["attempts"]
     said = [each["error"] and each["error"]["message"] for each in attempts]
-    assert said == ["attempt 1 took longer than 0.6 s", "attempt 2 took longer than 0.6 s", None]
+    assert said == ["attempt 1 took longer than 1.5 s", "attempt 2 took longer than 1.5 s", None]
 
 
 def test_g05_the_total_time_ends_whatever_attempt_is_under_way(bench: Bench) -> None:
     bench.write(
         "total.py",
         """
-        @step(timeout="500ms", total_timeout="1300ms", retries=20, backoff="1ms")
+        @step(timeout="1s", total_timeout="3500ms", retries=20, backoff="1ms")
         def work() -> None:
             note("attempt")
             time.sleep(300)
 
-        @step(total_timeout="300ms", retries=20, backoff="1s", jitter=0)
+        @step(total_timeout="30s", retries=20, backoff="1m", jitter=0)
         def fails() -> None:
             raise OSError("its next attempt would be too late")
 
@@ -420,12 +421,12 @@ def test_g05_the_total_time_ends_whatever_attempt_is_under_way(bench: Bench) -> 
         """,
     )
     said = bench.flowctl("run", "total.py").json
-    assert said[0] == "StepTimedOut: all attempts together took longer than 1.3 s"
+    assert said[0] == "StepTimedOut: all attempts together took longer than 3.5 s"
     assert said[1] == "OSError: its next attempt would be too late"
-    assert 2 <= len(bench.ledger()) <= 3
+    assert 2 <= len(bench.ledger()) <= 4
     steps = bench.shown()["by_key"]
-    assert 1_300 <= steps["work"]["duration_ms"] <= 1_300 + 500
-    assert steps["fails"]["duration_ms"] < 300
+    assert 3_500 <= steps["work"]["duration_ms"] <= 20_000
+    assert steps["fails"]["duration_ms"] < 30_000
 
 
 def test_g05_a_late_success_is_none_although_its_run_is_paused_meanwhile(bench: Bench, tmp_path: Path) -> None:
@@ -438,12 +439,11 @@ def test_g05_a_late_success_is_none_although_its_run_is_paused_meanwhile(bench: 
             note("late")
             return "late"
 
-        @step
+        @step(on_crash="block")  # so that it is not killed with the other, however long the pause takes
         def beside() -> str:
             note("beside")
             while not (HERE / "paused").exists():
                 time.sleep(0.01)
-            time.sleep(0.7)  # the engine hears of it
             return "beside"
 
         @workflow
@@ -455,7 +455,7 @@ def test_g05_a_late_success_is_none_although_its_run_is_paused_meanwhile(bench: 
     bench.wait_for(lambda: "late" in bench.ledger())
     bench.flowctl("pause", 1)
     (tmp_path / "paused").touch()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert "paused" == bench.shown()["state"]
     bench.flowctl("resume", 1, code=1)
     run = bench.shown()
@@ -467,7 +467,7 @@ def test_g06_a_timeout_is_recorded_and_replayed_like_any_failure(bench: Bench) -
     bench.write(
         "again.py",
         """
-        @step(timeout="200ms")
+        @step(timeout="2s")
         def slow() -> None:
             note("slow ran")
             time.sleep(300)
@@ -487,7 +487,7 @@ def test_g06_a_timeout_is_recorded_and_replayed_like_any_failure(bench: Bench) -
     )
     bench.flowctl("run", "again.py", code=1)
     bench.flowctl("retry", 1, code=1)
-    assert bench.ledger() == ["slow ran", *["slow StepTimedOut attempt 1 took longer than 0.2 s"] * 2]
+    assert bench.ledger() == ["slow ran", *["slow StepTimedOut attempt 1 took longer than 2 s"] * 2]
 
 
 @pytest.mark.parametrize("workflow", ["in_step", "in_workflow"])
@@ -511,7 +511,7 @@ def test_g08_an_endless_loop_is_killed_at_its_timeout(bench: Bench, workflow: st
         """,
     )
     bench.flowctl("run", f"loop.py:{workflow}", code=1 if workflow == "in_step" else 7)
-    assert bench.shown()["duration_ms"] < 3_000
+    assert bench.shown()["duration_ms"] < 60_000
 
 
 @pytest.mark.parametrize("left", ["thread", "hook"])
@@ -525,9 +525,9 @@ def test_g09_a_result_counts_although_the_process_would_not_end(bench: Bench, le
         def work(left: str) -> int:
             note(f"pid {os.getpid()}")
             if left == "thread":
-                threading.Thread(target=time.sleep, args=(60,)).start()
+                threading.Thread(target=time.sleep, args=(300,)).start()
             else:
-                atexit.register(time.sleep, 60)
+                atexit.register(time.sleep, 300)
             return 42
 
         @workflow
@@ -537,8 +537,8 @@ def test_g09_a_result_counts_although_the_process_would_not_end(bench: Bench, le
     )
     began = time.monotonic()
     assert bench.flowctl("run", "hangs.py", f"left={left}").json == 42
-    assert time.monotonic() - began <= 3
-    assert not any(map(alive, bench.noted("pid")))
+    assert time.monotonic() - began <= 60
+    assert all(map(dead, bench.noted("pid")))
 
 
 def test_g11_finally_blocks_run_during_the_grace(bench: Bench) -> None:
@@ -570,7 +570,7 @@ def test_g11_finally_blocks_run_during_the_grace(bench: Bench) -> None:
     command = bench.spawn("run", "tidy.py")
     bench.noted("begun")
     bench.flowctl("cancel", 1)
-    assert command.wait(20) == 6
+    assert command.wait(60) == 6
     assert bench.ledger() == ["begun 0", "step tidied up", "workflow tidied up", "Cancelled"]
     _check_cancelled(bench, 1)
 
@@ -587,9 +587,9 @@ def test_g11_a_command_may_tidy_up_during_the_grace(bench: Bench) -> None:
     command = bench.spawn("run", "tidy.py")
     pids = bench.noted("pid")
     bench.flowctl("cancel", 1)
-    assert command.wait(20) == 6
+    assert command.wait(60) == 6
     assert bench.ledger()[1:] == ["tidied"]
-    assert not any(map(alive, pids))
+    assert all(map(dead, pids))
     _check_cancelled(bench, 1)
 
 
@@ -623,7 +623,7 @@ def test_g11_a_step_that_finishes_during_the_grace_is_recorded_and_the_run_is_ca
     command = bench.spawn("run", "swallows.py")
     bench.noted("begun")
     bench.flowctl("cancel", 1)
-    assert command.wait(20) == 6
+    assert command.wait(60) == 6
     assert bench.ledger() == ["begun 0"]
     _check_cancelled(bench, 1)
     assert bench.shown()["by_key"]["work"]["output"] == "finished"
@@ -639,15 +639,15 @@ def busy() -> None:
 def child() -> None:
     busy()
 
-@workflow(timeout="700ms")
+@workflow(timeout="4s")
 def works() -> None:
     busy()
 
-@workflow(timeout="700ms")
+@workflow(timeout="4s")
 def sleeps() -> None:
     sleep("1h")
 
-@workflow(timeout="1500ms")
+@workflow(timeout="5s")
 def waits() -> None:
     child()
 
@@ -657,19 +657,19 @@ def unlimited() -> None:
 """
 
 
-@pytest.mark.parametrize("words", [["works"], ["sleeps"], ["waits"], ["unlimited", "--timeout", "700ms"]])
+@pytest.mark.parametrize("words", [["works"], ["sleeps"], ["waits"], ["unlimited", "--timeout", "4s"]])
 def test_g05_a_run_that_takes_too_long_ends_with_exit_code_7(bench: Bench, words: list[str]) -> None:
     bench.write("limited.py", LIMITED)
     bench.flowctl("run", f"limited.py:{words[0]}", *words[1:], code=7)
     run = bench.shown()
     assert run["state"] == "failed"
     assert run["error"]["type"] == "RunTimedOut"
-    assert run["duration_ms"] < 5_000
+    assert run["duration_ms"] < 60_000
     assert {step["state"] for step in run["steps"]} == {"cancelled"}
     if words[0] == "waits":
         assert bench.shown(2)["state"] == "cancelled"
     if words[0] != "sleeps":
-        assert not any(map(alive, bench.noted("pid")))
+        assert all(map(dead, bench.noted("pid")))
 
 
 STOPPED = """
@@ -684,7 +684,7 @@ def after(n: int) -> int:
         time.sleep(0.01)
     return n + 1
 
-@workflow(timeout="4s")
+@workflow(timeout="6s")
 def stopped() -> int:
     return after(first())
 """
@@ -695,12 +695,12 @@ def test_g05_a_run_that_ended_in_time_is_recorded_whole_although_its_engine_hear
 ) -> None:
     engine = bench.spawn("run", bench.write("stopped.py", STOPPED))
     bench.wait_for(bench.ledger)
-    engine.send_signal(signal.SIGSTOP)
+    bench.freeze(engine.pid)
     (tmp_path / "go").touch()
-    bench.wait_for(lambda: SYSTEM_CLOCK.now() > started_at(bench) + 4_200)
+    bench.wait_for(lambda: SYSTEM_CLOCK.now() > started_at(bench) + 6_200)
     engine.send_signal(signal.SIGCONT)
 
-    assert 0 == engine.wait(timeout=10)
+    assert 0 == engine.wait(timeout=60)
     assert {"first": ["succeeded"], "after": ["succeeded"]} == attempts_of(bench.shown())
 
 
@@ -720,7 +720,7 @@ def test_g05_a_run_that_took_too_long_has_its_time_anew_when_it_is_retried(bench
                 time.sleep(300)
             return "quick now"
 
-        @workflow(timeout="1s")
+        @workflow(timeout="4s")
         def main() -> str:
             return once_slow()
         """,
@@ -741,10 +741,10 @@ def test_g05_a_branch_that_times_out_loses_nothing_of_the_others(bench: Bench) -
         @step
         def long() -> str:
             note("long")
-            time.sleep(1)
+            time.sleep(2.5)
             return "whole"
 
-        @step(timeout="400ms", retries=1, backoff="1ms")
+        @step(timeout="1500ms", retries=1, backoff="1ms")
         def stuck() -> str:
             note("stuck")
             time.sleep(300)
@@ -793,7 +793,7 @@ def test_g07_where_a_cancellation_and_an_end_meet_one_of_them_counts(bench: Benc
         bench.wait_for(lambda: all(store.runs.get(number).state in FINAL_STATES for number in range(1, RACES + 1)))
         before = [store.runs.get(number) for number in range(1, RACES + 1)]
         daemon.terminate()
-        daemon.communicate(timeout=20)
+        daemon.communicate(timeout=60)
         assert before == [store.runs.get(number) for number in range(1, RACES + 1)]
         assert {"succeeded", "cancelled"} >= {run.state for run in before}
         for run in before:

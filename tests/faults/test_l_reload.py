@@ -37,7 +37,7 @@ def ended() -> Iterator[None]:
     facts = running_daemon(default_database(os.environ))
     if facts is not None:
         os.kill(facts.pid, signal.SIGCONT)
-        subprocess.run([*FLOWCTL, "daemon", "stop", "--now"], capture_output=True, timeout=30, check=False)
+        subprocess.run([*FLOWCTL, "daemon", "stop", "--now"], capture_output=True, timeout=60, check=False)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def look_back(world: World, numbers: list[int]) -> None:
     figures.runs, figures.bodies = len(numbers), len(bodies)
     for kind, what in (*wrong_in_ledger(bodies, figures.kills.total()), *wrong_in_store(world, numbers, bodies)):
         figures.found[kind].append(what)
-    figures.found["left over"] += [f"process {pid} at the end" for pid in world.living()]
+    figures.found["left over"] += [f"process {pid} at the end" for pid in world.left_over()]
     check = world.start("db", "check", "--full")
     said, _ = check.communicate(timeout=PATIENCE_S)
     if check.returncode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from tests.conftest import FLOWCTL, ROOT
 RUNS = 8  # submitted at a time
 STEPS = 5
 PATIENCE_S = 60.0  # for a process that nobody kills any more
+DEATH_S = 10.0  # what a process that was killed may take to be gone on a busy machine
 
 WORKFLOW = f"""
 import fcntl, os, time
@@ -126,7 +128,9 @@ class World:
             return [], 0
         with path.open() as opened:
             opened.seek(offset)
-            return [Body(*map(int, line.split())) for line in opened.readlines()], opened.tell()
+            text = opened.read()
+        whole = text[: text.rfind("\n") + 1]  # a line that is still being written is left for later
+        return [Body(*map(int, line.split())) for line in whole.splitlines()], offset + len(whole)
 
     def more(self) -> bool:
         """Tell whether more kills are wanted."""
@@ -152,6 +156,13 @@ class World:
     def living(self) -> set[int]:
         """Return the living processes that work in this folder."""
         return {int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit() and self._works_here(each)}
+
+    def left_over(self) -> set[int]:
+        """Return the processes that still work in this folder although they have had time to end."""
+        deadline = time.monotonic() + DEATH_S
+        while (left := self.living()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return left
 
     def _works_here(self, process: Path) -> bool:
         try:

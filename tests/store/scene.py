@@ -137,7 +137,7 @@ class Children:
         pid = os.fork()
         if pid == 0:
             try:
-                signal.alarm(60)
+                signal.alarm(100)
                 os.close(start_write)
                 os.read(start_read, 1)
                 answer = {"result": action()}
