@@ -48,13 +48,20 @@ Prepare = Callable[[int], Sequence[int]]
 
 
 def work_here(
-    invocation: Invocation, store: Store, supervisor: Supervisor, prepare: Prepare, *, exclusive: bool = False
+    invocation: Invocation,
+    store: Store,
+    supervisor: Supervisor,
+    prepare: Prepare,
+    *,
+    exclusive: bool = False,
+    lasting: bool = False,
 ) -> int:
     """Work on runs, one after the other, until each is final, paused or blocked; print what they returned.
 
     `prepare` makes or changes the runs for the engine with that number, which alone may claim them, and returns theirs.
     With `exclusive`, a run that another process works on is refused instead of waited for.
-    Returns the exit code of the first that did not succeed. Ctrl-C pauses them, a second one at once.
+    Returns the exit code of the first that did not succeed. Ctrl-C pauses them, a second one at once. With `lasting`,
+    the caller goes on afterwards: a ctrl-C that came when the runs had ended is raised for it as KeyboardInterrupt.
     """
     from flowctl.cli.patience import Patience
     from flowctl.engine.engine import Engine
@@ -81,6 +88,8 @@ def work_here(
             else:
                 codes.append(_report(invocation, store, run, alone=len(numbers) == 1))
         codes += _leave_paused(invocation, store, numbers[len(codes) :])
+    if lasting and stopped() and INTERRUPTED not in codes:
+        raise KeyboardInterrupt
     return next((code for code in codes if code), 0)
 
 
