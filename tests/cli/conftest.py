@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,7 +131,7 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def let_notice(process: subprocess.Popen[bytes]) -> None:
+def let_notice(process: subprocess.Popen[Any]) -> None:
     """Wait until an engine has noticed a signal: it has looked around, and gone to sleep again, some times since."""
 
     def naps() -> int:
