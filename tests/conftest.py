@@ -24,7 +24,10 @@ UNMINDED = [
     HealthCheck.data_too_large,
     HealthCheck.filter_too_much,
 ]
-settings.register_profile("flowctl", deadline=None, suppress_health_check=UNMINDED)
+SAME_EXAMPLES = "FLOWCTL_FUZZ" not in os.environ  # in every run, unless something else is asked for each time
+settings.register_profile(
+    "flowctl", deadline=None, suppress_health_check=UNMINDED, derandomize=SAME_EXAMPLES, database=None
+)
 settings.load_profile("flowctl")
 
 
