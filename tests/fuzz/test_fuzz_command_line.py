@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import click
 import pytest
@@ -147,9 +148,17 @@ def here(tmp_path: Path, fleeting: None, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 @contextmanager
 def ctrl_c_after(seconds: float) -> Iterator[None]:
-    """Press ctrl-C when it takes long, but not in a callback of the garbage collector, where an exception is lost."""
+    """Press ctrl-C when it takes long, but not in a callback of the garbage collector, where an exception is lost.
+
+    Nor in an import, which a process that goes on would have half of; then it is pressed a second later.
+    """
+
+    def press(_: int, frame: FrameType | None) -> None:
+        if not _is_importing(frame):
+            os.kill(os.getpid(), signal.SIGINT)
+
     gc.disable()
-    before = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGALRM, press)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1)
     try:
         yield
@@ -157,6 +166,12 @@ def ctrl_c_after(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         gc.enable()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 def called(words: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
