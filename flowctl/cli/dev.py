@@ -122,7 +122,7 @@ class _Development:
             self.last, _ = commands.submit(self.store, new, loaded.snapshot, SYSTEM_CLOCK.now())
             return [self.last]
 
-        return work_here(self.invocation, self.store, supervisor, create)
+        return work_here(self.invocation, self.store, supervisor, create, lasting=True)
 
     def _fork(self, supervisor: Supervisor, loaded: LoadedFile, source: int) -> int:
         from flowctl.engine import forks
@@ -139,7 +139,7 @@ class _Development:
             self.last = forks.fork(self.store, run.id, SYSTEM_CLOCK.now(), how, engine_id)
             return [self.last]
 
-        return work_here(self.invocation, self.store, supervisor, create)
+        return work_here(self.invocation, self.store, supervisor, create, lasting=True)
 
     def _tell(self, steps: Sequence[Step], first: Step | None) -> None:
         reused = [step for step in steps if first is not None and step.seq < first.seq]

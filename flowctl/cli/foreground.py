@@ -18,7 +18,9 @@ from flowctl.core.clock import SYSTEM_CLOCK
 from flowctl.core.errors import Conflict
 
 if TYPE_CHECKING:
+    from flowctl.cli.patience import Patience
     from flowctl.core.model import Run
+    from flowctl.engine.engine import Engine
     from flowctl.engine.observer import Change
     from flowctl.engine.supervisor import Supervisor
     from flowctl.store import Store
@@ -48,40 +50,63 @@ Prepare = Callable[[int], Sequence[int]]
 
 
 def work_here(
-    invocation: Invocation, store: Store, supervisor: Supervisor, prepare: Prepare, *, exclusive: bool = False
+    invocation: Invocation,
+    store: Store,
+    supervisor: Supervisor,
+    prepare: Prepare,
+    *,
+    exclusive: bool = False,
+    lasting: bool = False,
 ) -> int:
     """Work on runs, one after the other, until each is final, paused or blocked; print what they returned.
 
     `prepare` makes or changes the runs for the engine with that number, which alone may claim them, and returns theirs.
     With `exclusive`, a run that another process works on is refused instead of waited for.
-    Returns the exit code of the first that did not succeed. Ctrl-C pauses them, a second one at once.
+    Returns the exit code of the first that did not succeed. Ctrl-C pauses them, a second one at once. With `lasting`,
+    the caller goes on afterwards: a ctrl-C that came when the runs had ended is raised for it as KeyboardInterrupt.
     """
     from flowctl.cli.patience import Patience
     from flowctl.engine.engine import Engine
 
-    codes: list[int] = []
     narrator = _narrator(invocation, store)
     patience = Patience(store, narrator)
     engine = Engine(store, supervisor, observer=narrator.hear, on_idle=patience.idle)
     with _named(store), engine, _stopping(engine.stop) as stopped:
         numbers = prepare(engine.id)
-        for number in numbers:
-            if stopped():
-                break
-            try:
-                _announce_wait(invocation, store.runs.get(number))
-                patience.watch(number)
-                with narrator.watch(number):
-                    run = engine.follow(number, exclusive=exclusive)
-            except Conflict as error:
-                if len(numbers) == 1:
-                    raise
-                invocation.terminal.warn(f"flowctl: {error.message}")
-                codes.append(error.exit_code)
-            else:
-                codes.append(_report(invocation, store, run, alone=len(numbers) == 1))
+        codes = _follow(invocation, engine, narrator, patience, numbers, exclusive, stopped)
         codes += _leave_paused(invocation, store, numbers[len(codes) :])
+    if lasting and stopped() and INTERRUPTED not in codes:
+        raise KeyboardInterrupt
     return next((code for code in codes if code), 0)
+
+
+def _follow(
+    invocation: Invocation,
+    engine: Engine,
+    narrator: Narrator,
+    patience: Patience,
+    numbers: Sequence[int],
+    exclusive: bool,
+    stopped: Callable[[], bool],
+) -> list[int]:
+    """Work on runs until a person stops that; return the exit codes of those that were begun."""
+    codes: list[int] = []
+    for number in numbers:
+        if stopped():
+            break
+        try:
+            _announce_wait(invocation, engine.store.runs.get(number))
+            patience.watch(number)
+            with narrator.watch(number):
+                run = engine.follow(number, exclusive=exclusive)
+        except Conflict as error:
+            if len(numbers) == 1:
+                raise
+            invocation.terminal.warn(f"flowctl: {error.message}")
+            codes.append(error.exit_code)
+        else:
+            codes.append(_report(invocation, engine.store, run, alone=len(numbers) == 1))
+    return codes
 
 
 @contextmanager

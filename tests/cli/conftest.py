@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flowctl.cli.main import main
 from tests.conftest import FLOWCTL, Outcome
 
+PATIENCE_S = 60.0  # for what is to happen: a loaded machine takes its time
 GREETING = """
 from flowctl import step, workflow
 
@@ -121,17 +123,23 @@ def quick(
     return run
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
+def until(condition: Callable[[], object]) -> None:
     """Wait until something holds."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, "it never came to hold"
         time.sleep(0.01)
 
 
-def let_notice() -> None:
-    """Give an engine the time to notice a signal: it looks at least five times a second."""
-    time.sleep(0.4)
+def let_notice(process: subprocess.Popen[Any]) -> None:
+    """Wait until an engine has noticed a signal: it has looked around, and gone to sleep again, some times since."""
+
+    def naps() -> int:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(status.partition("voluntary_ctxt_switches:")[2].split()[0])
+
+    before = naps()
+    until(lambda: naps() >= before + 4)
 
 
 def ledger(folder: Path) -> list[str]:
@@ -169,6 +177,7 @@ class Screen:
 
     process: subprocess.Popen[bytes]
     master: int
+    attributes: list[object]  # of the terminal, before there was a process on it
     written: bytes = field(default=b"")
 
     def read(self, seconds: float) -> bool:
@@ -184,17 +193,17 @@ class Screen:
 
     def read_until(self, text: str) -> None:
         """Read until the text has appeared."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE_S
         while text.encode() not in self.written:
             assert time.monotonic() < end, self.written
             assert self.read(0.1) or text.encode() in self.written, self.written
 
     def read_to_end(self) -> str:
         """Read until the process has ended, and return all that it wrote."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE_S
         while self.read(0.1):
             assert time.monotonic() < end, self.written
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
         text = self.written.decode()
         assert "Traceback" not in text, text
         return text
@@ -207,6 +216,7 @@ def on_terminal(tmp_path: Path) -> Callable[..., Screen]:
     @contextmanager
     def run(*words: str | Path, size: tuple[int, int] = (24, 80), **env: str) -> Iterator[Screen]:
         master, slave = pty.openpty()
+        attributes = termios.tcgetattr(master)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         process = subprocess.Popen(
             [*FLOWCTL, *map(str, words)],
@@ -219,7 +229,7 @@ def on_terminal(tmp_path: Path) -> Callable[..., Screen]:
         )
         os.close(slave)
         try:
-            yield Screen(process, master)
+            yield Screen(process, master, attributes)
         finally:
             process.kill()
             process.wait()

@@ -31,7 +31,7 @@ def ended() -> Iterator[None]:
     facts = running_daemon(default_database(os.environ))
     if facts is not None:
         os.kill(facts.pid, signal.SIGCONT)
-        subprocess.run([*FLOWCTL, "daemon", "stop", "--now"], capture_output=True, timeout=30, check=False)
+        subprocess.run([*FLOWCTL, "daemon", "stop", "--now"], capture_output=True, timeout=100, check=False)
 
 
 def test_a_daemon_holds_a_run_says_why_and_lets_it_begin(bench: Bench, tmp_path: Path) -> None:

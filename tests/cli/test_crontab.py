@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowctl.core.clock import SystemClock
@@ -501,7 +501,7 @@ def test_text_of_a_crontab_cannot_steer_the_terminal(quick, crontab) -> None:
     )  # fmt: skip
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     lines=st.lists(
         st.one_of(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ledger, let_notice, until
+from tests.cli.conftest import PATIENCE_S, ledger, let_notice, until
 from tests.conftest import FLOWCTL
 
 
@@ -22,7 +22,7 @@ def through_shell(folder: Path, line: str, **env: str) -> subprocess.CompletedPr
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * PATIENCE_S,
         check=False,
     )
 
@@ -147,7 +147,7 @@ def test_a_closed_terminal_stops_a_run_and_leaves_it_resumable(on_terminal, flow
     with on_terminal("run", gated) as screen:
         until(lambda: "gate" in ledger(tmp_path))
         screen.process.send_signal(signal.SIGHUP)
-        let_notice()
+        let_notice(screen.process)
         (tmp_path / "open").touch()
         screen.read_to_end()
         assert 130 == screen.process.returncode

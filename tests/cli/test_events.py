@@ -14,7 +14,7 @@ import pytest
 
 from flowctl.core.listing import EventFilter
 from flowctl.store import Store
-from tests.cli.conftest import until
+from tests.cli.conftest import PATIENCE_S, until
 from tests.conftest import Outcome
 from tests.store.scene import Scene
 
@@ -56,7 +56,7 @@ def test_who_asked_an_engine_to_cancel_is_written_down_beside_what_the_engine_di
     process = background("run", gated, "--db", "flow.db")
     until(lambda: "gate" in ((tmp_path / "ledger").read_text() if (tmp_path / "ledger").exists() else ""))
     quick("cancel", "1", "--db", "flow.db")
-    process.wait(20)
+    process.wait(PATIENCE_S)
     lines = told("@last")
     assert ("run 1", "", "asked to cancel", f"{ME}: flowctl cancel") in lines
     assert ("run 1", "cancelled", f"{ME}: flowctl run (pid {process.pid})") == (
@@ -135,7 +135,7 @@ def test_following_it_shows_what_comes(background: Callable[..., subprocess.Pope
     line = json.loads(process.stdout.readline())
     assert (["queued", "running", "succeeded"], 2, "queued") == (seen, line["run"], line["state"])
     process.send_signal(signal.SIGINT)
-    assert 130 == process.wait(10)
+    assert 130 == process.wait(PATIENCE_S)
 
 
 def test_a_text_of_a_run_is_made_safe(quick, tmp_path: Path) -> None:

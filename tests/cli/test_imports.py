@@ -11,6 +11,7 @@ import click
 import pytest
 
 from flowctl.cli.main import cli
+from tests.cli.conftest import PATIENCE_S
 from tests.conftest import FLOWCTL, ROOT
 
 HEAVY = {"textual", "rich", "croniter", "apsw", "asyncio", "subprocess", "importlib.metadata"}
@@ -52,7 +53,7 @@ def test_a_daemon_loads_neither_openssl_nor_parsers_that_it_does_not_need(tmp_pa
     with open(ours) as ready:
         assert ready.readline() == "{}\n"
     process.terminate()
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE_S)
     loaded = set(said.split("\n")[-2].split())
     assert "flowctl.engine.scheduler" in loaded
     assert set() == loaded & {"_hashlib", "_ssl", "pyexpat", "tomllib", "difflib", "html.entities", "email", "logging"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from math import inf
 
 import pytest
 
@@ -184,16 +185,20 @@ def test_a_run_of_20000_steps_is_shown_as_fast_as_a_small_one(flowctl, tmp_path)
     )
     flowctl("run", "many.py", "count=50")
     flowctl("run", "many.py", "count=20000", "-q")
-    small, large = (processor_seconds(lambda number=number: flowctl("show", number)) for number in (1, 2))
-    assert large < 1.5 * small + 0.2
+    best = {1: inf, 2: inf}
+    for _ in range(20):  # what else the machine does makes a call dearer, never cheaper
+        for number in best:
+            best[number] = min(best[number], processor_seconds(lambda number=number: flowctl("show", number)))
+        if best[2] < 1.5 * best[1] + 0.04:
+            break
+    assert best[2] < 1.5 * best[1] + 0.04
     assert "19,950 earlier steps: flowctl show 2 --all" in flowctl("show", "2").stdout
     assert 20000 == len(flowctl("show", "2", "--json").json["steps"])
 
 
 def processor_seconds(action) -> float:
-    """Return what five calls cost, whatever else the machine does meanwhile."""
+    """Return what a call costs, the processes that it starts included."""
     before = os.times()
-    for _ in range(5):
-        action()
+    action()
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system

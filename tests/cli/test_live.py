@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from flowctl.cli.live import LiveNarrator
 from flowctl.cli.progress import KEPT, Progress
 from flowctl.cli.terminal import Terminal
 from flowctl.engine.observer import LogCaptured, RunChanged, StepChanged
+from tests.cli.conftest import ledger, let_notice, until
 
 NOW = 1_769_850_000_000
 
@@ -192,14 +194,11 @@ def test_a14_on_a_terminal_the_tree_is_drawn_and_its_end_stays(on_terminal, hell
 
 
 def test_a14_ctrl_c_on_a_terminal_brings_the_cursor_back(on_terminal, gated, tmp_path) -> None:
-    import signal
-
-    from tests.cli.conftest import ledger, until
-
     with on_terminal("run", gated) as shown:
         until(lambda: "gate" in ledger(tmp_path))
         shown.read_until("gate")
         shown.process.send_signal(signal.SIGINT)
+        let_notice(shown.process)
         shown.process.send_signal(signal.SIGINT)
         text = shown.read_to_end()
         assert 130 == shown.process.returncode

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.cli.conftest import until
+from tests.cli.conftest import PATIENCE_S, until
 
 NONE = {"concurrency": None, "rate": None, "period_ms": None, "key": None, "key_limit": None, "paused": False}
 
@@ -101,12 +101,12 @@ def test_a_run_that_waits_for_its_queue_says_so_once_and_ctrl_c_pauses_it(backgr
     said = second.stderr.readline()
     assert b"run 2 waits: queue mail is full (run 1); ctrl-C pauses it\n" == said
     second.send_signal(signal.SIGINT)
-    _, err = second.communicate(timeout=20)
+    _, err = second.communicate(timeout=PATIENCE_S)
     assert 130 == second.returncode
     assert b"flowctl resume 2" in err
     assert b"waits" not in err
     (tmp_path / "go").touch()
-    assert 0 == first.wait(20)
+    assert 0 == first.wait(PATIENCE_S)
     assert 0 == flowctl("resume", "2").json["exit_code"]
 
 
@@ -115,7 +115,7 @@ def test_a_run_in_a_paused_queue_begins_when_that_is_resumed(background, flowctl
     process = background("exec", "--queue", "mail", "--", "true")
     assert b"run 1 waits: queue mail is paused; ctrl-C pauses it\n" == process.stderr.readline()
     flowctl("queues", "set", "mail", "--resume")
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE_S)
     assert 0 == process.returncode
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import PATIENCE_S, ledger, until
+
 
 def test_the_output_is_json_on_stdout_and_the_rest_is_on_stderr(flowctl, hello) -> None:
     done = flowctl("run", hello, "name=World", "times=2")
@@ -80,7 +82,7 @@ def test_a_run_may_wait_for_its_time(flowctl, hello) -> None:
     shown = flowctl("show", run, "--json").json
     assert "queued" == shown["state"]
     assert shown["wake_at"] > shown["created_at"]
-    done = flowctl("run", hello, "name=y", "--in", "500ms")
+    done = flowctl("run", hello, "name=y", "--in", "3s")  # it is not due before its engine is there
     assert ["Hello, y!"] == done.json
     assert "run 2 hello goes on at " in done.stderr
 
@@ -168,8 +170,6 @@ def test_n06_a_parameter_is_quoted_by_being_one_word(flowctl, tmp_path) -> None:
 
 
 def test_n07_parameters_do_not_travel_in_argv(background, gated, tmp_path) -> None:
-    from tests.cli.conftest import ledger, until
-
     gated.write_text(gated.read_text().replace("def gated() -> int", "def gated(word: str) -> int"))
     (tmp_path / "in.json").write_text('{"word": "canary-4711"}')
     process = background("run", gated, "--input", "@in.json")
@@ -178,7 +178,7 @@ def test_n07_parameters_do_not_travel_in_argv(background, gated, tmp_path) -> No
     assert len(lines) >= 2
     assert not [line for line in lines if b"canary-4711" in line]
     (tmp_path / "open").touch()
-    assert b"3" == process.communicate(timeout=20)[0].strip()
+    assert b"3" == process.communicate(timeout=PATIENCE_S)[0].strip()
 
 
 def family(pid: int) -> list[int]:

@@ -40,11 +40,11 @@ def database(tmp_path: Path) -> Path:
     return tmp_path / ".xdg" / "state" / "flowctl" / "flowctl.db"
 
 
-def tick(database: Path, hours: float) -> None:
-    """Let a scheduler look so many hours from now."""
-    clock = SystemClock()
+def tick(database: Path) -> None:
+    """Let a scheduler look an hour after the last schedule was made: what is due each hour was due once since."""
     with Store.open(database) as store:
-        Scheduler(store, clock, "boot").tick(clock.now() + int(hours * HOUR))
+        made_at = max(schedule.created_at for schedule in store.schedules.all("default"))
+        Scheduler(store, SystemClock(), "boot").tick(made_at + HOUR)
 
 
 def test_a_command_is_scheduled_fires_runs_and_is_told_of(quick, database, tmp_path) -> None:
@@ -52,7 +52,7 @@ def test_a_command_is_scheduled_fires_runs_and_is_told_of(quick, database, tmp_p
     assert ("tidy", "every", "1h", None) == (made["schedule"], made["kind"], made["expression"], made["workflow"])
     assert {"argv": ["sh", "-c", "pwd; echo $0", "--x"]} == made["input"]
     assert [] == quick("slots", "tidy", "--json").json
-    tick(database, 1)
+    tick(database)
     [slot] = quick("slots", "tidy", "--json").json
     assert ["due_at", "outcome", "reason", "run"] == list(slot)
     assert ("fired", 1) == (slot["outcome"], slot["run"])
@@ -229,7 +229,7 @@ def test_pause_and_resume_say_so_and_a_paused_schedule_is_not_next(quick, databa
     assert ("deploy", None) == (paused["pause_reason"], paused["next_at"])
     assert [] == quick("next", "--json").json
     assert "a is paused (deploy)" in quick("next", "a").stderr
-    tick(database, 1)
+    tick(database)
     assert [("skipped", "paused (deploy)")] == [
         (slot["outcome"], slot["reason"]) for slot in quick("slots", "a", "--json").json
     ]
@@ -331,7 +331,7 @@ def test_variables_are_captured_where_a_schedule_and_a_workflow_are_registered(
     quick("schedules", "add", "command", "--every", "1h", "--", "true")
     quick("schedules", "add", "plain", "--workflow", "digest", "--every", "1h")
     quick("schedules", "add", "own", "--workflow", "digest", "--every", "1h", "--env", "OTHER")
-    tick(database, 1)
+    tick(database)
     with Store.open(database) as store:
         found = {
             run["schedule"]: store.environments.get(store.runs.get(run["run"]).environment or "")
@@ -383,7 +383,7 @@ def test_e13_code_makes_keeps_changes_and_removes_its_schedule(quick, tmp_path, 
     assert ("digest", "code", "1h", "queue", {"top": 9, "name": "x"}) == (
         made["schedule"], made["source"], made["expression"], made["overlap"], made["input"],
     )  # fmt: skip
-    tick(database, 1)
+    tick(database)
     slots = quick("slots", "digest", "--json").json
     with Store.open(database) as store:
         assert '["gpu"]' == store.runs.get(slots[0]["run"]).requires
@@ -432,7 +432,7 @@ def test_a_schedule_in_code_that_makes_no_sense_is_refused_with_its_workflow(qui
 def test_a_table_holds_what_a_person_needs_and_no_escape_of_a_name(quick, database) -> None:
     quick("schedules", "add", "a", "--every", "1h", "--description", "tidy\x1b[31m up", "--", "echo", "\x1b]0;x\x07")
     quick("schedules", "pause", "a", "--reason", "\x1b[2J")
-    tick(database, 1)
+    tick(database)
     for words in (["schedules", "list"], ["schedules", "show", "a"], ["slots", "a"], ["next", "a"]):
         said = quick(*words)
         assert "\x1b" not in said.stdout + said.stderr

@@ -24,6 +24,7 @@ from flowctl.core.model import Run
 from flowctl.engine import commands, families
 from flowctl.engine.claim import EngineLock
 from flowctl.store import Store
+from tests.cli.conftest import let_notice
 from tests.faults.conftest import Bench, alive
 from tests.faults.hosted import hosted, summary, trouble
 
@@ -83,7 +84,7 @@ def test_j01_a_run_that_fills_the_disk_ends_with_74_when_told_to_and_goes_on_whe
 
     refused = bench.flowctl("exec", "--detach", "--", "true", *["x" * 100_000] * 5, code=DiskTrouble.exit_code)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.05)
+    let_notice(process)  # of two signals that come at once, a process gets one
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
 
@@ -155,11 +156,11 @@ def test_j01_without_room_for_its_lock_an_engine_does_not_start(
 # -- supervision does not wait for the disk -------------------------------------------------------------------------
 
 HANGING = """
-@step(retries=1, backoff=0, timeout="300ms")
+@step(retries=1, backoff=0, timeout="1s")
 def hangs() -> int:
     note(f"hangs {os.getpid()}")
     if ledger().count("hangs") == 1:
-        time.sleep(60)
+        time.sleep(300)
     return 1
 
 @workflow
@@ -173,7 +174,7 @@ WITH_SIBLING = """
 @step
 def works() -> int:
     note("works")
-    time.sleep(0.6)  # longer than the other may take
+    time.sleep(1.5)  # longer than the other may take
     note("worked")
     return 1
 
@@ -185,9 +186,9 @@ TIMED_RUN = """
 @step
 def endless() -> None:
     note(f"hangs {os.getpid()}")
-    time.sleep(60)
+    time.sleep(300)
 
-@workflow(timeout="1s")
+@workflow(timeout="3s")
 def timed_run() -> None:
     endless()
 """
@@ -196,7 +197,7 @@ STUBBORN = """
 def deaf() -> None:
     signal.signal(signal.SIGTERM, lambda *_: note(f"hangs {os.getpid()}"))
     note("began")
-    for _ in range(600):
+    for _ in range(3000):
         time.sleep(0.1)
 
 @workflow
@@ -230,7 +231,7 @@ def _follow_until_killed(bench: Bench, name: str, source: str, meanwhile: Callab
         meanwhile()
         (pid,) = bench.noted("hangs")[:1]
         try:
-            bench.wait_for(lambda: not alive(pid), 10)
+            bench.wait_for(lambda: not alive(pid), 60)
             killed.append(pid)
         finally:
             dead.set()

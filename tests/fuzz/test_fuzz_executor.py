@@ -274,7 +274,7 @@ def perform(template: Path, monkeypatch: pytest.MonkeyPatch) -> Perform:
         assert run.state in SETTLED
         assert_harmless(stderr.getvalue())
         for command in ("show", "logs"):
-            assert 0 == check_answer([command, str(run.id)], monkeypatch)
+            assert 0 == check_answer([command, str(run.id)], monkeypatch, patience_s=60)
         return run
 
     return play

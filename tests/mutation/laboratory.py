@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 _LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "bench")
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
-_PATIENCE_S = 1800  # a single test ends itself after two minutes
+_PATIENCE_S = 1800  # a single test ends itself after ten minutes
 
 Stage = tuple[str, ...]  # tests that run together, as pytest names them
 

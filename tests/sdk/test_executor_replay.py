@@ -193,14 +193,17 @@ def test_a_seed_of_one_run_does_not_make_the_next_predictable(engine: ScriptedEn
     assert len({engine.run().payload for _ in range(3)}) == 3
 
 
+PATIENT = "import flowctl.sdk.state; flowctl.sdk.state._JOIN_S = 30"  # with a thread that is about to end
+
+
 @pytest.mark.parametrize(
     ("code", "leftovers"),
     [
-        ("threading.Thread(target=time.sleep, args=(30,), daemon=True).start()", ["1 thread"]),
-        ("[threading.Thread(target=time.sleep, args=(30,)).start() for _ in range(2)]", ["2 threads"]),
-        ("subprocess.Popen(['sleep', '30'])", ["1 child process"]),
-        ("subprocess.Popen('setsid sleep 30 & setsid sleep 30 &', shell=True).wait()", ["2 child processes"]),
-        ("subprocess.run(['true']); threading.Thread(target=int).start()", None),
+        ("threading.Thread(target=time.sleep, args=(300,), daemon=True).start()", ["1 thread"]),
+        ("[threading.Thread(target=time.sleep, args=(300,)).start() for _ in range(2)]", ["2 threads"]),
+        ("subprocess.Popen(['sleep', '300'])", ["1 child process"]),
+        ("subprocess.Popen('setsid sleep 300 & setsid sleep 300 &', shell=True).wait()", ["2 child processes"]),
+        (f"{PATIENT}; subprocess.run(['true']); threading.Thread(target=int).start()", None),
         ("os.chdir('/tmp'); import shutil; shutil.rmtree(home)", ["a working directory that is gone"]),
     ],
 )

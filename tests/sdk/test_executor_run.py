@@ -7,6 +7,7 @@ import json
 from flowctl.sdk.wire import WIRE_VERSION, Message
 from tests.sdk.scripted_engine import (
     TWO_STEPS,
+    UNFLUSHED,
     ScriptedEngine,
     input_hash,
 )
@@ -42,12 +43,14 @@ def test_a_run_asks_for_each_step_and_returns_the_output(engine: ScriptedEngine)
 
 
 def test_finishing_a_step_and_beginning_the_next_travel_in_one_frame(engine: ScriptedEngine) -> None:
+    engine.prelude = UNFLUSHED
     engine.run(TWO_STEPS)
     kinds = [[message.kind for message in frame] for frame in engine.frames]
     assert kinds[-4:] == [["step"], ["done", "step"], ["done", "step"], ["done", "ended"]]
 
 
 def test_the_end_of_a_run_and_the_first_step_of_the_next_travel_in_one_frame(engine: ScriptedEngine) -> None:
+    engine.prelude = UNFLUSHED
     engine.load(TWO_STEPS)
     engine.start()
     for run in (2, 3):
@@ -70,7 +73,7 @@ def test_a_run_that_dawdles_does_not_hold_back_the_end_of_the_one_before(engine:
         def main(nap: float) -> None:
             time.sleep(nap)
     """)
-    engine.send(engine.run_message(input={"nap": 0.1}), engine.run_message(input={"nap": 60}, run=2))
+    engine.send(engine.run_message(input={"nap": 0.1}), engine.run_message(input={"nap": 300}, run=2))
     assert engine.receive().kind == "ended"
 
 
@@ -86,7 +89,7 @@ def test_a_done_is_sent_without_a_next_step_when_the_workflow_dawdles(engine: Sc
         @workflow
         def main() -> None:
             one()
-            time.sleep(5)
+            time.sleep(300)
     """)
     engine.start()
     engine.answer(engine.until("step"))

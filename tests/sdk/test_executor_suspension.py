@@ -9,6 +9,7 @@ import pytest
 from flowctl.sdk.wire import Message
 from tests.sdk.scripted_engine import (
     SLEEPER,
+    UNFLUSHED,
     ScriptedEngine,
     waiting,
 )
@@ -211,6 +212,7 @@ PURE = """
 
 
 def test_pure_steps_travel_with_the_next_step_that_is_not(engine: ScriptedEngine) -> None:
+    engine.prelude = UNFLUSHED
     engine.run(PURE)
     frame = next(frame for frame in engine.frames if frame[0].kind == "step")
     assert [message.kind for message in frame] == ["step", "done"] * 20 + ["step"]
@@ -258,6 +260,7 @@ def test_a_failed_pure_step_waits_for_the_engine(engine: ScriptedEngine) -> None
 
 
 def test_a_pure_step_with_a_time_limit_is_asked_for(engine: ScriptedEngine) -> None:
+    engine.prelude = UNFLUSHED
     engine.run("""
         from flowctl import step, workflow
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -15,7 +14,7 @@ import flowctl
 from flowctl import gather, now, random, secret, sh, sleep, step, uuid4, workflow
 from flowctl.sdk.errors import DefinitionError
 from flowctl.sdk.shell import ShellFailed
-from tests.sdk.scripted_engine import ScriptedEngine, input_hash, time_limit
+from tests.sdk.scripted_engine import PATIENCE_S, ScriptedEngine, in_time, input_hash
 
 # -- outside of runs ---------------------------------------------------------------------------------------------------
 
@@ -34,16 +33,17 @@ def halves(numbers: list[int]) -> list[int]:
 
 
 def test_outside_of_runs_workflows_and_their_operations_are_plain() -> None:
-    with time_limit(1.0):
+    with in_time():
         assert halves([2, 4]) == [1, 2]
-    assert abs(now() - datetime.now(UTC)) < timedelta(seconds=5)
+    before = datetime.now(UTC)
+    assert before <= now() <= datetime.now(UTC)
     assert 0 <= random() < 1
     assert isinstance(uuid4(), UUID)
     assert uuid4() != uuid4()
 
 
 def test_outside_of_runs_gather_runs_in_parallel_and_raises_the_first_failure_in_order() -> None:
-    barrier = threading.Barrier(3, timeout=5)
+    barrier = threading.Barrier(3, timeout=PATIENCE_S)
 
     @step
     def meet(n: int) -> int:
@@ -218,7 +218,7 @@ def test_a_command_is_recorded_with_what_it_was_given_and_what_it_said(engine: S
     [
         ('sh("echo why >&2; exit 3")', "ShellFailed", "exit code 3: why", True),
         ('sh("exit 78")', "ShellFailed", "exit code 78", False),
-        ('sh("sleep 60", timeout=0.1)', "StepTimedOut", "took longer than 0.1 s", True),
+        ('sh("sleep 300", timeout=0.1)', "StepTimedOut", "took longer than 0.1 s", True),
         ('sh("kill -9 $$")', "ShellFailed", "was killed by signal 9", True),
         ('sh(["no-such-program"])', "ShellFailed", "cannot start no-such-program", True),
     ],
@@ -226,7 +226,7 @@ def test_a_command_is_recorded_with_what_it_was_given_and_what_it_said(engine: S
 def test_h05_a_failed_command_says_what_happened(
     engine: ScriptedEngine, call: str, kind: str, says: str, retry: bool
 ) -> None:
-    with time_limit(5.0):
+    with in_time():
         engine.run(f"from flowctl import sh, workflow\n@workflow\ndef main() -> None:\n    {call}\n")
     (done,) = engine.of_kind("done")
     error = json.loads(done.payload or "")
@@ -244,21 +244,19 @@ def test_an_unchecked_command_succeeds_with_its_exit_code(engine: ScriptedEngine
 
 
 def test_parallel_commands_are_killed_one_by_one(engine: ScriptedEngine) -> None:
-    started = time.monotonic()
     ended = engine.run("""
         from flowctl import StepFailed, gather, sh, workflow
 
         @workflow
         def main() -> list:
             try:
-                gather(sh.bind("sleep 60", timeout=0.1), sh.bind("sleep 0.4; echo done"),
-                       sh.bind("sleep 50", timeout=0.2))
+                gather(sh.bind("sleep 300", timeout=0.1), sh.bind("sleep 0.4; echo done"),
+                       sh.bind("sleep 200", timeout=0.2))
             except StepFailed as error:
                 return [error.type, list(error.failed_keys)]
     """)
     assert json.loads(ended.payload or "") == ["StepTimedOut", ["sleep", "sleep#2"]]
     assert '"stdout":"done\\n"' in "".join(message.payload or "" for message in engine.of_kind("done"))
-    assert time.monotonic() - started < 5
 
 
 def test_current_run_tells_run_step_and_keys(engine: ScriptedEngine) -> None:

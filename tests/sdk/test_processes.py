@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flowctl.sdk import processes
-from tests.sdk.scripted_engine import alive, time_limit, wait_until
+from tests.sdk.scripted_engine import PATIENCE_S, alive, in_time, wait_until
 
 
 class Tree:
@@ -45,7 +45,8 @@ class Tree:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Iterator[Tree]:
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tree]:
+    monkeypatch.setattr(processes, "KILL_WAIT_S", PATIENCE_S)  # a killed process needs a processor to end, too
     tree = Tree(tmp_path, f"t{os.getpid()}.{time.monotonic_ns()}")
     yield tree
     processes.kill_tree(tree.mark)
@@ -55,7 +56,7 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
 
 
 def test_children_and_grandchildren_are_killed(tree: Tree) -> None:
-    pids = tree.start("(note; sh -c 'sleep 60' & sleep 60) & note; sleep 60", wait_for=1)
+    pids = tree.start("(note; sh -c 'sleep 300' & sleep 300) & note; sleep 300", wait_for=1)
     assert all(alive(pid) for pid in pids)
     assert processes.kill_tree(tree.mark, tree.pid) == []
     assert not any(alive(pid) for pid in pids)
@@ -63,7 +64,7 @@ def test_children_and_grandchildren_are_killed(tree: Tree) -> None:
 
 
 def test_g03_a_setsid_grandchild_is_found_and_killed(tree: Tree) -> None:
-    script = f"setsid sh -c 'echo $$ >> {tree.directory}/pids; exec sleep 60' & note; sleep 60"
+    script = f"setsid sh -c 'echo $$ >> {tree.directory}/pids; exec sleep 300' & note; sleep 300"
     pids = tree.start(script, wait_for=2)
     os.killpg(tree.pid, signal.SIGKILL)  # what a naive engine would do
     wait_until(lambda: sum(alive(pid) for pid in pids) == 1)
@@ -78,7 +79,7 @@ def test_g03_a_daemon_that_forked_twice_is_killed_when_its_parents_are_long_dead
         "os.setsid()\n"
         "if os.fork(): os._exit(0)\n"
         "open(sys.argv[1], 'a').write(str(os.getpid()) + chr(10))\n"
-        "time.sleep(60)\n"
+        "time.sleep(300)\n"
     )
     (tree.directory / "d.py").write_text(code)
     pids = tree.start(f"{sys.executable} {tree.directory}/d.py {tree.directory}/pids", wait_for=1)
@@ -90,24 +91,24 @@ def test_g03_a_daemon_that_forked_twice_is_killed_when_its_parents_are_long_dead
 
 
 def test_g02_a_tree_that_ignores_sigterm_is_killed_at_once(tree: Tree) -> None:
-    pids = tree.start("trap '' TERM; (trap '' TERM; note; sleep 60) & note; sleep 60", wait_for=2)
+    pids = tree.start("trap '' TERM; (trap '' TERM; note; sleep 300) & note; sleep 300", wait_for=2)
     processes.signal_tree(tree.mark, tree.pid, signal.SIGTERM)
     time.sleep(0.03)
     assert all(alive(pid) for pid in pids)
-    with time_limit(1.0):
-        processes.kill_tree(tree.mark, tree.pid)
+    with in_time():
+        assert processes.kill_tree(tree.mark, tree.pid) == []
     assert not any(alive(pid) for pid in pids)
 
 
 def test_g02_a_stopped_tree_is_killed(tree: Tree) -> None:
-    pids = tree.start("(note; sleep 60) & note; sleep 60", wait_for=2)
+    pids = tree.start("(note; sleep 300) & note; sleep 300", wait_for=2)
     processes.signal_tree(tree.mark, tree.pid, signal.SIGSTOP)
     assert processes.kill_tree(tree.mark, tree.pid) == []
     assert not any(alive(pid) for pid in pids)
 
 
 def test_a_child_without_the_mark_is_found_by_its_parent(tree: Tree) -> None:
-    pids = tree.start(f"env -i setsid sh -c 'echo $$ >> {tree.directory}/pids; sleep 60' & note; wait", wait_for=2)
+    pids = tree.start(f"env -i setsid sh -c 'echo $$ >> {tree.directory}/pids; sleep 300' & note; wait", wait_for=2)
     assert set(pids) <= set(processes.find_tree(tree.mark, tree.pid))
     processes.kill_tree(tree.mark, tree.pid)
     assert not any(alive(pid) for pid in pids)
@@ -115,10 +116,10 @@ def test_a_child_without_the_mark_is_found_by_its_parent(tree: Tree) -> None:
 
 def test_a07_processes_of_others_are_left_alone(tree: Tree, tmp_path: Path) -> None:
     stranger = subprocess.Popen(
-        ["sleep", "60"], env={**os.environ, processes.EXECUTOR: tree.mark + "0"}, start_new_session=True
+        ["sleep", "300"], env={**os.environ, processes.EXECUTOR: tree.mark + "0"}, start_new_session=True
     )
     try:
-        tree.start("note; sleep 60", wait_for=1)
+        tree.start("note; sleep 300", wait_for=1)
         processes.kill_tree(tree.mark, tree.pid)
         assert alive(stranger.pid)
         processes.kill_tree("nobody.1")
@@ -132,10 +133,12 @@ def test_every_executor_of_an_engine_is_killed_and_none_of_another(tree: Tree) -
     token = f"e{time.monotonic_ns()}"
     marks = [f"{token}.1", f"{token}.22", f"{token}x.1"]
     started = [
-        subprocess.Popen(["sleep", "60"], env={**os.environ, processes.EXECUTOR: mark}, start_new_session=True)
+        subprocess.Popen(["sleep", "300"], env={**os.environ, processes.EXECUTOR: mark}, start_new_session=True)
         for mark in marks
     ]
     try:
+        # Popen returns when the new program's file is open; its environment is there a moment later.
+        wait_until(lambda: [processes.find_tree(mark) for mark in marks] == [[process.pid] for process in started])
         assert processes.kill_engine(token) == []
         assert [alive(process.pid) for process in started] == [False, False, True]
     finally:
@@ -151,7 +154,7 @@ def test_the_caller_is_never_part_of_the_tree(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_what_is_older_than_the_root_is_not_looked_into(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree.start("note; sleep 60", wait_for=1)
+    tree.start("note; sleep 300", wait_for=1)
     looked: list[str] = []
     read = processes._read
     monkeypatch.setattr(processes, "_read", lambda path: looked.append(path) or read(path))
@@ -162,7 +165,7 @@ def test_what_is_older_than_the_root_is_not_looked_into(tree: Tree, monkeypatch:
 
 
 def test_ps_finds_what_proc_finds(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = sorted(tree.start("(note; exec sleep 60) & note; exec sleep 60", wait_for=2))
+    expected = sorted(tree.start("(note; exec sleep 300) & note; exec sleep 300", wait_for=2))
     wait_until(lambda: processes.find_tree(tree.mark, tree.pid) == expected)  # what noted them has ended too
     # The same columns as the BSD command; procps spells "with the environment" differently.
     linux = ("ps", "axeww", "-o", "pid=,ppid=,sess=,stat=,command=")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ from flowctl.cli.main import main
 from flowctl.core.config import ScreenSettings
 from flowctl.store import Store
 from flowctl.tui.app import FlowctlApp
-from tests.cli.conftest import on_terminal
+from tests.cli.conftest import PATIENCE_S, on_terminal
 
 __all__ = ["on_terminal"]
-LONGEST_S = 20.0
 FLOWS = '''
 from flowctl import step, workflow
 
@@ -85,18 +85,31 @@ def shop(flowctl: Callable[..., str]) -> Callable[..., str]:
 def on_screen(db: str, journey: Journey, *, size: tuple[int, int] = (100, 30), **settings: Any) -> FlowctlApp:
     """Open the screen, let a person go through it, and return the app as it was left."""
     app = FlowctlApp(db, "default", ScreenSettings(**settings))
+    app.NOTIFICATION_TIMEOUT = 600  # type: ignore[misc]  # however slow the machine is, what was told is there
 
     async def go() -> None:
         async with app.run_test(size=size, notifications=True) as pilot:
+            pilot.press = partial(_press, pilot, pilot.press)  # type: ignore[method-assign]
             await journey(pilot)
 
     asyncio.run(go())
     return app
 
 
+async def _press(pilot: Pilot[Any], press: Callable[[str], Awaitable[None]], *keys: str) -> None:
+    """Press keys as a person does, who sees what each has done: Textual's own takes a slow machine for an idle one."""
+    for key in keys:
+        await press(key)
+        quiet = 0
+        while quiet < 10:  # turns of the loop in which nobody had a message
+            await asyncio.sleep(0)
+            nodes = [pilot.app, *pilot.app.screen.walk_children(with_self=True)]
+            quiet = 0 if any(node.message_queue_size for node in nodes) else quiet + 1
+
+
 async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
     """Let the screen work until something holds."""
-    end = time.monotonic() + LONGEST_S
+    end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, f"it never came to hold; the screen shows:\n{seen(pilot.app)}"
         await pilot.pause(0.02)

@@ -10,6 +10,7 @@ from textual.app import App, ComposeResult
 from flowctl.tui.columns import Column, Row
 from flowctl.tui.widgets.field import Field, FieldLine
 from flowctl.tui.widgets.table import Key, Table
+from tests.tui.conftest import until
 
 NASTY = "a\x1b[31m\u202eb"
 
@@ -52,7 +53,6 @@ def test_a_list_that_is_read_again_twice_at_once_forgets_the_first_without_a_war
             table = pilot.app.query_one(Table)
             table.show([1, 2])
             table.refetch()
-            await pilot.pause(0.05)
-            assert "row" in table.render_line(1).text
+            await until(pilot, lambda: "row" in table.render_line(1).text)
 
     asyncio.run(go())

@@ -29,8 +29,8 @@ def fork_of(db: str, number: int) -> tuple[Run, dict[str, Step]]:
 
 async def retype(pilot: Pilot[Any], edit: Edit) -> None:
     """Replace the JSON on the screen by what a function makes of it."""
+    await until(pilot, lambda: [area.text for area in pilot.app.screen.query("#document")])
     area = pilot.app.screen.query_one("#document")
-    await until(pilot, lambda: area.text)
     document = json.loads(area.text)
     edit(document)
     area.load_text(json.dumps(document, indent=2))

@@ -15,7 +15,7 @@ import pytest
 from textual.pilot import Pilot
 
 from flowctl.tui.app import FlowctlApp
-from tests.tui.conftest import on_screen, sees, state_of, until
+from tests.tui.conftest import PATIENCE_S, on_screen, sees, state_of, until
 
 PRICES = """
 from flowctl import step, workflow
@@ -50,7 +50,7 @@ def daemon(db: str, tmp_path: Path) -> Iterator[None]:
         yield
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(PATIENCE_S)
         finally:
             process.kill()
 

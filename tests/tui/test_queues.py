@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from flowctl.engine.daemon_lock import running_daemon
 from flowctl.engine.queues import list_queues
 from flowctl.store import Store
-from tests.tui.conftest import on_screen, seen, sees, until
+from tests.tui.conftest import PATIENCE_S, on_screen, seen, sees, until
 
 FLAKY = """
 from flowctl import step, workflow
@@ -42,7 +42,7 @@ def no_daemon_left(db: str) -> Iterator[None]:
     facts = running_daemon(os.path.realpath(db))
     if facts is not None:
         os.kill(facts.pid, signal.SIGTERM)
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE_S
         while running_daemon(os.path.realpath(db)) is not None:
             assert time.monotonic() < end
             time.sleep(0.02)

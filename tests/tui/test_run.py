@@ -21,7 +21,7 @@ from flowctl.tui.app import FlowctlApp
 from flowctl.tui.widgets.json_tree import JsonTree
 from flowctl.tui.widgets.run_view import RunView
 from flowctl.tui.widgets.steps import Steps
-from tests.tui.conftest import on_screen, seen, sees, until
+from tests.tui.conftest import PATIENCE_S, on_screen, seen, sees, until
 
 PIPELINE = '''
 import json
@@ -121,11 +121,15 @@ def test_steps_stand_as_a_tree_beside_a_timeline(db: str, pipeline: Callable[...
         assert {"░", "█"} & {*drawn["sleep"].partition("succeeded")[2]}
         assert "deep" not in seen(pilot.app)
         await at_step(pilot, "inner")
-        await pilot.press("enter", "j", "2")
+        await pilot.press("enter")
+        await until(pilot, lambda: any(node.place.run == 2 for node in view(pilot).steps.rows))
+        await pilot.press("j", "2")
         await sees(pilot, "deep: 7")
         assert ("inner", 1) == (pilot.app.screen.chosen_step, pilot.app.screen.number)
         await at_step(pilot, "fetch#2")
-        await pilot.press("right", "j", "3")
+        await pilot.press("right")
+        await until(pilot, lambda: any(node.place.kind == "attempt" for node in view(pilot).steps.rows))
+        await pilot.press("j", "3")
         await sees(pilot, "attempt 1", "ConnectionError: reset [red]by peer[/red]")
         await pilot.press("escape")
         await sees(pilot, "2 runs")
@@ -157,8 +161,9 @@ def test_a_value_and_its_path_are_copied_as_a_fork_takes_them(db: str, pipeline:
     async def journey(pilot: Pilot[Any]) -> None:
         await opens(pilot, 1)
         await at_step(pilot, "fetch#2")
-        await pilot.press("2", "enter")
+        await pilot.press("2")
         await sees(pilot, "price: 3")
+        await pilot.press("enter")
         await pilot.press("slash", *"price", "enter")
         await until(pilot, lambda: pilot.app.screen.query_one("#output JsonTree", JsonTree).row.path[-1:] == ("price",))
         await pilot.press("Y")
@@ -205,7 +210,7 @@ def daemon(db: str, pipeline: Callable[..., str]) -> Iterator[None]:
     process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.environ["ROOT"]})
     yield
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    process.wait(PATIENCE_S)
 
 
 def test_a_run_is_live_while_a_daemon_works_on_it(
@@ -223,7 +228,7 @@ def test_a_run_is_live_while_a_daemon_works_on_it(
         await until(pilot, lambda: len(logs.lines) > before)
         (tmp_path / "go-on").touch()
         await sees(pilot, "✓ succeeded in")
-        assert pilot.app.screen.check_action("act", ("cancel",)) is None  # the actions know
+        await until(pilot, lambda: pilot.app.screen.check_action("act", ("cancel",)) is None)  # the actions know
 
     on_screen(db, journey)
 
@@ -237,7 +242,10 @@ def test_what_a_run_says_does_nothing_to_the_terminal(db: str, flowctl: Callable
         await opens(pilot, 1)
         for tab in "123456":
             await pilot.press(tab)
-            await pilot.pause(0.3)
+            if tab in "134":  # what it was given, how it failed, what it printed
+                await sees(pilot, "[red]bold[/red]", "\\x1b[31m")
+            else:
+                await pilot.pause(0.3)
             shown.append(seen(pilot.app))
         await pilot.press("1", "enter", "w")
         await pilot.pause(0.3)

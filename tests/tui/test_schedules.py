@@ -28,7 +28,7 @@ async def types(pilot: Pilot[Any], text: str) -> None:
 
 
 def line_of(pilot: Pilot[Any], name: str) -> str:
-    return next(line for line in seen(pilot.app).splitlines() if line.strip().startswith(name))
+    return next((line for line in seen(pilot.app).splitlines() if line.strip().startswith(name)), "")
 
 
 def test_schedules_are_listed_with_the_next_fire_the_last_run_and_a_strip_of_slots(db: str, scheduled: Flowctl) -> None:

@@ -17,7 +17,7 @@ from flowctl.core.errors import UsageError
 from flowctl.tui import clipboard
 from flowctl.tui.settings import bindings, check_settings
 from tests.conftest import ROOT
-from tests.tui.conftest import on_screen, seen, sees, state_of, until
+from tests.tui.conftest import PATIENCE_S, on_screen, seen, sees, state_of, until
 
 PAGE = ROOT / "docs" / "keys.md"
 HERE = Path("config.toml")
@@ -62,7 +62,7 @@ def test_a_bad_setting_ends_it_at_once_with_exit_code_2(db: str, on_terminal: Ca
     configure('[tui]\ntheme = "neon"\n')
     with on_terminal("tui") as screen:
         said = screen.read_to_end()
-        assert 2 == screen.process.wait(10)
+        assert 2 == screen.process.wait(PATIENCE_S)
     assert "there is no theme 'neon'" in said
     assert "\x1b[?1049h" not in said  # the screen was not opened
 
@@ -110,7 +110,7 @@ def on_open_screen(on_terminal: Callable[..., Any], *, size: tuple[int, int] = (
         screen.read_until("3 runs")
         os.write(screen.master, b"q")
         screen.read_to_end()
-        assert 0 == screen.process.wait(10)
+        assert 0 == screen.process.wait(PATIENCE_S)
         written: bytes = screen.written
         return written
 
@@ -162,7 +162,10 @@ def test_where_nothing_takes_a_copy_the_text_is_shown(
 
 
 @pytest.mark.parametrize(("code", "taken"), [(0, True), (1, False)])
-def test_the_desktops_command_takes_a_copy(tmp_path: Path, code: int, taken: bool) -> None:
+def test_the_desktops_command_takes_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, taken: bool
+) -> None:
+    monkeypatch.setattr(clipboard, "LONGEST_S", PATIENCE_S)
     (tmp_path / "xclip").write_text(f"#!/bin/sh\ncat > {tmp_path}/copied\nexit {code}\n")
     (tmp_path / "xclip").chmod(0o700)
     environ = {"DISPLAY": ":0", "PATH": str(tmp_path)}

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 
 from flowctl.core.signals import Signal
 from flowctl.store import Store
-from tests.tui.conftest import on_screen, sees, until
+from tests.tui.conftest import PATIENCE_S, on_screen, sees, until
 
 ONBOARD = """
 from flowctl import wait_signal, workflow
@@ -67,7 +67,7 @@ def test_a_signal_is_sent_to_a_run_that_waits_for_it(db: str, waiting: subproces
         await sees(pilot, "✓ succeeded")
 
     on_screen(db, journey)
-    assert 0 == waiting.wait(20)
+    assert 0 == waiting.wait(PATIENCE_S)
     assert [("approval", "true"), ("author", '"ada"')] == [(each.name, each.value) for each in sent_to(db, 1)]
 
 

@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from flowctl.store import Store, migrate
 from flowctl.store.runs import Runs
 from tests.conftest import ROOT
-from tests.tui.conftest import on_screen, seen, sees, until
+from tests.tui.conftest import PATIENCE_S, on_screen, seen, sees, until
 
 WELL = "1 run"
 
@@ -44,7 +44,7 @@ def trouble_and_back(db: str, make: Callable[[], object], mend: Callable[[], obj
         mend()
         await until(pilot, lambda: not pilot.app.trouble)
         await sees(pilot, WELL)
-        assert "! " not in seen(pilot.app)
+        await until(pilot, lambda: "! " not in seen(pilot.app))
 
     on_screen(db, journey, size=(80, 24))
 
@@ -117,7 +117,7 @@ def test_a_file_that_is_replaced(one: str, flowctl: Callable[..., str]) -> None:
         flowctl("exec", "-q", "--", "true")
         flowctl("exec", "-q", "--name", "another", "--", "true")
         await sees(pilot, "2 runs", "another")
-        assert "! " not in seen(pilot.app)
+        await until(pilot, lambda: "! " not in seen(pilot.app))
 
     on_screen(one, journey)
 
@@ -186,7 +186,7 @@ def test_a_signal_ends_it_with_the_terminal_as_it_was(
         screen.read_until(WELL)
         os.kill(screen.process.pid, number)
         screen.read_to_end()
-        assert code == screen.process.wait(10)
+        assert code == screen.process.wait(PATIENCE_S)
     assert all(restored in screen.written for restored in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l"))
 
 
@@ -196,7 +196,7 @@ def test_it_ends_when_its_terminal_is_gone_although_nobody_tells_it(one: str, on
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, screen.master)
         os.close(nothing)
-        assert 129 == screen.process.wait(10)
+        assert 129 == screen.process.wait(PATIENCE_S)
 
 
 DEFECT = """
@@ -221,7 +221,7 @@ def test_a_defect_of_the_screen_itself_ends_it_with_a_sentence_and_a_traceback_o
         os.write(screen.master, b"?")
         while screen.read(0.1):
             pass
-        assert 1 == screen.process.wait(10)
+        assert 1 == screen.process.wait(PATIENCE_S)
     assert b"flowctl itself failed: KeyError: 'defect'" in screen.written
     assert debug == (b"Traceback" in screen.written)
     assert screen.written.index(b"\x1b[?1049l") < screen.written.index(b"flowctl itself failed")

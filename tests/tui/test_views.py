@@ -175,16 +175,17 @@ def test_new_runs_appear_while_a_list_of_thousands_keeps_its_place(db: str) -> N
         await sees(pilot, "5,001 runs", "5001 ○ queued")  # at its top the list shows what is new
         assert (5_000, 0) == (table.key, table.scroll_offset.y)
         table.action_page(40)
-        await pilot.pause()
+        await until(pilot, lambda: table.scroll_offset.y > 0)
         before, place = table.key, table.cursor - table.scroll_offset.y
         submit(db, 1_000)
         await sees(pilot, "6,001 runs", f"{before} ○ queued")
-        assert (before, place) == (table.key, table.cursor - table.scroll_offset.y)
+        await until(pilot, lambda: (before, place) == (table.key, table.cursor - table.scroll_offset.y))
         table.scroll_to(y=10, animate=False)  # the cursor is out of sight: what is read stays where it is
+        await until(pilot, lambda: 10 == table.scroll_offset.y)
         top = table.keys[10]
         submit(db, 3)
         await sees(pilot, "6,004 runs", f"{top} ○ queued")
-        assert (13, before) == (table.scroll_offset.y, table.key)
+        await until(pilot, lambda: (13, before) == (table.scroll_offset.y, table.key))
 
     on_screen(db, journey)
 

@@ -23,7 +23,7 @@ def registered(shop: Flowctl) -> Flowctl:
 
 
 def line_of(pilot: Pilot[Any], name: str) -> list[str]:
-    return next(line.split() for line in seen(pilot.app).splitlines() if line.strip().startswith(name))
+    return next((line.split() for line in seen(pilot.app).splitlines() if line.strip().startswith(name)), [])
 
 
 def ended(number: int, state: Any, ms: int) -> RunLine:

@@ -505,23 +505,17 @@ def test_m03_the_worst_texts_are_refused_in_time() -> None:
         "1-" * 490 + " * * * *",
     ]
     for text in worst:
-        best = 1.0
-        for attempt in range(3):
-            started = time.perf_counter()
-            with suppress(UsageError):
-                check(cron(text, seed=str(attempt)))
-            best = min(best, time.perf_counter() - started)
-        assert best < 1.0, text[:20]  # by far: what is meant is that no text takes for ever
+        started = time.process_time()
+        with suppress(UsageError):
+            check(cron(text))
+        assert time.process_time() - started < 10, text[:20]  # by far: what is meant is that no text takes for ever
 
 
 def test_e04_a_month_of_minutes_is_planned_in_time() -> None:
     start = ms("2026-03-15T00:00Z")
-    best = 1.0
-    for _ in range(3):
-        started = time.perf_counter()
-        assert 43_200 == sum(1 for _ in slots(cron("* * * * *", "Europe/Berlin"), start, start + 30 * DAY))
-        best = min(best, time.perf_counter() - started)
-    assert best < 1.0  # by far: what is meant is that no month takes for ever
+    started = time.process_time()
+    assert 43_200 == sum(1 for _ in slots(cron("* * * * *", "Europe/Berlin"), start, start + 30 * DAY))
+    assert time.process_time() - started < 10  # by far: what is meant is that no month takes for ever
 
 
 def test_the_rules_load_neither_croniter_nor_dateutil() -> None:
