@@ -222,6 +222,8 @@ class Engine:
         if look or self.store.changed():  # even what was asked while this transaction had to wait comes before it
             self.claims.look = True
             self._heed_requests()  # before the events: after a request to pause or cancel no further step begins
+        if stop == 1:  # and none after the word to stop
+            self._stop_sessions()
         for event in events:
             if not isinstance(event, Gone):
                 offers.claim_begun(event.executor)
@@ -231,9 +233,8 @@ class Engine:
         for session in due:
             if session.phase != "over":
                 self.guarded(session, timers.elapse, session)
-        if stop:
-            for session in list(self.sessions.values()):
-                self.guarded(session, self._stop_session, session)
+        if stop == 2:  # what has been said until then counts
+            self._stop_sessions()
         elif self.claims.look and not self._stop:
             self._claim()
 
@@ -250,6 +251,10 @@ class Engine:
                 self.run_changed(session.run, "fenced", "another engine took it")
                 self.claims.lose(session.run.id)
             closing.let_go(session, keep=False)
+
+    def _stop_sessions(self) -> None:
+        for session in list(self.sessions.values()):
+            self.guarded(session, self._stop_session, session)
 
     def _stop_session(self, session: Session) -> None:
         if not session.has_run:
