@@ -19,7 +19,7 @@ from flowctl.core.version import VERSION
 from flowctl.engine.interpreter import own_python
 from flowctl.store.files import disk_error
 
-TRIES = 10  # to become the daemon
+TRIES = 100  # to become the daemon: whoever asks may be kept from letting go by a busy machine
 TRY_S = 0.01
 
 
@@ -76,7 +76,10 @@ class DaemonLock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._fd)  # the file stays: removing it could take the lock from somebody who has just opened it
+        # The file stays: removing it could take the lock from somebody who has just opened it. What it says does not,
+        # or the next daemon would be told by this one's facts until it has written its own.
+        os.ftruncate(self._fd, 0)
+        os.close(self._fd)
 
 
 def already_running(facts: DaemonFacts | None) -> Busy:

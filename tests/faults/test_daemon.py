@@ -122,7 +122,8 @@ def test_a08_who_asks_all_the_time_whether_a_daemon_runs_keeps_none_from_startin
     bench.flowctl("exec", "-d", "--", "true")
     database = default_database(os.environ)
     with DaemonLock(database, 1):
-        pass
+        assert lock_file(database).read_bytes()
+    assert b"" == lock_file(database).read_bytes()  # or the next one might be taken for it
     asking = threading.Event()
 
     def ask() -> None:
