@@ -25,6 +25,7 @@ from flowctl.core.errors import FlowctlError
 if TYPE_CHECKING:
     from flowctl.core.model import Run, Step
     from flowctl.engine.loading import LoadedFile
+    from flowctl.engine.looking import FileLook
     from flowctl.engine.supervisor import Supervisor
     from flowctl.store import Store
 
@@ -70,7 +71,7 @@ class _Development:
     arguments: Arguments
     last: int | None = None
     files: frozenset[str] = field(default_factory=frozenset)
-    seen: object = None  # how the files looked when they were run
+    seen: dict[str, FileLook] = field(default_factory=dict)  # how they looked before they were imported
 
     def run_once(self) -> int:
         """Run what the file holds now, and return the exit code; what is wrong with it is told.
@@ -78,15 +79,14 @@ class _Development:
         Before there is a run, what was asked for is what does not fit a file that holds: that is raised, as no edit is
         to be waited for.
         """
-        self._look()
+        self.seen = self._look()
         supervisor = new_supervisor()
         holds = False  # the file: it can be imported and defines a workflow
         try:
             loaded = load_target(self.invocation, supervisor, self.target, self.python, Submission())
             holds = bool(loaded.workflows)
-            if self.files != loaded.snapshot.files.keys():  # else what was seen before is what was loaded, or older
-                self.files = frozenset(loaded.snapshot.files)
-                self._look()
+            self.files = frozenset(loaded.snapshot.files)
+            self.seen = {path: self.seen.get(path, look) for path, look in self._look().items()}
             return self._begin(supervisor, loaded) if self.last is None else self._fork(supervisor, loaded, self.last)
         except FlowctlError as error:
             if holds and self.last is None:
@@ -98,18 +98,15 @@ class _Development:
 
     def wait_for_edit(self) -> None:
         """Wait until a file was edited, and stands still."""
-        from flowctl.engine.looking import look_of
-
-        paths = self.files | {self.target.path}
-        before = look = look_of(paths)
-        while look == self.seen or look != before or None in look:
+        before = look = self._look()
+        while look == self.seen or look != before or None in look.values():
             time.sleep(LOOK_S)
-            before, look = look, look_of(paths)
+            before, look = look, self._look()
 
-    def _look(self) -> None:
-        from flowctl.engine.looking import look_of
+    def _look(self) -> dict[str, FileLook]:
+        from flowctl.engine.looking import look_of_one
 
-        self.seen = look_of(self.files | {self.target.path})
+        return {path: look_of_one(path) for path in self.files | {self.target.path}}
 
     def _begin(self, supervisor: Supervisor, loaded: LoadedFile) -> int:
         from flowctl.engine import commands

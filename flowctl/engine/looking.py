@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-Look = tuple[tuple[int, int, int] | None, ...]
+FileLook = tuple[int, int, int] | None
+Look = tuple[FileLook, ...]
 
 
 def look_of(paths: Iterable[str]) -> Look:
@@ -13,7 +14,7 @@ def look_of(paths: Iterable[str]) -> Look:
     return tuple(map(look_of_one, sorted(paths)))
 
 
-def look_of_one(path: str) -> tuple[int, int, int] | None:
+def look_of_one(path: str) -> FileLook:
     """Return what changes when a file is edited or replaced: time, size and number; None where there is none."""
     try:
         found = os.stat(path)

@@ -78,6 +78,20 @@ def test_each_save_forks_the_last_run_from_the_first_step_that_changed(
     assert "saved: 0 of 2 recorded steps are reused, and it runs from one on" in said
 
 
+def test_an_edit_while_the_file_is_imported_for_the_first_time_is_not_missed(
+    bench: Bench, save: Callable[[str], None], tmp_path: Path
+) -> None:
+    slow = 'note("imported")\nwhile not (HERE / "go").exists():\n    time.sleep(0.01)\n'
+    save(slow + DRAFT.format(factor=10))
+    process = bench.spawn("dev", "draft.py", "n=4")
+    bench.wait_for(lambda: "imported" in bench.ledger())
+    save(DRAFT.format(factor=100))
+    (tmp_path / "go").touch()
+    assert "500" == bench.in_state("succeeded", 2).output
+    said_until_it_waits(process, 2)
+    end(process)
+
+
 def test_a_file_that_cannot_be_imported_is_told_and_waited_for(bench: Bench, save: Callable[[str], None]) -> None:
     save("def draft(:\n")
     process = bench.spawn("dev", "draft.py", "n=1")
