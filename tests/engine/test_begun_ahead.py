@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.engine import commands, offers
+from flowctl.engine import commands, forks, offers
 from flowctl.engine.engine import Engine
 from flowctl.engine.observer import Change, RunChanged, StepChanged
 from flowctl.engine.queues import change_queue
@@ -221,6 +221,17 @@ def test_f01_a_run_of_a_queue_with_limits_is_claimed_before_it_begins(
     number = again()
     assert ("running", "running") == (host.store.runs.get(number).state, engine.sessions[number].phase)
     turn_until(engine, heard, lambda: not engine.busy)
+
+
+def test_a_fork_is_claimed_before_it_begins_as_what_it_shares_has_to_be_told_first(
+    host: Hosted, engine: Engine, warm: int, heard: list[list[Change]], tmp_path: Path
+) -> None:
+    last = host.store.steps.of_run(warm)[-1]
+    number = forks.fork(host.store, warm, SYSTEM_CLOCK.now(), forks.Fork("ada", last, output="7"))
+    engine.tick()
+    assert ("running", pid_of_idle(tmp_path)) == (engine.sessions[number].phase, pid_of(engine, number))
+    turn_until(engine, heard, lambda: not engine.busy)
+    assert ("succeeded", "7") == (host.store.runs.get(number).state, host.store.runs.get(number).output)
 
 
 def test_two_runs_for_one_idle_executor_have_an_executor_each(
