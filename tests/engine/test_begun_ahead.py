@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.engine import commands, forks, offers
+from flowctl.engine import commands, forks, offers, timers
 from flowctl.engine.engine import Engine
 from flowctl.engine.observer import Change, RunChanged, StepChanged
 from flowctl.engine.queues import change_queue
@@ -232,6 +232,34 @@ def test_a_fork_is_claimed_before_it_begins_as_what_it_shares_has_to_be_told_fir
     assert ("running", pid_of_idle(tmp_path)) == (engine.sessions[number].phase, pid_of(engine, number))
     turn_until(engine, heard, lambda: not engine.busy)
     assert ("succeeded", "7") == (host.store.runs.get(number).state, host.store.runs.get(number).output)
+
+
+FAMILY = """
+from flowctl import step, workflow
+
+@step
+def work(n: int) -> int:
+    return n
+
+@workflow
+def child(n: int) -> int:
+    return work(n)
+
+@workflow
+def parent() -> int:
+    return child(1) + child(2) + child(3)
+"""
+
+
+def test_f06_a_parent_whose_child_is_begun_ahead_keeps_its_executor(
+    host: Hosted, engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(timers, "HOLD_MS", 60_000)  # however slowly the first child begins
+    path = tmp_path / "parent.py"
+    path.write_text(textwrap.dedent(FAMILY))
+    number = host.submit(path)
+    engine.drain()
+    assert ("succeeded", 1) == (host.store.runs.get(number).state, host.store.runs.get(number).epoch)
 
 
 def test_two_runs_for_one_idle_executor_have_an_executor_each(
