@@ -223,7 +223,7 @@ class Engine:
             self.claims.look = True
             self._heed_requests()  # before the events: after a request to pause or cancel no further step begins
         if stop == 1:  # and none after the word to stop
-            self._stop_sessions()
+            self._stop_sessions(stop)
         for event in events:
             if not isinstance(event, Gone):
                 offers.claim_begun(event.executor)
@@ -234,7 +234,7 @@ class Engine:
             if session.phase != "over":
                 self.guarded(session, timers.elapse, session)
         if stop == 2:  # what has been said until then counts
-            self._stop_sessions()
+            self._stop_sessions(stop)
         elif self.claims.look and not self._stop:
             self._claim()
 
@@ -252,15 +252,15 @@ class Engine:
                 self.claims.lose(session.run.id)
             closing.let_go(session, keep=False)
 
-    def _stop_sessions(self) -> None:
+    def _stop_sessions(self, stop: int) -> None:
         for session in list(self.sessions.values()):
-            self.guarded(session, self._stop_session, session)
+            self.guarded(session, self._stop_session, session, stop)
 
-    def _stop_session(self, session: Session) -> None:
+    def _stop_session(self, session: Session, stop: int) -> None:
         if not session.has_run:
             return
         ending: Ending = "pause" if self._role.kind == "foreground" else "leave"
-        if self._stop >= 2:
+        if stop == 2:  # not what is pressed during this tick: that counts in the next one
             session.ending = ending
             closing.interrupt(session)
         else:
