@@ -288,13 +288,10 @@ class Engine:
         for held in self.store.runs.orphans([self.id]) if self.unsure else ():
             session = self.sessions.get(held.id)
             if session is None or session.phase == "over":  # the claim whose answer was lost did happen
-                self._begin_session(held)
-        self.claims.claim_due(self._begin_session)
+                self.begin(held)
+        self.claims.claim_due(self.begin)
         if not self.claims.may_begin():
             offers.make(self)
-
-    def _begin_session(self, run: Run) -> None:
-        self.after(partial(self.replace, self.add(run), None))
 
     def _take_back(self, events: list[Event], saved: dict[Session, tuple[object, ...]]) -> None:
         self._inbox = events
@@ -335,6 +332,10 @@ class Engine:
         session = self.sessions[run.id] = Session(self, run)
         self.run_changed(run, "running", None)
         return session
+
+    def begin(self, run: Run) -> None:
+        """Give a claimed run an executor, which begins it."""
+        self.after(partial(self.replace, self.add(run), None))
 
     def after(self, action: Callable[[], None]) -> None:
         """Do something after the commit."""

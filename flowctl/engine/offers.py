@@ -121,6 +121,16 @@ def drop(session: Session) -> None:
     session.engine.after(lambda: session.engine.close_session(session, executor, keep=False))
 
 
+def begin_again(session: Session) -> None:
+    """Claim a run whose executor has died ahead of that, and begin it anew: it may be what ends its executors."""
+    drop(session)
+    engine, run = session.engine, session.run
+    if engine.store.queues.find(run.namespace, run.queue) is None:
+        claimed = engine.claims.claim(run.id, engine.now, run.attempt)
+        if claimed is not None:
+            engine.begin(claimed)
+
+
 def withdraw(engine: Engine) -> None:
     """Let others have the runs whose executors were not free soon. Such an executor is not kept."""
     for session in engine.sessions.values():

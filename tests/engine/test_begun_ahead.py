@@ -37,6 +37,10 @@ def work() -> int:
 def quick() -> int:
     while (HERE / "think").exists():
         time.sleep(0.005)
+    if (HERE / "fatal").exists():
+        with open(HERE / "deaths", "a") as deaths:
+            deaths.write(".")
+        os._exit(9)
     return work()
 """
 
@@ -181,6 +185,25 @@ def test_a_run_whose_executor_dies_before_it_is_claimed_begins_in_another(
     run = host.store.runs.get(number)
     assert (1, 0) == (run.epoch, run.crashes)
     assert 2 == len({pid for _, pid in bodies(tmp_path)})
+
+
+def test_a_run_that_ends_its_executors_does_not_end_all_that_idle(
+    host: Hosted, engine: Engine, heard: list[list[Change]], tmp_path: Path
+) -> None:
+    path = tmp_path / "quick.py"
+    path.write_text(textwrap.dedent(SOURCE))
+    (tmp_path / "think").touch()
+    first = host.submit(path)
+    for _ in range(3):
+        host.again(first)
+    turn_until(engine, heard, lambda: ["running"] * 4 == [each.phase for each in engine.sessions.values()])
+    (tmp_path / "think").unlink()
+    turn_until(engine, heard, lambda: not engine.busy)
+    (tmp_path / "fatal").touch()
+    number = host.again(first)
+    engine.look_for_runs()
+    turn_until(engine, heard, lambda: host.store.runs.get(number).state == "failed")
+    assert ".." == (tmp_path / "deaths").read_text()  # the one that had it ahead of the claim, and the one after that
 
 
 def test_a_run_stays_queued_when_the_engine_stops_before_it_is_claimed(
