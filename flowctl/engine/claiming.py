@@ -136,12 +136,15 @@ class Claims:
             wake_at = runs.next_wake(now)
         return wake_at if self._root is None else runs.next_wake(now, root_id=self._root)
 
-    def claim(self, run_id: int, started_at: int) -> Run | None:
-        """Take a run that is due. None when it is not any more, or this engine may begin no more runs."""
+    def claim(self, run_id: int, started_at: int, attempt: int | None = None) -> Run | None:
+        """Take a run that is due. None when it is not any more, or this engine may begin no more runs.
+
+        With `attempt`, None also when another engine has had it, or a person has had it tried again.
+        """
         engine = self._engine
         if engine.stopping or self._lost.get(run_id, 0) > engine.now:
             return None
-        run = engine.store.runs.claim(run_id, engine.id, engine.now, started_at)
+        run = engine.store.runs.claim(run_id, engine.id, engine.now, started_at, attempt)
         if run is not None and self._root is not None:  # only who follows a run asks
             self._had.add(run_id)
         return run

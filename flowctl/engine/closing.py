@@ -297,7 +297,7 @@ def let_go(session: Session, *, keep: bool) -> None:
 def gone(session: Session, reason: str) -> None:
     """Decide what the unexpected death of the executor means for the run."""
     if session.phase == "ahead":
-        offers.drop(session)
+        offers.begin_again(session)
     elif session.phase == "cancelling":
         cancelled(session)
         let_go(session, keep=False)

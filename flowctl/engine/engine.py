@@ -223,7 +223,7 @@ class Engine:
             self.claims.look = True
             self._heed_requests()  # before the events: after a request to pause or cancel no further step begins
         if stop == 1:  # and none after the word to stop
-            self._stop_sessions()
+            self._stop_sessions(stop)
         for event in events:
             if not isinstance(event, Gone):
                 offers.claim_begun(event.executor)
@@ -234,7 +234,7 @@ class Engine:
             if session.phase != "over":
                 self.guarded(session, timers.elapse, session)
         if stop == 2:  # what has been said until then counts
-            self._stop_sessions()
+            self._stop_sessions(stop)
         elif self.claims.look and not self._stop:
             self._claim()
 
@@ -252,15 +252,15 @@ class Engine:
                 self.claims.lose(session.run.id)
             closing.let_go(session, keep=False)
 
-    def _stop_sessions(self) -> None:
+    def _stop_sessions(self, stop: int) -> None:
         for session in list(self.sessions.values()):
-            self.guarded(session, self._stop_session, session)
+            self.guarded(session, self._stop_session, session, stop)
 
-    def _stop_session(self, session: Session) -> None:
+    def _stop_session(self, session: Session, stop: int) -> None:
         if not session.has_run:
             return
         ending: Ending = "pause" if self._role.kind == "foreground" else "leave"
-        if self._stop >= 2:
+        if stop == 2:  # not what is pressed during this tick: that counts in the next one
             session.ending = ending
             closing.interrupt(session)
         else:
@@ -288,13 +288,10 @@ class Engine:
         for held in self.store.runs.orphans([self.id]) if self.unsure else ():
             session = self.sessions.get(held.id)
             if session is None or session.phase == "over":  # the claim whose answer was lost did happen
-                self._begin_session(held)
-        self.claims.claim_due(self._begin_session)
+                self.begin(held)
+        self.claims.claim_due(self.begin)
         if not self.claims.may_begin():
             offers.make(self)
-
-    def _begin_session(self, run: Run) -> None:
-        self.after(partial(self.replace, self.add(run), None))
 
     def _take_back(self, events: list[Event], saved: dict[Session, tuple[object, ...]]) -> None:
         self._inbox = events
@@ -335,6 +332,10 @@ class Engine:
         session = self.sessions[run.id] = Session(self, run)
         self.run_changed(run, "running", None)
         return session
+
+    def begin(self, run: Run) -> None:
+        """Give a claimed run an executor, which begins it."""
+        self.after(partial(self.replace, self.add(run), None))
 
     def after(self, action: Callable[[], None]) -> None:
         """Do something after the commit."""

@@ -4,7 +4,8 @@ An offered run stays queued. An executor that works is offered the next run: tha
 records the end of the present one, and its workflow function begins right after the present run's, so the first
 messages of both travel together. An executor that idles begins the run at once, ahead of its claim, which is made in
 the transaction that records its first message. Until it is claimed, a run may be cancelled, or another engine may take
-it; the body of a step waits for the record of its input as ever.
+it; the body of a step waits for the record of its input as ever, unless it is pure. The executor is told nothing that
+is on record, so only a run without a record fits.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def make(engine: Engine) -> None:
 
 
 def _offer(engine: Engine, run: Run) -> Offer:
-    return Offer(run.id, (run.namespace, run.queue), engine.now, engine.monotonic + WITHDRAW_S)
+    return Offer(run.id, run.attempt, (run.namespace, run.queue), engine.now, engine.monotonic + WITHDRAW_S)
 
 
 def _may_go_on(executor: Executor | None) -> bool:
@@ -54,10 +55,11 @@ def _may_go_on(executor: Executor | None) -> bool:
 
 
 def _fits(store: Store, run: Run, executor: Executor | None) -> bool:
-    """Tell whether a run that has never begun can begin in an executor as it is."""
+    """Tell whether a run that has nothing on record can begin in an executor as it is."""
     return (
         executor is not None
         and run.epoch == 0
+        and run.forked_from is None  # its executor has to be told what it shares with its source
         and run.options.keys().isdisjoint(("isolation", "timeout_ms"))
         and executor.loaded == (run.code, run.path)
         and executor.target == target_of(store, run)
@@ -71,7 +73,7 @@ def accept(engine: Engine, executor: Executor) -> bool:
         return not executor.stray
     if engine.store.queues.find(*offer.lane) is not None:  # it has been given limits since
         return False
-    run = engine.claims.claim(offer.run_id, offer.made_at)
+    run = engine.claims.claim(offer.run_id, offer.made_at, offer.attempt)
     if run is None:
         return False
     executor.offer = None
@@ -117,6 +119,16 @@ def drop(session: Session) -> None:
     if executor is not None:
         executor.offer = None
     session.engine.after(lambda: session.engine.close_session(session, executor, keep=False))
+
+
+def begin_again(session: Session) -> None:
+    """Claim a run whose executor has died ahead of that, and begin it anew: it may be what ends its executors."""
+    drop(session)
+    engine, run = session.engine, session.run
+    if engine.store.queues.find(run.namespace, run.queue) is None:
+        claimed = engine.claims.claim(run.id, engine.now, run.attempt)
+        if claimed is not None:
+            engine.begin(claimed)
 
 
 def withdraw(engine: Engine) -> None:

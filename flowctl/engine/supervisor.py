@@ -61,6 +61,7 @@ class Offer(NamedTuple):
     """A run that an executor may go on with: made at that instant, and withdrawn at that monotonic second."""
 
     run_id: int
+    attempt: int  # which one the executor was told of
     lane: tuple[str, str]  # its namespace and queue
     made_at: int
     until: float

@@ -169,12 +169,15 @@ class Runs:
 
     # -- claims
 
-    def claim(self, run_id: int, engine_id: int, now: int, started_at: int | None = None) -> Run | None:
+    def claim(
+        self, run_id: int, engine_id: int, now: int, started_at: int | None = None, attempt: int | None = None
+    ) -> Run | None:
         """Take a run that is due, and raise its epoch. Returns None when it cannot be claimed.
 
-        `started_at` is when its workflow function began, if that was earlier and for the first time.
+        `started_at` is when its workflow function began, if that was earlier and for the first time. With `attempt`, a
+        run that was claimed before, or is at another attempt by now, cannot.
         """
-        fields = {"run": run_id, "engine": engine_id, "now": now, "started_at": started_at or now}
+        fields = {"run": run_id, "engine": engine_id, "now": now, "started_at": started_at or now, "attempt": attempt}
         rows = self._connection.write(SQL["claim"], fields)
         return self._run(rows[0]) if rows else None
 

@@ -139,6 +139,7 @@ UPDATE runs SET
     epoch = max(epoch, (SELECT CAST(value AS INTEGER) FROM meta WHERE meta.key = 'epoch_base')) + 1, changed_at = :now
 WHERE id = :run AND ((state = 'queued' AND wake_at IS NULL) OR wake_at <= :now)
     AND (followed_by IS NULL OR followed_by = :engine)
+    AND (:attempt IS NULL OR (attempt = :attempt AND epoch = 0))
 RETURNING {columns}
 
 -- part: ready

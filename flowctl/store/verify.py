@@ -83,7 +83,12 @@ def check(connection: Connection, full: bool, now: int | None = None) -> list[Fi
 
     with closing(Connection(connection.path, read_only=True)) as another, ThreadPoolExecutor(1) as thread:
         beside = thread.submit(work, another)
-        work(connection)
+        try:
+            work(connection)
+        except BaseException:  # such as ctrl-C: else the rest would be checked first
+            left.clear()
+            another.raw.interrupt()
+            raise
         beside.result()
     return [finding for each in findings for finding in each]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.engine import commands, offers
+from flowctl.engine import commands, forks, offers, timers
 from flowctl.engine.engine import Engine
 from flowctl.engine.observer import Change, RunChanged, StepChanged
 from flowctl.engine.queues import change_queue
@@ -37,6 +37,10 @@ def work() -> int:
 def quick() -> int:
     while (HERE / "think").exists():
         time.sleep(0.005)
+    if (HERE / "fatal").exists():
+        with open(HERE / "deaths", "a") as deaths:
+            deaths.write(".")
+        os._exit(9)
     return work()
 """
 
@@ -183,6 +187,25 @@ def test_a_run_whose_executor_dies_before_it_is_claimed_begins_in_another(
     assert 2 == len({pid for _, pid in bodies(tmp_path)})
 
 
+def test_a_run_that_ends_its_executors_does_not_end_all_that_idle(
+    host: Hosted, engine: Engine, heard: list[list[Change]], tmp_path: Path
+) -> None:
+    path = tmp_path / "quick.py"
+    path.write_text(textwrap.dedent(SOURCE))
+    (tmp_path / "think").touch()
+    first = host.submit(path)
+    for _ in range(3):
+        host.again(first)
+    turn_until(engine, heard, lambda: ["running"] * 4 == [each.phase for each in engine.sessions.values()])
+    (tmp_path / "think").unlink()
+    turn_until(engine, heard, lambda: not engine.busy)
+    (tmp_path / "fatal").touch()
+    number = host.again(first)
+    engine.look_for_runs()
+    turn_until(engine, heard, lambda: host.store.runs.get(number).state == "failed")
+    assert ".." == (tmp_path / "deaths").read_text()  # the one that had it ahead of the claim, and the one after that
+
+
 def test_a_run_stays_queued_when_the_engine_stops_before_it_is_claimed(
     host: Hosted, engine: Engine, again: Callable[[], int], heard: list[list[Change]], tmp_path: Path
 ) -> None:
@@ -221,6 +244,45 @@ def test_f01_a_run_of_a_queue_with_limits_is_claimed_before_it_begins(
     number = again()
     assert ("running", "running") == (host.store.runs.get(number).state, engine.sessions[number].phase)
     turn_until(engine, heard, lambda: not engine.busy)
+
+
+def test_a_fork_is_claimed_before_it_begins_as_what_it_shares_has_to_be_told_first(
+    host: Hosted, engine: Engine, warm: int, heard: list[list[Change]], tmp_path: Path
+) -> None:
+    last = host.store.steps.of_run(warm)[-1]
+    number = forks.fork(host.store, warm, SYSTEM_CLOCK.now(), forks.Fork("ada", last, output="7"))
+    engine.tick()
+    assert ("running", pid_of_idle(tmp_path)) == (engine.sessions[number].phase, pid_of(engine, number))
+    turn_until(engine, heard, lambda: not engine.busy)
+    assert ("succeeded", "7") == (host.store.runs.get(number).state, host.store.runs.get(number).output)
+
+
+FAMILY = """
+from flowctl import step, workflow
+
+@step
+def work(n: int) -> int:
+    return n
+
+@workflow
+def child(n: int) -> int:
+    return work(n)
+
+@workflow
+def parent() -> int:
+    return child(1) + child(2) + child(3)
+"""
+
+
+def test_f06_a_parent_whose_child_is_begun_ahead_keeps_its_executor(
+    host: Hosted, engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(timers, "HOLD_MS", 60_000)  # however slowly the first child begins
+    path = tmp_path / "parent.py"
+    path.write_text(textwrap.dedent(FAMILY))
+    number = host.submit(path)
+    engine.drain()
+    assert ("succeeded", 1) == (host.store.runs.get(number).state, host.store.runs.get(number).epoch)
 
 
 def test_two_runs_for_one_idle_executor_have_an_executor_each(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 import time
 from collections import Counter
@@ -11,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from flowctl.core.clock import SYSTEM_CLOCK
-from flowctl.engine import commands, offers
+from flowctl.core.model import Claim, NewStep, Step
+from flowctl.engine import commands, forks, offers
 from flowctl.engine.claiming import Role
 from flowctl.engine.engine import Engine
 from flowctl.engine.observer import Change, RunChanged
+from flowctl.engine.supervisor import Supervisor
+from flowctl.store import Store
 from tests.faults.hosted import Hosted, hosted, trouble
 
 SOURCE = """
@@ -139,6 +143,49 @@ def test_an_offered_run_that_is_cancelled_never_runs(host: Hosted, submit, tmp_p
     assert states(host, runs) == {"succeeded": 11, "cancelled": 1}
     assert offered not in {run for run, _ in ledger(tmp_path)}
     assert host.store.steps.of_run(offered) == []
+
+
+def test_an_offered_run_that_another_engine_has_had_meanwhile_goes_on_with_its_record(
+    host: Hosted, submit, tmp_path: Path
+) -> None:
+    runs = submit(3)
+    (tmp_path / f"slow-{runs[1]}").touch()
+    with host.engine(role=Role(capacity=1)) as engine:
+        turn_until(engine, lambda: offers_of(engine) == [runs[2]])
+        with contextlib.closing(Supervisor()) as executors, Engine(host.store, executors) as other:
+            begin_and_release(host.store, runs[2], other.id, like=host.store.steps.of_run(runs[0])[0])
+        (tmp_path / f"slow-{runs[1]}").unlink()
+        engine.drain()
+    assert states(host, runs) == {"succeeded": 3}
+    assert runs[2] not in dict(ledger(tmp_path))
+
+
+def begin_and_release(store: Store, number: int, engine_id: int, like: Step) -> None:
+    """Record the first step of a run, and queue it for the next engine, as a daemon does that is stopped."""
+    now = SYSTEM_CLOCK.now()
+    with store.transaction():
+        held = store.runs.claim(number, engine_id, now)
+        assert held is not None
+        claim = Claim(number, held.epoch)
+        step = NewStep(like.seq, like.key, like.name, like.kind, like.input, like.input_hash, like.source_hash)
+        store.steps.begin(claim, step, now)
+        store.steps.succeed(claim, like.key, '"x"', now)
+        store.runs.release(claim, now, "queued")
+
+
+def test_a_fork_is_not_offered_as_what_it_shares_has_to_be_told_first(host: Hosted, submit, tmp_path: Path) -> None:
+    first, held = submit(2)
+    (tmp_path / f"slow-{held}").touch()
+    with host.engine(role=Role(capacity=1)) as engine:
+        turn_until(engine, lambda: (tmp_path / f"begun-{held}").exists())
+        last = host.store.steps.of_run(first)[-1]
+        fork = forks.fork(host.store, first, SYSTEM_CLOCK.now(), forks.Fork("ada", last, output='"said"'))
+        engine.look_for_runs()
+        engine.tick()
+        (tmp_path / f"slow-{held}").unlink()
+        engine.drain()
+    run = host.store.runs.get(fork)
+    assert ("succeeded", '"said"') == (run.state, run.output)
 
 
 def test_an_offered_run_need_not_wait_for_a_slow_one(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
 from flowctl.store import Store, verify
+from flowctl.store.connection import Connection
 from tests.store.scene import Scene, error
 
 
@@ -215,3 +219,24 @@ def test_j01_a_disk_without_room_for_the_log_is_found(scene: Scene, monkeypatch:
     found = os.statvfs(scene.store.path)
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result([*found[:4], 0, *found[5:]]))
     assert ["free_space"] == [finding.check for finding in scene.store.check()]
+
+
+def test_ctrl_c_ends_a_check_although_much_is_left(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    pressed, begun = threading.Event(), []
+
+    def first(_: Connection) -> Iterator[verify.Finding]:
+        if threading.current_thread() is threading.main_thread():
+            pressed.set()
+            raise KeyboardInterrupt
+        pressed.wait()
+        yield from ()
+
+    def later(_: Connection) -> Iterator[verify.Finding]:
+        begun.append(time.sleep(0.05))
+        yield from ()
+
+    checks = {"first": first, "second": first} | {f"later {number}": later for number in range(100)}
+    monkeypatch.setattr(verify, "_checks", lambda *_: checks)
+    with pytest.raises(KeyboardInterrupt):
+        scene.store.check()
+    assert len(begun) < 50
