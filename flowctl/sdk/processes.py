@@ -16,7 +16,9 @@ from typing import Callable, Iterable, NamedTuple, Optional
 EXECUTOR = "FLOWCTL_EXECUTOR"
 COMMAND = "FLOWCTL_COMMAND"
 KILL_WAIT_S = 2.0
+BEGIN_WAIT_S = 0.2  # for a process that is about to begin another program
 _PAUSE_S = 0.002
+_KERNEL = 2  # the first thread of the kernel, and the parent of the others
 _HAS_PROC = sys.platform.startswith("linux")
 
 
@@ -133,18 +135,45 @@ def _from_proc() -> list[Process]:
 
 
 def _read_proc(name: str) -> Optional[Process]:
-    stat = _read(f"/proc/{name}/stat")
-    # The second field is the program's name in brackets, and may itself hold blanks and brackets.
-    fields = stat[stat.rfind(b")") + 2 :].split()
+    fields = _stat(name)
     if len(fields) < 20:
         return None
     return Process(int(name), int(fields[1]), int(fields[3]), fields[0] in (b"Z", b"X"), int(fields[19]))
 
 
+def _stat(name: str) -> list[bytes]:
+    """Return what the kernel says of a process, from its state on: proc(5) counts that as the third field."""
+    stat = _read(f"/proc/{name}/stat")
+    return stat[stat.rfind(b")") + 2 :].split()  # its name is in brackets, and may hold blanks and brackets itself
+
+
 def _environ(process: Process) -> bytes:
     """Return the environment that a process was started with, NUL around each variable; empty if it may not be read."""
-    environ = process.environ if process.environ is not None else _read(f"/proc/{process.pid}/environ")
+    environ = process.environ if process.environ is not None else _read_environ(process)
     return b"\0" + environ + b"\0"
+
+
+def _read_environ(process: Process) -> bytes:
+    """Read an environment. There is none for a moment while a process begins another program: that is waited for."""
+    deadline = time.monotonic() + BEGIN_WAIT_S
+    looks = 3  # it may have begun that program, and the next one, between two looks
+    while looks and time.monotonic() < deadline:
+        environ = _read(f"/proc/{process.pid}/environ")
+        if environ:
+            return environ
+        if _begins(process):
+            time.sleep(_PAUSE_S)
+        else:
+            looks -= 1
+    return b""
+
+
+def _begins(process: Process) -> bool:
+    """Tell whether a process has no environment yet. Threads of the kernel never have one, and init need not."""
+    if process.pid == 1 or _KERNEL in (process.pid, process.ppid):
+        return False
+    fields = _stat(str(process.pid))
+    return len(fields) >= 49 and fields[0] not in (b"Z", b"X") and fields[48] == b"0"
 
 
 def _read(path: str) -> bytes:

@@ -72,6 +72,14 @@ def test_g03_a_setsid_grandchild_is_found_and_killed(tree: Tree) -> None:
     assert not any(alive(pid) for pid in pids)
 
 
+@pytest.mark.skipif(not processes._HAS_PROC, reason="ps tells what is being started by its arguments")
+def test_g03_a_process_that_begins_another_program_all_the_time_is_found_each_time(tree: Tree) -> None:
+    loop = tree.directory / "loop.sh"
+    loop.write_text('exec sh "$0"\n')
+    (pid,) = tree.start(f"echo $$ >> {tree.directory}/pids; exec sh {loop}", wait_for=1)
+    assert [[pid]] * 500 == [processes.find_tree(tree.mark) for _ in range(500)]
+
+
 def test_g03_a_daemon_that_forked_twice_is_killed_when_its_parents_are_long_dead(tree: Tree) -> None:
     code = (
         "import os, sys, time\n"
