@@ -143,7 +143,7 @@ def _read_proc(name: str) -> Optional[Process]:
 
 def _stat(name: str) -> list[bytes]:
     """Return what the kernel says of a process, from its state on: proc(5) counts that as the third field."""
-    stat = _read(f"/proc/{name}/stat")
+    stat = _read(f"/proc/{name}/stat") or b""
     return stat[stat.rfind(b")") + 2 :].split()  # its name is in brackets, and may hold blanks and brackets itself
 
 
@@ -159,6 +159,8 @@ def _read_environ(process: Process) -> bytes:
     looks = 3  # it may have begun that program, and the next one, between two looks
     while looks and time.monotonic() < deadline:
         environ = _read(f"/proc/{process.pid}/environ")
+        if environ is None:  # somebody else's: what the kernel says of it looks like the beginning of a program
+            return b""
         if environ:
             return environ
         if _begins(process):
@@ -176,11 +178,12 @@ def _begins(process: Process) -> bool:
     return len(fields) >= 49 and fields[0] not in (b"Z", b"X") and fields[48] == b"0"
 
 
-def _read(path: str) -> bytes:
+def _read(path: str) -> Optional[bytes]:
+    """Return what a file of /proc says; None where it is gone, or somebody else's."""
     try:
         fd = os.open(path, os.O_RDONLY)
-    except OSError:  # gone meanwhile, or somebody else's
-        return b""
+    except OSError:
+        return None
     chunks: list[bytes] = []
     try:
         while True:
@@ -189,7 +192,7 @@ def _read(path: str) -> bytes:
                 return b"".join(chunks)
             chunks.append(chunk)
     except OSError:
-        return b""
+        return None
     finally:
         os.close(fd)
 

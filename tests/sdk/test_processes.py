@@ -80,6 +80,18 @@ def test_g03_a_process_that_begins_another_program_all_the_time_is_found_each_ti
     assert [[pid]] * 500 == [processes.find_tree(tree.mark) for _ in range(500)]
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or not processes._HAS_PROC, reason="only root can become somebody else")
+def test_g03_processes_of_other_users_are_not_waited_for() -> None:
+    code = (
+        "import os; from flowctl.sdk import processes\n"
+        "processes.BEGIN_WAIT_S = 3600\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "print(processes.find_tree('nobody.1'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert "[]\n" == done.stdout
+
+
 def test_g03_a_daemon_that_forked_twice_is_killed_when_its_parents_are_long_dead(tree: Tree) -> None:
     code = (
         "import os, sys, time\n"
