@@ -284,10 +284,8 @@ def stop(invocation: Invocation, *, at_once: bool) -> DaemonFacts | None:
     with suppress(FlowctlError), invocation.writing() as store, store.transaction():  # a full disk keeps none alive
         store.events.note("daemon", f"told to stop (pid {facts.pid})", SYSTEM_CLOCK.now())
     _signal(facts.pid, signal.SIGTERM)
-    if at_once:
-        _signal(
-            facts.pid, signal.SIGINT
-        )  # stops it too; a second SIGTERM in the same moment would be one with the first
+    if at_once:  # by another signal: a second SIGTERM in the same moment would be one with the first
+        _signal(facts.pid, signal.SIGINT)
     if _has_ended(invocation, facts.pid, STOP_NOW_S if at_once else GRACE_S + STOP_NOW_S):
         return facts
     if at_once:

@@ -241,11 +241,8 @@ def _changed(old: Schedule, new: NewSchedule, environment: str | None) -> NewSch
 def _row(line: CrontabLine, wish: Wish) -> Row:
     looks = [TWICE] if wish.held and wish.goes_on else []
     account = None if line.entry is None else _account_in_front(line.entry)
-    looks += (
-        []
-        if account is None
-        else [f"its command begins with {shown(account)}, an account and no program: see --system-format"]
-    )
+    if account is not None:
+        looks.append(f"its command begins with {shown(account)}, an account and no program: see --system-format")
     reason = "; ".join(filter(None, [line.reason, wish.change, *looks]))
     return Row(line, "attention" if looks else line.outcome, reason, wish)
 

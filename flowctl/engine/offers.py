@@ -10,6 +10,7 @@ is on record, so only a run without a record fits.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from flowctl.engine.places import target_of
@@ -42,12 +43,12 @@ def make(engine: Engine) -> None:
         session = next((session for session in quick if _fits(engine.store, run, session.executor)), None)
         if session is not None and session.executor is not None:
             quick.remove(session)
-            session.executor.offer = _offer(engine, run)
+            session.executor.offer = _offer(engine, run, engine.monotonic + WITHDRAW_S)
             session.outbox.append(run_message(run, engine.store.file_id, engine.now))
 
 
-def _offer(engine: Engine, run: Run) -> Offer:
-    return Offer(run.id, run.attempt, (run.namespace, run.queue), engine.now, engine.monotonic + WITHDRAW_S)
+def _offer(engine: Engine, run: Run, until: float = inf) -> Offer:
+    return Offer(run.id, run.attempt, (run.namespace, run.queue), engine.now, until)
 
 
 def _may_go_on(executor: Executor | None) -> bool:
@@ -71,15 +72,19 @@ def accept(engine: Engine, executor: Executor) -> bool:
     offer = executor.offer
     if offer is None:
         return not executor.stray
-    if engine.store.queues.find(*offer.lane) is not None:  # it has been given limits since
-        return False
-    run = engine.claims.claim(offer.run_id, offer.made_at, offer.attempt)
+    run = _claim(engine, offer)
     if run is None:
         return False
     executor.offer = None
     engine.add(run).go_on(executor)
     engine.look_for_runs()
     return True
+
+
+def _claim(engine: Engine, offer: Offer) -> Run | None:
+    if engine.store.queues.find(*offer.lane) is not None:  # it has been given limits since
+        return None
+    return engine.claims.claim(offer.run_id, offer.made_at, offer.attempt)
 
 
 def begin_ahead(engine: Engine, run_id: int) -> bool:
@@ -124,19 +129,15 @@ def drop(session: Session) -> None:
 def begin_again(session: Session) -> None:
     """Claim a run whose executor has died ahead of that, and begin it anew: it may be what ends its executors."""
     drop(session)
-    engine, run = session.engine, session.run
-    if engine.store.queues.find(run.namespace, run.queue) is None:
-        claimed = engine.claims.claim(run.id, engine.now, run.attempt)
-        if claimed is not None:
-            engine.begin(claimed)
+    run = _claim(session.engine, _offer(session.engine, session.run))
+    if run is not None:
+        session.engine.begin(run)
 
 
 def withdraw(engine: Engine) -> None:
     """Let others have the runs whose executors were not free soon. Such an executor is not kept."""
     for session in engine.sessions.values():
         executor = session.executor
-        if session.phase == "ahead":
-            continue
         if executor is not None and executor.offer is not None and engine.monotonic >= executor.offer.until:
             executor.offer = None
             executor.stray = True

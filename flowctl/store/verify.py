@@ -230,10 +230,8 @@ def _pages_of(connection: Connection, name: str) -> Iterator[Row]:
 
 def _attempts(connection: Connection) -> Iterator[Row]:
     place: Row = (0, "", 0)
-    while rows := connection.rows(
-        SQL["attempt_payloads"],
-        {"run": place[0], "key": place[1], "attempt": place[2], "reference": REFERENCE_BYTES},
-    ):
+    names = ("run", "key", "attempt", "reference")
+    while rows := connection.rows(SQL["attempt_payloads"], dict(zip(names, (*place, REFERENCE_BYTES), strict=True))):
         yield from rows
         place = _onward(connection, place, rows[-1][:3])
 
@@ -256,19 +254,15 @@ class _Sums:
         """Return what is wrong with the payloads of one row, given as text, checksum, text, …, by their names."""
         found = []
         for name, data, crc in zip(names, columns[::2], columns[1::2], strict=True):
-            if data is None and crc is None:
-                continue
             if wrong := self._wrong(data, crc):
                 found.append((name, wrong))
         return found
 
     def _wrong(self, data: bytes | None, crc: int | None) -> str | None:
         if data is None:
-            return "is gone, its checksum is not"
+            return None if crc is None else "is gone, its checksum is not"
         if zlib.crc32(data) != crc:
             return "is not what was stored: its checksum differs"
-        if len(data) != REFERENCE_BYTES:  # it stands in its row, as most do
-            return None
         digest = reference(data.decode(errors="replace"))
         return None if digest is None else self._large(digest)
 
