@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from flowctl.engine.engine import Engine
 from flowctl.engine.observer import Change, RunChanged, StepChanged
 from flowctl.engine.queues import change_queue
 from flowctl.engine.supervisor import Supervisor
-from tests.faults.hosted import Hosted, hosted, trouble
+from tests.faults.hosted import Hosted, hosted, trouble, turn_until
 
 SOURCE = """
 import os, time
@@ -100,23 +99,18 @@ def bodies(folder: Path) -> list[tuple[int, int]]:
     return [(int(run), int(pid)) for run, pid in map(str.split, (folder / "ledger").read_text().splitlines())]
 
 
-def turn_until(engine: Engine, heard: list[list[Change]], true: Callable[[], bool]) -> None:
-    """Have the engine turn until something is true."""
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        engine.listen(min(engine.timeout(), 0.05))
-        heard.append([])
-        engine.tick()
-
-
 def test_one_commit_claims_the_run_and_records_its_first_input(
     host: Hosted, engine: Engine, again: Callable[[], int], heard: list[list[Change]], tmp_path: Path
 ) -> None:
     before = pid_of_idle(tmp_path)
     number = again()
     assert ("queued", "ahead") == (host.store.runs.get(number).state, engine.sessions[number].phase)
-    turn_until(engine, heard, lambda: not engine.busy)
+
+    def is_over() -> bool:
+        heard.append([])  # for the next turn
+        return not engine.busy
+
+    turn_until(engine, is_over, seconds=20)
     begun = [[type(change) for change in turn if change.state == "running"] for turn in heard]  # type: ignore[union-attr]
     assert [RunChanged, StepChanged] in begun
     assert ("succeeded", 1) == (host.store.runs.get(number).state, host.store.runs.get(number).epoch)
@@ -129,29 +123,29 @@ def pid_of_idle(folder: Path) -> int:
 
 
 def test_a_run_that_is_cancelled_before_it_is_claimed_does_nothing(
-    host: Hosted, engine: Engine, again: Callable[[], int], heard: list[list[Change]], tmp_path: Path
+    host: Hosted, engine: Engine, again: Callable[[], int], tmp_path: Path
 ) -> None:
     number = again()
     executor = pid_of(engine, number)
     commands.cancel(host.store, number, SYSTEM_CLOCK.now())
-    turn_until(engine, heard, lambda: not engine.busy)
+    turn_until(engine, lambda: not engine.busy, seconds=20)
     assert "cancelled" == host.store.runs.get(number).state
     assert number not in dict(bodies(tmp_path))
     with pytest.raises(ProcessLookupError):  # it had begun: it is not given another run
         os.kill(executor, 0)
     later = again()
-    turn_until(engine, heard, lambda: not engine.busy)
+    turn_until(engine, lambda: not engine.busy, seconds=20)
     assert "succeeded" == host.store.runs.get(later).state
 
 
 def test_c02_a_run_that_another_engine_takes_before_it_is_claimed_is_left_to_it(
-    host: Hosted, engine: Engine, again: Callable[[], int], heard: list[list[Change]], tmp_path: Path
+    host: Hosted, engine: Engine, again: Callable[[], int], tmp_path: Path
 ) -> None:
     number = again()
     with contextlib.closing(Supervisor()) as executors, Engine(host.store, executors) as other:
         with host.store.transaction():
             assert host.store.runs.claim(number, other.id, SYSTEM_CLOCK.now(), SYSTEM_CLOCK.now()) is not None
-        turn_until(engine, heard, lambda: not engine.busy)
+        turn_until(engine, lambda: not engine.busy, seconds=20)
         assert ("running", other.id) == (host.store.runs.get(number).state, host.store.runs.get(number).engine_id)
         assert number not in dict(bodies(tmp_path))
 
@@ -161,59 +155,56 @@ def test_a_run_that_says_nothing_for_long_is_claimed_all_the_same(
     engine: Engine,
     warm: int,
     again: Callable[[], int],
-    heard: list[list[Change]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(offers, "AHEAD_S", 0.02)
     (tmp_path / "think").touch()
     number = again()
-    turn_until(engine, heard, lambda: host.store.runs.get(number).state == "running")
+    turn_until(engine, lambda: host.store.runs.get(number).state == "running", seconds=20)
     (tmp_path / "think").unlink()
-    turn_until(engine, heard, lambda: not engine.busy)
+    turn_until(engine, lambda: not engine.busy, seconds=20)
     assert [warm, number] == [run for run, _ in bodies(tmp_path)]
 
 
 def test_a_run_whose_executor_dies_before_it_is_claimed_begins_in_another(
-    host: Hosted, engine: Engine, again: Callable[[], int], heard: list[list[Change]], tmp_path: Path
+    host: Hosted, engine: Engine, again: Callable[[], int], tmp_path: Path
 ) -> None:
     (tmp_path / "think").touch()
     number = again()
     os.kill(pid_of(engine, number), signal.SIGKILL)
     (tmp_path / "think").unlink()
-    turn_until(engine, heard, lambda: host.store.runs.get(number).state == "succeeded")
+    turn_until(engine, lambda: host.store.runs.get(number).state == "succeeded", seconds=20)
     run = host.store.runs.get(number)
     assert (1, 0) == (run.epoch, run.crashes)
     assert 2 == len({pid for _, pid in bodies(tmp_path)})
 
 
-def test_a_run_that_ends_its_executors_does_not_end_all_that_idle(
-    host: Hosted, engine: Engine, heard: list[list[Change]], tmp_path: Path
-) -> None:
+def test_a_run_that_ends_its_executors_does_not_end_all_that_idle(host: Hosted, engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "quick.py"
     path.write_text(textwrap.dedent(SOURCE))
     (tmp_path / "think").touch()
     first = host.submit(path)
     for _ in range(3):
         host.again(first)
-    turn_until(engine, heard, lambda: ["running"] * 4 == [each.phase for each in engine.sessions.values()])
+    turn_until(engine, lambda: ["running"] * 4 == [each.phase for each in engine.sessions.values()], seconds=20)
     (tmp_path / "think").unlink()
-    turn_until(engine, heard, lambda: not engine.busy)
+    turn_until(engine, lambda: not engine.busy, seconds=20)
     (tmp_path / "fatal").touch()
     number = host.again(first)
     engine.look_for_runs()
-    turn_until(engine, heard, lambda: host.store.runs.get(number).state == "failed")
+    turn_until(engine, lambda: host.store.runs.get(number).state == "failed", seconds=20)
     assert ".." == (tmp_path / "deaths").read_text()  # the one that had it ahead of the claim, and the one after that
 
 
 def test_a_run_stays_queued_when_the_engine_stops_before_it_is_claimed(
-    host: Hosted, engine: Engine, again: Callable[[], int], heard: list[list[Change]], tmp_path: Path
+    host: Hosted, engine: Engine, again: Callable[[], int], tmp_path: Path
 ) -> None:
     (tmp_path / "think").touch()
     number = again()
     engine.stop()
     (tmp_path / "think").unlink()
-    turn_until(engine, heard, lambda: not engine.busy)
+    turn_until(engine, lambda: not engine.busy, seconds=20)
     assert ("queued", 0) == (host.store.runs.get(number).state, host.store.runs.get(number).epoch)
     assert number not in dict(bodies(tmp_path))
 
@@ -223,7 +214,6 @@ def test_g12_an_engine_that_is_stopped_at_once_does_not_wait_for_a_run_that_is_n
     host: Hosted,
     engine: Engine,
     again: Callable[[], int],
-    heard: list[list[Change]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     presses: int,
@@ -233,27 +223,27 @@ def test_g12_an_engine_that_is_stopped_at_once_does_not_wait_for_a_run_that_is_n
     number = again()
     for _ in range(presses):
         engine.stop()
-    turn_until(engine, heard, lambda: not engine.busy)
+    turn_until(engine, lambda: not engine.busy, seconds=20)
     assert "queued" == host.store.runs.get(number).state
 
 
 def test_f01_a_run_of_a_queue_with_limits_is_claimed_before_it_begins(
-    host: Hosted, engine: Engine, again: Callable[[], int], heard: list[list[Change]]
+    host: Hosted, engine: Engine, again: Callable[[], int]
 ) -> None:
     change_queue(host.store, "default", "default", {"concurrency": 1}, SYSTEM_CLOCK.now())
     number = again()
     assert ("running", "running") == (host.store.runs.get(number).state, engine.sessions[number].phase)
-    turn_until(engine, heard, lambda: not engine.busy)
+    turn_until(engine, lambda: not engine.busy, seconds=20)
 
 
 def test_a_fork_is_claimed_before_it_begins_as_what_it_shares_has_to_be_told_first(
-    host: Hosted, engine: Engine, warm: int, heard: list[list[Change]], tmp_path: Path
+    host: Hosted, engine: Engine, warm: int, tmp_path: Path
 ) -> None:
     last = host.store.steps.of_run(warm)[-1]
     number = forks.fork(host.store, warm, SYSTEM_CLOCK.now(), forks.Fork("ada", last, output="7"))
     engine.tick()
     assert ("running", pid_of_idle(tmp_path)) == (engine.sessions[number].phase, pid_of(engine, number))
-    turn_until(engine, heard, lambda: not engine.busy)
+    turn_until(engine, lambda: not engine.busy, seconds=20)
     assert ("succeeded", "7") == (host.store.runs.get(number).state, host.store.runs.get(number).output)
 
 
@@ -286,12 +276,12 @@ def test_f06_a_parent_whose_child_is_begun_ahead_keeps_its_executor(
 
 
 def test_two_runs_for_one_idle_executor_have_an_executor_each(
-    host: Hosted, engine: Engine, warm: int, heard: list[list[Change]], tmp_path: Path
+    host: Hosted, engine: Engine, warm: int, tmp_path: Path
 ) -> None:
     runs = [host.again(warm), host.again(warm)]
     engine.tick()
     assert {"ahead", "loading"} == {engine.sessions[number].phase for number in runs}
-    turn_until(engine, heard, lambda: not engine.busy)
+    turn_until(engine, lambda: not engine.busy, seconds=20)
     assert dict.fromkeys(runs, "succeeded") == {number: host.store.runs.get(number).state for number in runs}
     assert sorted(run for run, _ in bodies(tmp_path)) == [warm, *runs]
 
@@ -302,7 +292,6 @@ def test_b02_b03_a_run_is_begun_once_whichever_commit_fails(
     host: Hosted,
     engine: Engine,
     warm: int,
-    heard: list[list[Change]],
     tmp_path: Path,
     after_commit: bool,
     fails: int,
@@ -310,6 +299,6 @@ def test_b02_b03_a_run_is_begun_once_whichever_commit_fails(
     number = host.again(warm)
     with trouble(host.store, lambda count: count == fails, after_commit=after_commit) as failed:
         engine.tick()
-        turn_until(engine, heard, lambda: not engine.busy and host.store.runs.get(number).state == "succeeded")
+        turn_until(engine, lambda: not engine.busy and host.store.runs.get(number).state == "succeeded", seconds=20)
     assert failed[0] >= fails
     assert [warm, number] == [run for run, _ in bodies(tmp_path)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from flowctl.engine.engine import Engine
 from flowctl.engine.observer import Change, RunChanged
 from flowctl.engine.supervisor import Supervisor
 from flowctl.store import Store
-from tests.faults.hosted import Hosted, hosted, trouble
+from tests.faults.hosted import Hosted, hosted, trouble, turn_until
 
 SOURCE = """
 import os, time
@@ -86,15 +85,6 @@ def states(host: Hosted, runs: list[int]) -> dict[str, int]:
     return dict(Counter(host.store.runs.get(run).state for run in runs))
 
 
-def turn_until(engine: Engine, true) -> None:
-    """Have the engine work until something is true."""
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        engine.tick()
-        engine.listen(min(engine.timeout(), 0.05))
-
-
 def test_every_run_is_worked_on_once_and_by_as_few_executors_as_may_be(host: Hosted, submit, tmp_path: Path) -> None:
     runs = submit(40)
     with host.engine(role=Role(capacity=2)) as engine:
@@ -136,7 +126,7 @@ def test_one_commit_ends_a_run_and_begins_the_next(host: Hosted, submit) -> None
 def test_an_offered_run_that_is_cancelled_never_runs(host: Hosted, submit, tmp_path: Path) -> None:
     runs = submit(12)
     with host.engine(role=Role(capacity=1)) as engine:
-        turn_until(engine, lambda: offers_of(engine))
+        turn_until(engine, lambda: offers_of(engine), seconds=60)
         offered = offers_of(engine)[0]
         assert commands.cancel(host.store, offered, SYSTEM_CLOCK.now()).state == "cancelled"
         engine.drain()
@@ -151,7 +141,7 @@ def test_an_offered_run_that_another_engine_has_had_meanwhile_goes_on_with_its_r
     runs = submit(3)
     (tmp_path / f"slow-{runs[1]}").touch()
     with host.engine(role=Role(capacity=1)) as engine:
-        turn_until(engine, lambda: offers_of(engine) == [runs[2]])
+        turn_until(engine, lambda: offers_of(engine) == [runs[2]], seconds=60)
         with contextlib.closing(Supervisor()) as executors, Engine(host.store, executors) as other:
             begin_and_release(host.store, runs[2], other.id, like=host.store.steps.of_run(runs[0])[0])
         (tmp_path / f"slow-{runs[1]}").unlink()
@@ -177,7 +167,7 @@ def test_a_fork_is_not_offered_as_what_it_shares_has_to_be_told_first(host: Host
     first, held = submit(2)
     (tmp_path / f"slow-{held}").touch()
     with host.engine(role=Role(capacity=1)) as engine:
-        turn_until(engine, lambda: (tmp_path / f"begun-{held}").exists())
+        turn_until(engine, lambda: (tmp_path / f"begun-{held}").exists(), seconds=60)
         last = host.store.steps.of_run(first)[-1]
         fork = forks.fork(host.store, first, SYSTEM_CLOCK.now(), forks.Fork("ada", last, output='"said"'))
         engine.look_for_runs()
@@ -196,7 +186,7 @@ def test_an_offered_run_need_not_wait_for_a_slow_one(
     slow = runs[4]
     (tmp_path / f"slow-{slow}").touch()
     with host.engine(role=Role(capacity=2)) as engine:
-        turn_until(engine, lambda: states(host, runs) == {"succeeded": 7, "running": 1})
+        turn_until(engine, lambda: states(host, runs) == {"succeeded": 7, "running": 1}, seconds=60)
         (tmp_path / f"slow-{slow}").unlink()
         engine.drain()
     assert states(host, runs) == {"succeeded": 8}
@@ -216,7 +206,7 @@ def test_a_run_offered_to_an_executor_that_dies_runs_elsewhere(host: Hosted, sub
 def test_what_was_on_offer_stays_queued_when_the_engine_stops(host: Hosted, submit) -> None:
     runs = submit(12)
     with host.engine(role=Role(capacity=1)) as engine:
-        turn_until(engine, lambda: offers_of(engine))
+        turn_until(engine, lambda: offers_of(engine), seconds=60)
         engine.stop()
         engine.drain()
     found = states(host, runs)
@@ -231,9 +221,9 @@ def test_b02_b03_no_run_is_lost_or_done_twice_while_commits_fail(
 ) -> None:
     runs = submit(25)
     with host.engine(role=Role(capacity=1)) as engine:
-        turn_until(engine, lambda: offers_of(engine))
+        turn_until(engine, lambda: offers_of(engine), seconds=60)
         with trouble(host.store, lambda count: count % 7 == 3, after_commit=after_commit) as failed:
-            turn_until(engine, lambda: failed[0] > 120 or states(host, runs) == {"succeeded": 25})
+            turn_until(engine, lambda: failed[0] > 120 or states(host, runs) == {"succeeded": 25}, seconds=60)
         engine.drain()
     assert states(host, runs) == {"succeeded": 25}
     assert failed[0] > 10

@@ -85,6 +85,15 @@ def _too_long(_number: int, _frame: object) -> NoReturn:
     raise AssertionError(f"an engine was still busy after {LONGEST_S} s")
 
 
+def turn_until(engine: Engine, true: Callable[[], object], seconds: float = 100) -> None:
+    """Have the engine work until something is true."""
+    deadline = SYSTEM_CLOCK.monotonic() + seconds
+    while not true():
+        assert SYSTEM_CLOCK.monotonic() < deadline
+        engine.tick()
+        engine.listen(min(engine.timeout(), 0.02))
+
+
 @contextmanager
 def trouble(store: Store, fails: Callable[[int], bool], *, after_commit: bool = False) -> Iterator[list[int]]:
     """Make those writes fail whose number (1, 2, …) is chosen; or with `after_commit` the answers of commits.

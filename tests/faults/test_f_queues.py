@@ -26,7 +26,7 @@ from flowctl.sdk import processes
 from flowctl.sdk.codec import canonical_hash
 from flowctl.store import Store
 from tests.conftest import ROOT
-from tests.faults.hosted import Hosted, hosted
+from tests.faults.hosted import Hosted, hosted, turn_until
 
 SOURCE = """
 @step
@@ -127,15 +127,6 @@ def wait_until(true: Callable[[], Any], seconds: float = 100) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def turn_until(engine: Engine, true: Callable[[], Any], seconds: float = 100) -> None:
-    """Have the engine work until something is true."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        engine.tick()
-        engine.listen(min(engine.timeout(), 0.02))
 
 
 def turn_for(engine: Engine, seconds: float) -> None:
